@@ -1,0 +1,214 @@
+"""What a run is, validated: model, optimiser, schedule, batches, budget and seed.
+
+Every config is frozen, refuses unknown keys, survives JSON unchanged and has a
+stable hash, so that a trial's record is enough to run it again.
+"""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from harness.errors import ConfigError
+
+
+class Config(BaseModel):
+    """Base of all configs: frozen, finite numbers only, one clear line on bad input."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    def __init__(self, **data: Any) -> None:
+        try:
+            super().__init__(**data)
+        except ValidationError as error:
+            raise ConfigError(_one_line(type(self), error)) from None
+
+    @classmethod
+    def parse(cls, data: str | dict[str, Any]) -> Self:
+        """From JSON text or plain data.
+
+        Raises:
+            ConfigError: the text is not JSON, or a key or value breaks a rule.
+        """
+        try:
+            return cls.model_validate_json(data) if isinstance(data, str) else cls(**data)
+        except ValidationError as error:
+            raise ConfigError(_one_line(cls, error)) from None
+
+
+class ModelConfig(Config):
+    """The lecture's MLP: embedding table, concatenated context, tanh hidden layer, softmax."""
+
+    embedding_size: int = Field(16, ge=1, le=512)
+    """Numbers that stand for one symbol (the paper's m)."""
+    hidden_width: int = Field(200, ge=1, le=8192)
+    """Units in the tanh layer (the paper's h)."""
+    context_length: int = Field(8, ge=1, le=64)
+    """Symbols the model sees before the one it predicts (the paper's n - 1)."""
+    init: Literal["scaled", "normal"] = "scaled"
+    """`scaled` keeps activations near unit size; `normal` is the lecture's N(0, 1) everywhere."""
+
+
+class SGD(Config):
+    """Stochastic gradient descent; weight decay is added to the gradient."""
+
+    kind: Literal["sgd"] = "sgd"
+    learning_rate: float = Field(0.1, gt=0)
+    momentum: float = Field(0.0, ge=0, lt=1)
+    weight_decay: float = Field(0.0, ge=0)
+
+
+class AdamW(Config):
+    """Adam with decoupled weight decay (Loshchilov & Hutter 2019)."""
+
+    kind: Literal["adamw"] = "adamw"
+    learning_rate: float = Field(3e-3, gt=0)
+    beta1: float = Field(0.9, ge=0, lt=1)
+    beta2: float = Field(0.99, ge=0, lt=1)
+    weight_decay: float = Field(0.0, ge=0)
+
+
+class Constant(Config):
+    """The learning rate as given, to the end."""
+
+    kind: Literal["constant"] = "constant"
+
+
+class Step(Config):
+    """The lecture's decay: the rate times `factor` from the fraction `at` of the run on."""
+
+    kind: Literal["step"] = "step"
+    at: float = Field(0.5, gt=0, lt=1)
+    factor: float = Field(0.1, gt=0, le=1)
+
+
+class Linear(Config):
+    """Straight down from the rate to `final` times it."""
+
+    kind: Literal["linear"] = "linear"
+    warmup: float = Field(0.0, ge=0, lt=1)
+    """Fraction of the run that climbs linearly from nothing to the full rate."""
+    final: float = Field(0.0, ge=0, le=1)
+
+
+class Cosine(Config):
+    """Linear warm-up, then half a cosine down to `final` times the rate."""
+
+    kind: Literal["cosine"] = "cosine"
+    warmup: float = Field(0.05, ge=0, lt=1)
+    final: float = Field(0.0, ge=0, le=1)
+
+
+class OneCycle(Config):
+    """Cosine up from rate/`start_divisor` until `peak_at`, cosine down to nothing (Smith 2018).
+
+    The rate alone cycles; momentum stays as the optimiser has it.
+    """
+
+    kind: Literal["one_cycle"] = "one_cycle"
+    peak_at: float = Field(0.3, gt=0, lt=1)
+    start_divisor: float = Field(25.0, ge=1)
+
+
+class InverseTime(Config):
+    """rate / (1 + `decay` * t), t the fraction of the run done (Bengio et al. 2003, section 3.1).
+
+    The paper counts t in updates; as a fraction the same value serves every budget.
+    """
+
+    kind: Literal["inverse_time"] = "inverse_time"
+    decay: float = Field(10.0, ge=0)
+
+
+Optimizer = Annotated[SGD | AdamW, Field(discriminator="kind")]
+Schedule = Annotated[Constant | Step | Linear | Cosine | OneCycle | InverseTime, Field(discriminator="kind")]
+
+
+class Budget(Config):
+    """How long a run trains: exactly one of examples seen, optimiser steps or seconds of training."""
+
+    examples: int | None = Field(None, ge=1)
+    steps: int | None = Field(None, ge=1)
+    seconds: float | None = Field(None, gt=0)
+
+    @model_validator(mode="after")
+    def _exactly_one(self) -> Self:
+        given = [name for name in ("examples", "steps", "seconds") if getattr(self, name) is not None]
+        if len(given) != 1:
+            raise ValueError(f"must set exactly one of examples, steps, seconds; got {given or 'none'}")
+        return self
+
+    def total_steps(self, batch_size: int) -> int | None:
+        """Optimiser steps of the whole run; None where only the clock ends it."""
+        if self.examples is not None:
+            return max(1, round(self.examples / batch_size))
+        return self.steps
+
+
+class TrainConfig(Config):
+    """Everything that defines a run."""
+
+    model: ModelConfig = ModelConfig()
+    optimizer: Optimizer = AdamW()
+    schedule: Schedule = Cosine()
+    batch_size: int = Field(256, ge=1, le=65_536)
+    """Examples per step, drawn with replacement from the train split."""
+    dropout: float = Field(0.0, ge=0, lt=1)
+    """Share of hidden units silenced in each training step."""
+    budget: Budget = Budget(examples=2_000_000)
+    evaluations: int = Field(10, ge=1, le=1000)
+    """Exact train and dev losses along the run, evenly spaced, the last one at its end."""
+    seed: int = Field(0, ge=0, lt=2**63)
+
+    def hash(self) -> str:
+        """Twelve hexadecimal digits that name this config on any machine."""
+        return hashlib.sha256(self.model_dump_json().encode()).hexdigest()[:12]
+
+
+def lecture_recipe() -> TrainConfig:
+    """The lecture's last hand-turned run, the reference every study is held against."""
+    return TrainConfig(
+        model=ModelConfig(embedding_size=10, hidden_width=200, context_length=3, init="normal"),
+        optimizer=SGD(learning_rate=0.1),
+        schedule=Step(at=0.5, factor=0.1),
+        batch_size=32,
+        budget=Budget(steps=200_000),
+        evaluations=20,
+    )
+
+
+def nearest(word: str, known: list[str]) -> str:
+    """` Did you mean 'x'?` for a near miss, else nothing."""
+    close = difflib.get_close_matches(word, known, n=1)
+    return f" Did you mean {close[0]!r}?" if close else ""
+
+
+def _one_line(model: type[BaseModel], error: ValidationError) -> str:
+    first = error.errors(include_url=False)[0]
+    # Tagged unions put their tag into the location; the user never wrote it as a key.
+    place = ".".join(str(part) for part in first["loc"] if part not in _BY_TAG)
+    given = first["input"]
+    if first["type"] == "extra_forbidden":
+        known = _fields_at(model, first["loc"][:-1])
+        return f"unknown config key {place!r}; known here: {', '.join(known)}.{nearest(str(first['loc'][-1]), known)}"
+    rule = first["msg"].removeprefix("Value error, ").removeprefix("Input ")
+    shown = "" if "got" in rule else f"; got {given!r}"
+    return f"{model.__name__}: {place + ' ' if place else ''}{rule}{shown}. Correct it where the config is made."
+
+
+_BY_TAG: dict[str, type[BaseModel]] = {
+    "sgd": SGD, "adamw": AdamW, "constant": Constant, "step": Step, "linear": Linear,
+    "cosine": Cosine, "one_cycle": OneCycle, "inverse_time": InverseTime,
+}  # fmt: skip
+
+
+def _fields_at(model: type[BaseModel], location: tuple[int | str, ...]) -> list[str]:
+    for part in location:
+        if str(part) in _BY_TAG:
+            model = _BY_TAG[str(part)]
+        elif (field := model.model_fields.get(str(part))) and isinstance(field.annotation, type):
+            model = field.annotation
+    return list(model.model_fields)

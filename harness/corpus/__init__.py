@@ -1,0 +1,7 @@
+"""Text into tensors: sources, splits, contexts. Knows nothing of models or studies."""
+
+from harness.corpus.contexts import ContextCounts, Examples
+from harness.corpus.corpus import Corpus, OpenSplit, load
+from harness.corpus.sources import KNOWN, at_hand
+
+__all__ = ["KNOWN", "ContextCounts", "Corpus", "Examples", "OpenSplit", "at_hand", "load"]

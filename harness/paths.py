@@ -1,0 +1,26 @@
+"""Where a project keeps its data, studies and results."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+
+def home() -> Path:
+    """The project folder: `HARNESS_HOME`, else the checkout this package runs from, else here."""
+    if given := os.environ.get("HARNESS_HOME"):
+        return Path(given).resolve()
+    checkout = Path(__file__).resolve().parents[1]
+    return checkout if (checkout / "pyproject.toml").exists() else Path.cwd()
+
+
+def data_folder() -> Path:
+    return home() / "data"
+
+
+def studies_folder() -> Path:
+    return home() / "studies"
+
+
+def results_folder() -> Path:
+    return home() / "results"

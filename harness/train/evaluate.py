@@ -1,0 +1,32 @@
+"""Exact losses over whole splits."""
+
+from __future__ import annotations
+
+import torch
+
+from harness.corpus import ContextCounts
+from harness.model import Model
+
+Nats = float
+"""Mean negative log-likelihood per predicted symbol."""
+
+_ROWS_AT_ONCE = 4096
+
+
+@torch.no_grad()
+def split_nats(model: Model, counts: ContextCounts) -> Nats:
+    """Mean negative log-likelihood over a whole split, in nats per symbol.
+
+    Each distinct context is scored once and weighted by how often each symbol
+    follows it; the products are summed in float64 and divided once, so the
+    result is the plain mean over all examples and never a mean of batch means.
+    """
+    total = torch.zeros((), dtype=torch.float64, device=counts.counts.device)
+    for start in range(0, len(counts.contexts), _ROWS_AT_ONCE):
+        end = min(start + _ROWS_AT_ONCE, len(counts.contexts))
+        log_p = model.log_probabilities(counts.contexts[start:end])
+        # rows ascend, so the pairs of these contexts are one slice
+        first, last = torch.searchsorted(counts.rows, torch.tensor([start, end], device=counts.rows.device)).tolist()
+        chosen = log_p[counts.rows[first:last] - start, counts.targets[first:last]]
+        total -= torch.dot(chosen.double(), counts.counts[first:last])
+    return float(total / counts.counts.sum())

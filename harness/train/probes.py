@@ -1,0 +1,121 @@
+"""Two quick questions to ask of a config before searching: which learning rates, and can it learn at all."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+
+from harness.config import AdamW, TrainConfig
+from harness.corpus import Corpus, Examples
+from harness.corpus.contexts import count_contexts
+from harness.model import Build, CharMLP
+from harness.train.evaluate import Nats
+from harness.train.optimizer import make_optimizer
+from harness.train.seeds import stream
+
+_SMOOTHING = 0.95
+_BLOWN_UP = 4.0
+
+
+@dataclass(frozen=True)
+class LrRange:
+    """A learning-rate range test: rates tried, their batch losses, and where training works."""
+
+    rates: tuple[float, ...]
+    nats: tuple[Nats, ...]
+    """Loss of each step's own batch (train), before that step."""
+    smoothed: tuple[Nats, ...]
+    low: float
+    """Where the smoothed loss falls fastest: learning is under way."""
+    high: float
+    """Where the smoothed loss is lowest: beyond, steps do harm."""
+
+
+def lr_range(
+    config: TrainConfig,
+    data: Corpus,
+    *,
+    build: Build = CharMLP.build,
+    lowest: float = 1e-5,
+    highest: float = 10.0,
+    steps: int = 600,
+) -> LrRange:
+    """The lecture's range test: one step at each of exponentially growing rates (Smith 2017, section 3.3).
+
+    Uses the config's model, optimiser kind, batch size and seed; its schedule, budget
+    and dropout play no part. Ends early once the smoothed loss has blown up.
+    """
+    model = build(config, data.vocabulary_size, stream(config.seed, "init"))
+    examples = data.examples("train", config.model.context_length)
+    batches, dropout = stream(config.seed, "batches"), stream(config.seed, "dropout")
+    optimizer = make_optimizer(model, config.optimizer)
+    rates, nats, smoothed = [], [], []
+    average = 0.0
+    for step in range(steps):
+        rate = lowest * (highest / lowest) ** (step / (steps - 1))
+        chosen = torch.randint(len(examples), (config.batch_size,), generator=batches)
+        loss = float(model.loss_and_gradient(examples.contexts[chosen], examples.targets[chosen], generator=dropout))
+        average = _SMOOTHING * average + (1 - _SMOOTHING) * loss
+        level = average / (1 - _SMOOTHING ** (step + 1))
+        if not math.isfinite(loss) or (smoothed and level > _BLOWN_UP * min(smoothed)):
+            break
+        rates.append(rate)
+        nats.append(loss)
+        smoothed.append(level)
+        optimizer.param_groups[0]["lr"] = rate
+        optimizer.step()
+    bottom = smoothed.index(min(smoothed))
+    low = _steepest(smoothed, bottom)
+    return LrRange(tuple(rates), tuple(nats), tuple(smoothed), low=rates[low], high=rates[bottom])
+
+
+def _steepest(smoothed: list[Nats], bottom: int) -> int:
+    """Index before the bottom around which the smoothed loss falls fastest, over a window of 20 steps."""
+    window = min(20, bottom)
+    falls = [smoothed[i] - smoothed[i + window] for i in range(bottom - window + 1)]
+    return falls.index(max(falls)) + window // 2
+
+
+@dataclass(frozen=True)
+class OverfitProbe:
+    """One fixed batch, driven as low as it can go."""
+
+    floor: Nats
+    """Conditional entropy of the batch's targets given its contexts: nothing can score below it."""
+    reached: Nats
+    examples: int
+    steps: int
+    passed: bool
+
+
+def overfit_one_batch(
+    config: TrainConfig,
+    data: Corpus,
+    *,
+    build: Build = CharMLP.build,
+    steps: int = 1000,
+    tolerance: Nats = 0.01,
+) -> OverfitProbe:
+    """Train on one fixed batch until its loss is within `tolerance` nats of the batch's exact floor.
+
+    A sound model with enough units must pass; one that cannot has a fault in its
+    forward or backward pass, or is too small for the batch. Dropout is off, and a
+    fixed optimiser (AdamW, rate 0.01) keeps the question apart from the config's tuning.
+    """
+    config = TrainConfig(**(config.model_dump() | {"dropout": 0.0}))
+    model = build(config, data.vocabulary_size, stream(config.seed, "init"))
+    examples = data.examples("train", config.model.context_length)
+    chosen = torch.randint(len(examples), (config.batch_size,), generator=stream(config.seed, "batches"))
+    batch = Examples(examples.contexts[chosen], examples.targets[chosen])
+    floor = count_contexts(batch, data.vocabulary_size).conditional_entropy()
+    optimizer = make_optimizer(model, AdamW(learning_rate=0.01))
+    dropout = stream(config.seed, "dropout")
+    reached, step = math.inf, 0
+    for step in range(1, steps + 1):
+        reached = float(model.loss_and_gradient(batch.contexts, batch.targets, generator=dropout))
+        if reached - floor <= tolerance:
+            break
+        optimizer.step()
+    return OverfitProbe(floor, reached, len(batch), step, passed=reached - floor <= tolerance)
