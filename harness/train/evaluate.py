@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 
 from harness.corpus import ContextCounts
-from harness.model import Model
+from harness.model import Predictor
 
 Nats = float
 """Mean negative log-likelihood per predicted symbol."""
@@ -14,7 +14,7 @@ _ROWS_AT_ONCE = 4096
 
 
 @torch.no_grad()
-def split_nats(model: Model, counts: ContextCounts) -> Nats:
+def split_nats(model: Predictor, counts: ContextCounts) -> Nats:
     """Mean negative log-likelihood over a whole split, in nats per symbol.
 
     Each distinct context is scored once and weighted by how often each symbol

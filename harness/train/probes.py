@@ -51,7 +51,9 @@ def lr_range(
     examples = data.examples("train", config.model.context_length)
     batches, dropout = stream(config.seed, "batches"), stream(config.seed, "dropout")
     optimizer = make_optimizer(model, config.optimizer)
-    rates, nats, smoothed = [], [], []
+    rates: list[float] = []
+    nats: list[Nats] = []
+    smoothed: list[Nats] = []
     average = 0.0
     for step in range(steps):
         rate = lowest * (highest / lowest) ** (step / (steps - 1))
@@ -112,10 +114,11 @@ def overfit_one_batch(
     floor = count_contexts(batch, data.vocabulary_size).conditional_entropy()
     optimizer = make_optimizer(model, AdamW(learning_rate=0.01))
     dropout = stream(config.seed, "dropout")
-    reached, step = math.inf, 0
-    for step in range(1, steps + 1):
+    reached, taken = math.inf, 0
+    while taken < steps:
+        taken += 1
         reached = float(model.loss_and_gradient(batch.contexts, batch.targets, generator=dropout))
         if reached - floor <= tolerance:
             break
         optimizer.step()
-    return OverfitProbe(floor, reached, len(batch), step, passed=reached - floor <= tolerance)
+    return OverfitProbe(floor, reached, len(batch), taken, passed=reached - floor <= tolerance)

@@ -6,11 +6,11 @@ from collections.abc import Sequence
 
 import torch
 
-from harness.model import Model
+from harness.model import Predictor
 
 
 def sample(
-    model: Model,
+    model: Predictor,
     vocabulary: Sequence[str],
     context_length: int,
     *,

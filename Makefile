@@ -1,0 +1,66 @@
+# Two commands do everything on a fresh machine: `make study` and `make test`.
+# Each builds .venv on first use. Variables count when given on make's command line.
+
+PYTHON  ?= python3
+VENV    := .venv
+BIN     := $(VENV)/bin
+HARNESS := $(BIN)/harness
+
+STUDY   := beat_lecture
+
+# A flag for a variable given on the command line: the environment's NAME or WORKERS is not meant for us.
+flag = $(if $(filter command,$(firstword $(origin $(1)))),--$(2) "$($(1))")
+
+COMMON  = $(call flag,STORAGE,storage)
+SETTINGS = $(call flag,NAME,name) $(call flag,TRIALS,trials) $(call flag,MINUTES,minutes) \
+	$(call flag,WORKERS,workers) $(call flag,CORPUS,corpus) $(call flag,SEED,seed) \
+	$(call flag,SAMPLER,sampler) $(call flag,PRUNER,pruner) $(COMMON)
+# What names a stored study: its NAME if it was given one, else the study file's.
+STORED  = "$(if $(filter command,$(firstword $(origin NAME))),$(NAME),$(STUDY))" $(call flag,CORPUS,corpus) $(COMMON)
+
+.DEFAULT_GOAL := help
+.PHONY: help study dashboard report holdout test lint typecheck clean
+
+help:  ## This list
+	@echo "make study STUDY=beat_lecture NAME= TRIALS= MINUTES= WORKERS= CORPUS= SEED= SAMPLER= PRUNER= STORAGE="
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+study: $(VENV)/.run  ## Search on all cores, write results/, say what to look at next (carries on where it stopped)
+	@$(HARNESS) study "$(STUDY)" $(SETTINGS)
+
+dashboard: $(VENV)/.run  ## The Optuna dashboard over every study, on 127.0.0.1:8080 (PORT=)
+	@$(HARNESS) dashboard $(call flag,PORT,port) $(COMMON)
+
+report: $(VENV)/.run  ## Tables and plots again, from the stored trials of every study (NAME= for one)
+	@$(HARNESS) report $(if $(filter command,$(firstword $(origin NAME) $(origin STUDY))),$(STORED),$(COMMON))
+
+holdout: $(VENV)/.run  ## Open the test split, once, for the study's winner (RESUME=1 after a crash)
+	@$(HARNESS) holdout $(STORED) $(if $(RESUME),--resume) || [ $$? -eq 3 ]
+
+test: $(VENV)/.dev  ## The tests
+	@$(BIN)/python -m pytest
+
+lint: $(VENV)/.dev  ## ruff, rules and format
+	@$(BIN)/ruff check . && $(BIN)/ruff format --check .
+
+typecheck: $(VENV)/.dev  ## mypy, strict on harness
+	@$(BIN)/mypy
+
+clean:  ## Remove .venv and caches; data, storage, ledger and results stay
+	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis *.egg-info build
+	find harness studies tests -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(VENV)/.python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || \
+		{ echo "harness needs Python 3.11 or newer as $(PYTHON); name another with PYTHON=python3.12"; exit 2; }
+	@echo "First use: building $(VENV) (a minute or two)"
+	@$(PYTHON) -m venv $(VENV)
+	@touch $@
+
+$(VENV)/.run: pyproject.toml constraints.txt | $(VENV)/.python
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e .
+	@touch $@
+
+$(VENV)/.dev: $(VENV)/.run
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	@touch $@

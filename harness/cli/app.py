@@ -1,0 +1,66 @@
+"""The command line: `harness`, also `python -m harness`. The only room that prints."""
+
+from __future__ import annotations
+
+import sys
+
+import optuna
+import sqlalchemy
+import typer
+from typer.exceptions import TyperException
+
+from harness.cli import run_commands, study_commands
+from harness.errors import HarnessError
+
+app = typer.Typer(
+    name="harness",
+    help="Search a small neural language model's hyperparameters honestly. Losses are nats per symbol.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+)
+for command in (
+    study_commands.study,
+    study_commands.studies,
+    study_commands.corpora,
+    study_commands.report,
+    study_commands.dashboard,
+    study_commands.holdout,
+    study_commands.rerun,
+    run_commands.train,
+    run_commands.sample,
+    run_commands.lr_range,
+    run_commands.overfit,
+):
+    app.command(command.__name__.replace("_", "-"))(command)
+
+
+def main() -> None:
+    """Run a command; whatever the user can mend ends in one line on stderr and its exit code."""
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    sys.exit(run(sys.argv[1:]))
+
+
+def run(arguments: list[str]) -> int:
+    """The exit code of a command line: 0 done, 1 failed, 2 bad input, 3 already opened, 130 interrupted."""
+    try:
+        code = app(arguments, standalone_mode=False)
+    except HarnessError as error:
+        return _refuse(str(error), error.exit_code)
+    except TyperException as error:
+        return _refuse(f"{error.format_message()} Ask harness --help.", 2)
+    except (optuna.exceptions.StorageInternalError, sqlalchemy.exc.DBAPIError) as error:
+        cause = error.__cause__ or error
+        reason = str(getattr(cause, "orig", cause)).splitlines()[0]
+        return _refuse(f"the storage must stay readable and writable; it says {reason!r}. Nothing finished is lost.", 2)
+    except OSError as error:
+        return _refuse(
+            f"{error.filename or 'the file system'}: {error.strerror or error}. Nothing finished is lost.", 2
+        )
+    except (KeyboardInterrupt, typer.Abort):
+        return _refuse("stopped; the trials in flight were put back, and make study carries on with them.", 130)
+    return code if isinstance(code, int) else 0
+
+
+def _refuse(message: str, code: int) -> int:
+    print(f"harness: {' '.join(message.split())}", file=sys.stderr)
+    return code

@@ -1,0 +1,50 @@
+"""KEY=VALUE on the command line, onto a config."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from harness.config import TrainConfig
+from harness.errors import ConfigError
+
+_TAGGED = ("optimizer", "schedule")
+
+
+def apply(config: TrainConfig, assignments: list[str]) -> TrainConfig:
+    """A config with some keys replaced: `batch_size=64 model.hidden_width=300 schedule=linear`.
+
+    A schedule or optimiser named alone comes with its defaults; a new budget
+    replaces the old one.
+
+    Raises:
+        ConfigError: not KEY=VALUE, an unknown key, or a value out of range.
+    """
+    data = config.model_dump(mode="json")
+    for assignment in assignments:
+        key, equals, text = assignment.partition("=")
+        if not equals or not key:
+            raise ConfigError(f"a setting must be KEY=VALUE, as in batch_size=64; got {assignment!r}. Write it so.")
+        _set(data, key.split("."), _value(text))
+    return TrainConfig.parse(data)
+
+
+def _set(data: dict[str, Any], path: list[str], value: Any) -> None:
+    if path[0] in _TAGGED and path[1:] in ([], ["kind"]) and isinstance(value, str):
+        path, value = path[:1], {"kind": value}
+    if path[0] == "budget" and len(path) == 2:
+        data["budget"] = {}
+    place = data
+    for part in path[:-1]:
+        deeper = place.setdefault(part, {})
+        if not isinstance(deeper, dict):
+            raise ConfigError(f"config key {'.'.join(path)!r} goes deeper than {part!r} does. Leave the rest out.")
+        place = deeper
+    place[path[-1]] = value
+
+
+def _value(text: str) -> Any:
+    try:
+        return json.loads(text.replace("_", "") if text.replace("_", "").isdigit() else text)
+    except json.JSONDecodeError:
+        return text

@@ -1,0 +1,151 @@
+"""Commands about single runs: train, sample, probe learning rates, overfit one batch."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from safetensors.torch import save
+
+from harness import paths
+from harness.cli import overrides
+from harness.config import TrainConfig
+from harness.corpus import load
+from harness.errors import ConfigError, StorageError, StudyError
+from harness.files import replacing, write_atomically
+from harness.model import CharMLP, load_tensors
+from harness.report import style
+from harness.report.plots import draw_lr_range
+from harness.report.write import samples_of
+from harness.search.find import find_study
+from harness.search.records import RangeTest
+from harness.search.storage import open_storage
+from harness.search.weights import facts_of, load_folder
+from harness.train import Evaluation, diagnose, overfit_one_batch, stream
+from harness.train import lr_range as probe_lr_range
+from harness.train import sample as sample_items
+from harness.train import train as train_model
+
+console = Console(highlight=False, soft_wrap=True)
+
+Settings = Annotated[
+    list[str] | None,
+    typer.Argument(
+        metavar="[KEY=VALUE]...", help="Config keys, as in batch_size=64 model.hidden_width=300 schedule=linear."
+    ),
+]
+Corpus = Annotated[str, typer.Option(help="names, names-dedup, ssa-2017, or a text file with one item a line.")]
+ConfigFile = Annotated[
+    Path | None,
+    typer.Option("--config", help="A config as JSON, or a config.json beside saved weights.", show_default="defaults"),
+]
+
+
+def train(
+    settings: Settings = None,
+    corpus: Corpus = "names",
+    config: ConfigFile = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Folder for model.safetensors and config.json.", show_default="not saved")
+    ] = None,
+) -> None:
+    """Train one model and show its exact losses (nats per symbol) along the way."""
+    data = load(corpus)
+    chosen = _config(config, settings)
+    console.print(f"corpus {data.label}, fingerprint {data.fingerprint}; config {chosen.hash()}")
+    console.print("    step   examples  seconds       rate   train     dev  (nats per symbol, whole splits)")
+
+    def show(point: Evaluation) -> None:
+        console.print(
+            f"{point.step:8,} {point.examples:10,} {point.seconds:8.1f} {point.learning_rate:10.2e} "
+            f"{point.train_nats:7.4f} {point.dev_nats:7.4f}"
+        )
+
+    result = train_model(chosen, data, on_evaluation=show)
+    judged = diagnose(result.curve, chosen, data.vocabulary_size)
+    console.print(f"{result.parameters:,} parameters, {result.steps / result.seconds:,.0f} steps/s")
+    console.print(f"{judged.verdict}: {judged.advice}")
+    if out is not None and result.status == "complete":
+        tensors = {name: tensor.detach().contiguous() for name, tensor in result.model.tensors().items()}
+        write_atomically(out / "model.safetensors", save(tensors))
+        facts = facts_of(chosen, data, result.train_nats, result.dev_nats)
+        write_atomically(out / "config.json", json.dumps(facts, indent=2, ensure_ascii=False) + "\n")
+        console.print(f"saved to {out}")
+
+
+def sample(
+    source: Annotated[
+        str, typer.Argument(help="A study's key or name (its best trial), or a folder with saved weights.")
+    ],
+    count: Annotated[int, typer.Option(help="Items to draw.", min=1, max=100_000)] = 20,
+    seed: Annotated[int, typer.Option(help="Seed of the draws.", min=0)] = 0,
+    storage: Annotated[
+        str | None, typer.Option(help="SQLite file or database URL.", show_default="results/studies.db")
+    ] = None,
+) -> None:
+    """Draw new items from a trained model, one a line."""
+    if Path(source).is_dir():
+        tensors, facts = load_folder(Path(source))
+        config = TrainConfig.parse(facts["config"])
+        model = CharMLP.build(config, len(facts["vocabulary"]), stream(0, "init"))
+        try:
+            load_tensors(model, tensors)
+        except ValueError as error:
+            raise StorageError(f"{source} must hold a CharMLP: {error}. Give another folder.") from None
+        length = config.model.context_length
+        items = sample_items(model, facts["vocabulary"], length, count=count, generator=stream(seed, "sample"))
+    else:
+        from harness.report.results import gather
+
+        opened = open_storage(storage)
+        items = samples_of(gather(opened, find_study(opened, source)), count, seed)
+        if not items:
+            raise StudyError(f"sampling needs a complete trial; {source} has none yet. Let make study go on.")
+    for item in items:
+        console.print(item, markup=False)
+
+
+def lr_range(
+    settings: Settings = None,
+    corpus: Corpus = "names",
+    config: ConfigFile = None,
+    out: Annotated[Path | None, typer.Option(help="Where the plot goes.", show_default="results/lr_range.png")] = None,
+) -> None:
+    """The lecture's learning-rate range test: one step at each of exponentially growing rates, and a plot."""
+    data = load(corpus)
+    chosen = _config(config, settings)
+    found = probe_lr_range(chosen, data)
+    target = out or paths.results_folder() / "lr_range.png"
+    if target.suffix not in (".png", ".svg", ".pdf"):
+        raise ConfigError(f"a plot must end in .png, .svg or .pdf; got {target.name!r}. Rename it.")
+    caption = f"{data.label} · fingerprint {data.fingerprint} · config {chosen.hash()} · from fresh weights"
+    with style.look(), replacing(target) as path:
+        draw_lr_range(RangeTest.of(0, chosen, found), caption).savefig(path)
+    console.print(f"{chosen.optimizer.kind}: try learning rates from {found.low:.1e} to {found.high:.1e} ({target})")
+
+
+def overfit(settings: Settings = None, corpus: Corpus = "names", config: ConfigFile = None) -> None:
+    """Drive one fixed batch to its exact floor; exit code 1 if the model cannot."""
+    data = load(corpus)
+    probe = overfit_one_batch(_config(config, settings), data)
+    console.print(
+        f"one batch of {probe.examples} examples: {probe.reached:.4f} nats after {probe.steps} steps; "
+        f"floor {probe.floor:.4f} (entropy of its targets given their contexts)"
+    )
+    console.print("passed" if probe.passed else "FAILED: the model is too small for the batch, or cannot learn")
+    if not probe.passed:
+        raise typer.Exit(1)
+
+
+def _config(file: Path | None, settings: list[str] | None) -> TrainConfig:
+    config = TrainConfig()
+    if file is not None:
+        try:
+            data = json.loads(file.read_text())
+        except (OSError, ValueError) as error:
+            raise ConfigError(f"--config must be a readable JSON file; {file}: {error}. Correct the path.") from None
+        config = TrainConfig.parse(data.get("config", data) if isinstance(data, dict) else {"": data})
+    return overrides.apply(config, settings or [])

@@ -1,0 +1,270 @@
+"""Commands about studies: search, list, report, look at, open the test split, run a trial again."""
+
+from __future__ import annotations
+
+import signal
+from typing import Annotated, NoReturn
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from harness import corpus as corpora_module
+from harness.cli.progress import StudyProgress
+from harness.errors import StudyError
+from harness.report.dashboard import HOST, make_dashboard
+from harness.report.results import LECTURE_DEV, Results, split_sizes
+from harness.report.write import write_report
+from harness.search.find import find_study, searched_studies
+from harness.search.holdout import Opening, open_holdout
+from harness.search.holdout import recorded as recorded_opening
+from harness.search.records import FINISHED, StudyRecord
+from harness.search.rerun import rerun as run_again
+from harness.search.session import Request, Session, best_trial, run_study
+from harness.search.storage import open_storage
+from harness.search.study import known_studies
+
+console = Console(highlight=False, soft_wrap=True)
+
+Corpus = Annotated[
+    str | None,
+    typer.Option(
+        help="names, names-dedup, ssa-2017, ssa-2017-dedup, or a text file with one item a line.", show_default="names"
+    ),
+]
+StorageUrl = Annotated[str | None, typer.Option(help="SQLite file or database URL.", show_default="results/studies.db")]
+StudyName = Annotated[str, typer.Argument(help="A study's key, or its name.")]
+
+
+def study(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="A study in studies/, or a path to a study file.")],
+    called: Annotated[
+        str | None, typer.Option("--name", help="Another name for its key and results.", show_default="the study's own")
+    ] = None,
+    corpus: Corpus = None,
+    trials: Annotated[
+        int | None, typer.Option(help="Finished trials that end the search.", show_default="the study's own")
+    ] = None,
+    minutes: Annotated[
+        float | None, typer.Option(help="Minutes of wall time that end it.", show_default="the study's own")
+    ] = None,
+    workers: Annotated[int | None, typer.Option(help="Processes, one thread each.", show_default="the cores")] = None,
+    seed: Annotated[int | None, typer.Option(help="Seed of samplers and trials.", show_default="0")] = None,
+    sampler: Annotated[
+        str | None, typer.Option(help="An Optuna sampler by name.", show_default="the study's own")
+    ] = None,
+    pruner: Annotated[
+        str | None, typer.Option(help="An Optuna pruner by name.", show_default="the study's own")
+    ] = None,
+    storage: StorageUrl = None,
+) -> None:
+    """Search a study's space on all cores, or carry on where it stopped; write results/KEY."""
+    signal.signal(signal.SIGTERM, _interrupt)
+    request = Request(name, called, corpus, trials, minutes, workers, seed, sampler, pruner, storage)
+    progress: list[StudyProgress] = []
+
+    def on_ready(session: Session) -> None:
+        _announce(session)
+        if not session.nothing_left:
+            progress.append(StudyProgress(console, session).__enter__())
+
+    try:
+        session = run_study(request, on_ready, lambda event: progress[0].on_event(event))
+    finally:
+        for shown in progress:
+            shown.__exit__(None, None, None)
+    _conclude(session)
+
+
+def studies(storage: StorageUrl = None) -> None:
+    """List the studies that can be begun and those in the storage."""
+    console.print(f"in studies/: {', '.join(known_studies()) or 'none'}")
+    opened = open_storage(storage)
+    table = Table("key", "finished", "best dev (nats)", "trial", "ended by", "corpus", "test split", box=None)
+    for record in searched_studies(opened):
+        trials = opened.trials(record.key)
+        finished = sum(trial.status in FINISHED for trial in trials)
+        best = best_trial(trials)
+        opening = recorded_opening(opened, record.key)
+        table.add_row(
+            record.key,
+            f"{finished} of {record.trials}",
+            "-" if best is None else f"{best.dev_nats:.4f}",
+            "-" if best is None else str(best.number),
+            record.ended_by or "not ended",
+            f"{record.corpus.label} {record.corpus.fingerprint}",
+            "sealed" if opening is None else f"{opening.state} {opening.scored or opening.claimed}",
+        )
+    console.print(table)
+
+
+def corpora() -> None:
+    """List the corpora known by name, and whether they are at hand without a network."""
+    table = Table("corpus", "at hand", "what it is", box=None)
+    for name, known in corpora_module.KNOWN.items():
+        here = "yes" if corpora_module.at_hand(name) else "to be fetched"
+        table.add_row(name, here, known.about)
+        table.add_row(f"{name}-dedup", here, "the same without its repeated items")
+    console.print(table)
+    console.print("or a path: any UTF-8 text with one item a line (PATH-dedup drops repeated items)")
+
+
+def report(
+    name: Annotated[str | None, typer.Argument(help="A study's key or name.", show_default="all")] = None,
+    corpus: Corpus = None,
+    storage: StorageUrl = None,
+) -> None:
+    """Write tables and plots again, from the stored trials."""
+    opened = open_storage(storage)
+    records = searched_studies(opened) if name is None else [find_study(opened, name, corpus)]
+    if not records:
+        raise StudyError("a report needs a study; the storage has none yet. Begin one with make study.")
+    for record in records:
+        folder, results = write_report(opened, record)
+        console.print(f"{folder}: {_headline(results)}")
+
+
+def dashboard(
+    port: Annotated[
+        int | None, typer.Option(help="Port on 127.0.0.1.", show_default="8080, or the next free one")
+    ] = None,
+    storage: StorageUrl = None,
+) -> None:
+    """Serve the Optuna dashboard over every study; Ctrl-C ends it."""
+    server = make_dashboard(open_storage(storage), port)
+    address = f"http://{HOST}:{server.server_port}"
+    console.print(f"Optuna dashboard: {address}  (Ctrl-C ends it)")
+    console.print(f"from another machine: ssh -L {server.server_port}:{HOST}:{server.server_port} THIS-MACHINE")
+    try:
+        server.serve_forever()
+    except KeyboardInterrupt:
+        console.print("dashboard closed")
+    finally:
+        server.server_close()
+
+
+def holdout(
+    name: StudyName,
+    corpus: Corpus = None,
+    resume: Annotated[bool, typer.Option(help="Finish an opening that crashed before its scores.")] = False,
+    storage: StorageUrl = None,
+) -> None:
+    """Open the test split, once, for the study's winner; exit code 3 if it was opened before."""
+    opened = open_storage(storage)
+    record = find_study(opened, name, corpus)
+    opening, now = open_holdout(opened, record, resume=resume)
+    _show_opening(opening, record, now=now)
+    if now:
+        write_report(opened, record)
+    else:
+        raise typer.Exit(3)
+
+
+def rerun(
+    name: StudyName,
+    trial: Annotated[int, typer.Argument(help="The trial's number.")],
+    corpus: Corpus = None,
+    storage: StorageUrl = None,
+) -> None:
+    """Train a stored trial again and compare its losses bit for bit; exit code 1 if they differ."""
+    opened = open_storage(storage)
+    record = find_study(opened, name, corpus)
+    with console.status(f"running trial {trial} again"):
+        again = run_again(opened, record, trial, lambda *_: None)
+    _show_table(
+        ("loss (nats per symbol)", "recorded", "again"),
+        [
+            ("train", f"{again.record.curve[-1].train_nats!r}", f"{again.train_nats!r}"),
+            ("dev", f"{again.record.curve[-1].dev_nats!r}", f"{again.dev_nats!r}"),
+        ],
+    )
+    for what, (then, now) in again.changed.items():
+        console.print(f"{what} differs: then {then}, now {now}")
+    if again.identical:
+        console.print("identical to the last bit" + (", although versions differ" if again.changed else ""))
+        return
+    console.print(
+        "NOT identical" + (": another machine or other versions" if again.changed else ", with the same versions")
+    )
+    raise typer.Exit(1)
+
+
+def _interrupt(*_: object) -> NoReturn:
+    raise KeyboardInterrupt
+
+
+def _announce(session: Session) -> None:
+    record = session.record
+    if session.notice:
+        console.print(session.notice)
+    console.print(f"{'carrying on with' if session.resumed else 'beginning'} {record.key}")
+    console.print(
+        f"corpus {record.corpus.label}, fingerprint {record.corpus.fingerprint}, {split_sizes(record)}; "
+        f"{record.trials} trials or {session.study.minutes:g} minutes, {session.workers} workers, "
+        f"{record.sampler}, {record.pruner}, seed {record.seed}"
+    )
+
+
+def _conclude(session: Session) -> None:
+    """The last lines of `make study`: what came out, what holds it back, what to look at next."""
+    folder, results = write_report(session.storage, session.record)
+    finished = sum(trial.status in FINISHED for trial in results.trials)
+    if session.nothing_left:
+        console.print(
+            f"nothing is left to do: {finished} of {session.record.trials} trials are finished (TRIALS=… for more)"
+        )
+    else:
+        ended = {"trials": "all trials asked for are finished", "minutes": "the minutes were up"}
+        console.print(f"ended: {ended.get(session.record.ended_by or '', '')}, {finished} of {session.record.trials}")
+    console.print(_headline(results))
+    if results.best is not None and results.best.verdict is not None:
+        console.print(f"the best trial is {results.best.verdict}: {results.best.advice}")
+    key = session.record.key
+    console.print(f"look at {folder}/plots and {folder}/leaderboard.md")
+    console.print("then: make dashboard (every trial), make study (carry on; TRIALS=, MINUTES=),")
+    console.print(f"      harness rerun {key} N (a trial again), make holdout (the sealed test split, once)")
+
+
+def _headline(results: Results) -> str:
+    """What won, by how much over what, on which split; one line."""
+    best, reference = results.best, results.reference
+    if best is None or best.dev_nats is None:
+        return f"{results.study.key}: no complete trial yet"
+    line = f"best dev {best.dev_nats:.4f} nats (trial {best.number}, train {best.train_nats:.4f}, one seed)"
+    if reference is not None and reference.dev_nats is not None:
+        lower = reference.dev_nats - best.dev_nats
+        line += f"; {lower:.4f} below the lecture's recipe on the same split ({reference.dev_nats:.4f})"
+    elif results.study.corpus.label == "names":
+        line += f"; the lecture's own figure is {LECTURE_DEV} (its recipe was not run here)"
+    sealed = "sealed" if results.opening is None else f"{results.opening.state} {results.opening.scored or ''}"
+    return f"{line}; {results.label}; test split {sealed}"
+
+
+def _show_opening(opening: Opening, record: StudyRecord, *, now: bool) -> None:
+    if now:
+        console.print(f"test split of {record.key} opened {opening.scored}, fingerprint {opening.fingerprint}")
+    else:
+        console.print(
+            f"the test split of {record.key} was opened {opening.scored} already; this is its record, nothing is scored"
+        )
+    console.print(f"{opening.test_items:,} items, n={opening.test_examples:,}; losses in nats per symbol")
+    rows = [
+        (
+            contender.what
+            + ("" if contender.trial is None or contender.what != "winner" else f" (trial {contender.trial})"),
+            *(f"{value:.4f}" for value in (contender.train_nats, contender.dev_nats)),
+            "-" if contender.test_nats is None else f"{contender.test_nats:.4f}",
+            contender.sha256[:12],
+        )
+        for contender in opening.contenders
+    ]
+    _show_table(("scored", "train", "dev", "test", "weights (SHA-256)"), rows)
+    if opening.openings_before:
+        console.print(f"{opening.openings_before} other studies had opened this same test split before")
+
+
+def _show_table(head: tuple[str, ...], rows: list[tuple[str, ...]]) -> None:
+    table = Table(*head, box=None)
+    for row in rows:
+        table.add_row(*row)
+    console.print(table)

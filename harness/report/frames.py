@@ -1,0 +1,100 @@
+"""Results as DataFrames: every table and plot starts from one of these."""
+
+from __future__ import annotations
+
+import warnings
+from typing import Any
+
+import optuna
+import pandas as pd
+from optuna.importance import PedAnovaImportanceEvaluator, get_param_importances
+
+from harness.report.results import Results
+from harness.search.records import TrialRecord
+
+FEW_TRIALS = 30
+"""PED-ANOVA compares the best tenth with the rest: of fewer trials that is a handful."""
+
+
+def trials_frame(results: Results) -> pd.DataFrame:
+    """One row per trial: outcome, losses (nats per symbol), cost, parameters, and what they belong to."""
+    rows = [_row(record) for record in results.trials]
+    frame = pd.DataFrame(rows, columns=None if rows else list(_row(TrialRecord(number=0, seed=0))))
+    parameters = pd.DataFrame([record.params for record in results.trials], index=frame.index)
+    frame = frame.join(parameters, rsuffix="_param")
+    return frame.assign(corpus=results.study.corpus.label, fingerprint=results.study.corpus.fingerprint)
+
+
+def _row(record: TrialRecord) -> dict[str, Any]:
+    plain = (
+        "status", "verdict", "train_nats", "dev_nats", "gap", "parameters", "seconds", "steps", "steps_per_s", "seed",
+        "attempt", "root", "failure", "advice",
+    )  # fmt: skip
+    row = {"trial": record.number} | {name: getattr(record, name) for name in plain}
+    return row | {"config_hash": None if record.config is None else record.config.hash()}
+
+
+def curves_frame(results: Results) -> pd.DataFrame:
+    """One row per evaluation of every trial and of the reference (there `trial` is empty)."""
+    columns = ["run", "trial", "status", "step", "examples", "seconds", "learning_rate", "train_nats", "dev_nats"]
+    runs: list[tuple[str, TrialRecord]] = [(f"trial {record.number}", record) for record in results.trials]
+    if results.reference is not None:
+        runs.append(("lecture's recipe", results.reference))
+    rows = [
+        {"run": run, "trial": None if record is results.reference else record.number, "status": record.status}
+        | point.model_dump()
+        for run, record in runs
+        for point in record.curve
+    ]
+    frame = pd.DataFrame(rows, columns=columns).astype({"trial": "Int64"})
+    return frame.assign(fingerprint=results.study.corpus.fingerprint)
+
+
+def history_frame(results: Results) -> pd.DataFrame:
+    """Trials in order with their dev nats and the best complete one so far."""
+    frame = trials_frame(results)[["trial", "status", "dev_nats"]]
+    complete = frame["dev_nats"].where(frame["status"] == "complete")
+    return frame.assign(best_so_far=complete.astype(float).cummin().ffill())
+
+
+def importance_frame(results: Results) -> pd.DataFrame:
+    """Share of the variation in dev nats that each parameter explains near the optimum (PED-ANOVA).
+
+    Only parameters that every complete trial has can be compared. Empty where
+    fewer than four trials are complete or all parameters are conditional.
+    """
+    columns = ["parameter", "importance", "n"]
+    complete = [t for t in results.optuna_study.get_trials(deepcopy=False) if t.state.name == "COMPLETE"]
+    if len(complete) < 4 or len({trial.value for trial in complete}) < 2:
+        return pd.DataFrame(columns=columns)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # Optuna's remarks on trials whose parameters differ
+        try:
+            shares = get_param_importances(results.optuna_study, evaluator=PedAnovaImportanceEvaluator())
+        except (ValueError, RuntimeError, optuna.exceptions.OptunaError):
+            return pd.DataFrame(columns=columns)
+    rows = [{"parameter": name, "importance": share, "n": len(complete)} for name, share in shares.items()]
+    return pd.DataFrame(rows, columns=columns)
+
+
+def embedding_frame(results: Results) -> pd.DataFrame:
+    """Symbols of the best trial's embedding on its first two principal components (PCA above 2-D)."""
+    from harness.search.weights import unpack
+
+    if results.best_weights is None:
+        return pd.DataFrame(columns=["symbol", "x", "y", "explained"])
+    tensors, facts = unpack(results.best_weights)
+    if "embedding" not in tensors:
+        return pd.DataFrame(columns=["symbol", "x", "y", "explained"])
+    table = tensors["embedding"].double()
+    explained = 1.0
+    if table.shape[1] > 2:
+        centred = table - table.mean(0)
+        left, scale, _ = centred.svd()
+        table = left[:, :2] * scale[:2]
+        explained = float((scale[:2] ** 2).sum() / (scale**2).sum())
+    elif table.shape[1] == 1:
+        table = table.new_zeros(len(table), 2).index_copy_(1, table.new_zeros(1).long(), table)
+    return pd.DataFrame(
+        {"symbol": facts["vocabulary"], "x": table[:, 0].numpy(), "y": table[:, 1].numpy(), "explained": explained}
+    )

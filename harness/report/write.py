@@ -1,0 +1,71 @@
+"""Everything under `results/<key>/`, rebuilt from the storage and its artifacts."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from safetensors.torch import save
+
+from harness import paths
+from harness.files import replacing, write_atomically
+from harness.report import style
+from harness.report.frames import curves_frame, trials_frame
+from harness.report.plots import PLOTS
+from harness.report.results import Results, gather
+from harness.report.summary import to_json
+from harness.report.tables import to_latex, to_markdown
+from harness.search.records import StudyRecord
+from harness.search.storage import Storage
+from harness.search.weights import unpack
+from harness.train import sample, stream
+
+SAMPLES = 20
+
+
+def write_report(storage: Storage, study: StudyRecord) -> tuple[Path, Results]:
+    """Write a study's tables, plots, best model and samples; returns the folder and what they show.
+
+    Raises:
+        StorageError: no right or no space to write there, or stored weights are gone.
+    """
+    results = gather(storage, study)
+    folder = paths.results_folder() / study.key
+    write_atomically(folder / "trials.csv", trials_frame(results).to_csv(index=False))
+    write_atomically(folder / "curves.csv", curves_frame(results).to_csv(index=False))
+    write_atomically(folder / "leaderboard.md", to_markdown(results))
+    write_atomically(folder / "leaderboard.tex", to_latex(results))
+    _write_best(folder, results)
+    _write_plots(folder / "plots", results)
+    write_atomically(folder / "summary.json", to_json(results))
+    return folder, results
+
+
+def samples_of(results: Results, count: int = SAMPLES, seed: int = 0) -> list[str]:
+    """New items from the best trial's model; the same ones for the same weights and seed."""
+    model = results.best_model()
+    if model is None or results.best is None or results.best.config is None:
+        return []
+    length = results.best.config.model.context_length
+    return sample(model, results.vocabulary(), length, count=count, generator=stream(seed, "sample"))
+
+
+def _write_best(folder: Path, results: Results) -> None:
+    if results.best_weights is None or results.best is None:
+        return
+    tensors, facts = unpack(results.best_weights)
+    write_atomically(folder / "best" / "model.safetensors", save(tensors))
+    facts = {"study": results.study.key, "trial": results.best.number} | facts
+    text = json.dumps(facts, indent=2, allow_nan=False, ensure_ascii=False)
+    write_atomically(folder / "best" / "config.json", text + "\n")
+    write_atomically(folder / "samples.txt", "\n".join(samples_of(results)) + "\n")
+
+
+def _write_plots(folder: Path, results: Results) -> None:
+    with style.look():
+        for name, plot in PLOTS.items():
+            figure = plot(results)
+            with replacing(folder / f"{name}.png") as path:
+                figure.savefig(path)
+            with replacing(folder / f"{name}.svg") as path:
+                figure.savefig(path, metadata={"Date": None})

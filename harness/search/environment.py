@@ -1,0 +1,74 @@
+"""What a run was made with: versions, machine, commit, and which process it belongs to."""
+
+from __future__ import annotations
+
+import os
+import platform
+import socket
+import subprocess
+from datetime import UTC, datetime
+from functools import cache
+from importlib.metadata import version
+from pathlib import Path
+
+import psutil
+from pydantic import BaseModel
+
+from harness import paths
+
+
+class Owner(BaseModel, frozen=True):
+    """The process that runs a trial; the start time tells a recycled process id apart."""
+
+    host: str
+    pid: int
+    started: float
+
+    def is_dead(self) -> bool:
+        """Whether the process is known to be gone; of another host nothing is known."""
+        if self.host != socket.gethostname():
+            return False
+        try:
+            process = psutil.Process(self.pid)
+            return process.status() == psutil.STATUS_ZOMBIE or abs(process.create_time() - self.started) > 1
+        except psutil.NoSuchProcess:
+            return True
+
+
+def this_process() -> Owner:
+    return Owner(host=socket.gethostname(), pid=os.getpid(), started=psutil.Process().create_time())
+
+
+@cache
+def versions() -> dict[str, str]:
+    """What decides a run's bits beside its config: libraries and the kind of machine."""
+    libraries = {name: version(name) for name in ("torch", "numpy", "optuna", "harness")}
+    return {"python": platform.python_version(), **libraries, "machine": machine()}
+
+
+@cache
+def machine() -> str:
+    """Processor and number of cores, as a person would say it."""
+    name = platform.processor() or platform.machine()
+    try:
+        with Path("/proc/cpuinfo").open() as lines:
+            name = next(line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
+    except (OSError, StopIteration):
+        pass
+    return f"{name}, {os.cpu_count()} cores, {platform.system()}"
+
+
+@cache
+def commit() -> str | None:
+    """The checkout's commit, with a mark if files differ from it; None outside a checkout."""
+    try:
+        command = ["git", "describe", "--always", "--dirty", "--abbrev=12", "--exclude=*"]
+        done = subprocess.run(command, cwd=paths.home(), capture_output=True, text=True, timeout=5, check=True)
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return done.stdout.strip()
+
+
+def now() -> str:
+    """The time in UTC, to the second, as ISO 8601 has it."""
+    return datetime.now(UTC).isoformat(timespec="seconds")

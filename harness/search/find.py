@@ -1,0 +1,46 @@
+"""From what the user calls a study to its record."""
+
+from __future__ import annotations
+
+from harness.config import nearest
+from harness.corpus import load
+from harness.errors import StudyError
+from harness.search.records import StudyRecord
+from harness.search.reference import is_reference
+from harness.search.storage import Storage
+
+
+def searched_studies(storage: Storage) -> list[StudyRecord]:
+    """All studies but the references, oldest first."""
+    return [record for record in storage.studies() if not is_reference(record.key)]
+
+
+def find_study(storage: Storage, name: str, corpus: str | None = None) -> StudyRecord:
+    """A stored study by key or name.
+
+    Among several of one name the corpus decides; without it, the one that was begun
+    on the default corpus, as `make study` without CORPUS carries on with.
+
+    Raises:
+        StudyError: none fits, or several do.
+    """
+    records = searched_studies(storage)
+    if corpus is None and (exact := [record for record in records if record.key == name]):
+        return exact[0]
+    fitting = [record for record in records if record.name == name]
+    if corpus is not None:
+        label = load(corpus).label
+        fitting = [record for record in fitting if record.corpus.label == label]
+    elif len(fitting) > 1:
+        fitting = [record for record in fitting if record.corpus.by_default] or fitting
+    if len(fitting) == 1:
+        return fitting[0]
+    keys = [record.key for record in records]
+    if fitting:
+        several = ", ".join(record.key for record in fitting)
+        raise StudyError(f"a study's name must fit one study; {name!r} fits {several}. Give its key or a CORPUS.")
+    given = name if corpus is None else f"{name} on {corpus}"
+    raise StudyError(
+        f"a study must be in the storage; got {given!r}, there are: {', '.join(keys) or 'none'}."
+        f"{nearest(name, keys)} Begin one with make study."
+    )

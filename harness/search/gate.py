@@ -1,0 +1,180 @@
+"""How trials begin, are given up and come back: one at a time, under a lock, so that counts are exact.
+
+The lock is freed by its holder's death. Under it a dead worker's trials are
+failed and queued again first, then trials are counted, and a new one is
+started, drawn and owned. A trial killed anywhere in between has either an
+owner that is dead or none, and the next to hold the lock finds it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import filelock
+import optuna
+from optuna.trial import FrozenTrial, TrialState
+
+from harness import paths
+from harness.errors import StudyError, TrialsFailed
+from harness.search.environment import this_process, versions
+from harness.search.records import FINISHED, TrialRecord
+from harness.search.storage import Storage
+from harness.search.study import Study, check_config
+from harness.train import derive
+
+MOST_ATTEMPTS = 3
+"""A trial that fails of itself is tried again at most twice."""
+HOPELESS_AFTER = 3
+"""So many different trials failing alike, with none finished, end the study."""
+
+
+@contextmanager
+def gate(key: str) -> Iterator[None]:
+    """Held while a study's trials are counted and begun."""
+    with filelock.FileLock(lock_path(key, "gate")):
+        yield
+
+
+@contextmanager
+def sole_run(key: str) -> Iterator[None]:
+    """Held for as long as a study runs.
+
+    Raises:
+        StudyError: it is running already.
+    """
+    lock = filelock.FileLock(lock_path(key, "run"), blocking=False)
+    try:
+        lock.acquire()
+    except filelock.Timeout:
+        raise StudyError(
+            f"a study runs once at a time; {key} is running in another process. "
+            "Wait for it, watch it with make dashboard, or give another NAME."
+        ) from None
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def is_running(key: str) -> bool:
+    try:
+        with sole_run(key):
+            return False
+    except StudyError:
+        return True
+
+
+def lock_path(key: str, what: str) -> str:
+    folder = paths.results_folder() / ".locks"
+    folder.mkdir(parents=True, exist_ok=True)
+    return str(folder / f"{key}.{what}")
+
+
+@dataclass(frozen=True)
+class Started:
+    """A trial that this process now owns."""
+
+    handle: optuna.Trial
+    record: TrialRecord
+
+
+def start_trial(storage: Storage, study: Study, key: str, seed: int, target: int) -> Started | None:
+    """Begin the next trial, unless finished and running ones make up the target.
+
+    Raises:
+        TrialsFailed: the trials so far failed all alike.
+    """
+    with gate(key):
+        optuna_study = storage.optuna_study(key, pruner=study.pruner(derive(seed, "pruner")))
+        take_back_orphans(storage, optuna_study)
+        trials = optuna_study.get_trials(deepcopy=False)
+        counted = sum(trial.state in (TrialState.COMPLETE, TrialState.PRUNED, TrialState.RUNNING) for trial in trials)
+        if counted >= target:
+            return None
+        _give_up_if_hopeless(storage.trials(key))
+        # The same sampler seed draws the same points in every worker, so each trial has its own.
+        optuna_study.sampler = study.sampler(derive(seed, "sampler", len(trials)))
+        return _begin(storage, study, optuna_study, seed)
+
+
+def search_is_complete(storage: Storage, key: str, target: int) -> bool:
+    trials = storage.optuna_study(key).get_trials(deepcopy=False)
+    return sum(trial.state in (TrialState.COMPLETE, TrialState.PRUNED) for trial in trials) >= target
+
+
+def take_back_orphans(storage: Storage, study: optuna.Study) -> list[int]:
+    """Fail every running trial whose owner is dead or unknown, and queue it again. Call under the gate."""
+    taken = []
+    for trial in study.get_trials(deepcopy=False, states=[TrialState.RUNNING]):
+        record = storage.trial(study.study_name, trial.number)
+        if record is None:  # killed before it was owned
+            record = _own(trial, _seed_of(storage, study)).model_copy(update={"params": trial.params})
+        elif record.owner is not None and not record.owner.is_dead():
+            continue
+        give_back(storage, study, record, "interrupted", "its worker ended before it did")
+        taken.append(trial.number)
+    return taken
+
+
+def give_back(storage: Storage, study: optuna.Study, record: TrialRecord, status: str, reason: str) -> None:
+    """Fail a trial with its reason, and queue it again unless it has failed of itself too often."""
+    record = record.model_copy(update={"status": status, "failure": reason})
+    storage.write_trial(study.study_name, record)
+    study.tell(record.number, state=TrialState.FAIL, skip_if_finished=True)
+    attempt = record.attempt + (status == "failed")
+    if attempt < MOST_ATTEMPTS:
+        requeue(study, record, attempt)
+
+
+def requeue(study: optuna.Study, record: TrialRecord, attempt: int) -> None:
+    """The same parameters with the same training seed, once more: Optuna hands it out before new ones."""
+    root = record.number if record.root is None else record.root
+    study.enqueue_trial(record.params, user_attrs={"seed": record.seed, "attempt": attempt, "repeats": root})
+
+
+def _begin(storage: Storage, study: Study, optuna_study: optuna.Study, seed: int) -> Started:
+    key = optuna_study.study_name
+    handle = optuna_study.ask()
+    record = _own(handle, seed).model_copy(update={"owner": this_process(), "versions": versions()})
+    storage.write_trial(key, record)
+    handle.set_user_attr("seed", record.seed)
+    try:
+        config = check_config(study.suggest(handle))
+    except Exception as error:  # the user's code: its trial failed, the search goes on
+        record = record.model_copy(update={"params": handle.params, "failure": f"{type(error).__name__}: {error}"})
+        return Started(handle, record)
+    config = config.model_copy(update={"seed": record.seed})
+    record = record.model_copy(update={"params": handle.params, "config": config})
+    storage.write_trial(key, record)
+    return Started(handle, record)
+
+
+def _own(trial: optuna.Trial | FrozenTrial, seed: int) -> TrialRecord:
+    """A first record: a repeated trial brings its seed along, a new one derives it."""
+    given = trial.user_attrs
+    return TrialRecord(
+        number=trial.number,
+        seed=given.get("seed", derive(seed, "trial", trial.number)),
+        attempt=given.get("attempt", 0),
+        root=given.get("repeats"),
+    )
+
+
+def _seed_of(storage: Storage, study: optuna.Study) -> int:
+    record = storage.study(study.study_name)
+    return 0 if record is None else record.seed
+
+
+def _give_up_if_hopeless(records: list[TrialRecord]) -> None:
+    if any(record.status in FINISHED for record in records):
+        return
+    failed = [record for record in records if record.status == "failed"]
+    roots = {record.number if record.root is None else record.root for record in failed}
+    reasons = {record.failure for record in failed}
+    if len(roots) >= HOPELESS_AFTER and len(reasons) == 1:
+        raise TrialsFailed(
+            f"every one of the first {len(failed)} trials failed with {reasons.pop()!r}. "
+            "Mend suggest() or build in the study file, then run it under another NAME."
+        )

@@ -1,0 +1,167 @@
+"""What is kept of studies and trials: plain validated documents, null where a number is not finite."""
+
+from __future__ import annotations
+
+import math
+from typing import Any, Literal, Self, TypeVar
+
+from pydantic import BaseModel
+
+from harness.config import TrainConfig
+from harness.search.environment import Owner
+from harness.train import Evaluation, LrRange, TrainResult, Verdict
+
+Status = Literal["running", "complete", "pruned", "diverged", "failed", "interrupted"]
+FINISHED: frozenset[Status] = frozenset({"complete", "pruned", "diverged"})
+"""What counts towards the trials asked for."""
+EndedBy = Literal["trials", "minutes", "interrupted"]
+
+_MOST_POINTS = 50
+Item = TypeVar("Item")
+
+
+class Point(BaseModel, frozen=True):
+    """One evaluation of a curve."""
+
+    step: int
+    examples: int
+    seconds: float
+    learning_rate: float
+    train_nats: float | None
+    dev_nats: float | None
+
+    @classmethod
+    def of(cls, evaluation: Evaluation) -> Self:
+        return cls(**{name: finite(value) for name, value in vars(evaluation).items()})
+
+
+class TrialRecord(BaseModel, frozen=True):
+    """Everything kept of one trial. Losses are exact means over whole splits, in nats per symbol."""
+
+    number: int
+    seed: int
+    status: Status = "running"
+    params: dict[str, Any] = {}
+    config: TrainConfig | None = None
+    """None if the trial failed before its suggest() returned one."""
+    owner: Owner | None = None
+    attempt: int = 0
+    """0 for a first try; one more for each time it failed of itself."""
+    root: int | None = None
+    """The trial that this one repeats, if it repeats one."""
+    curve: tuple[Point, ...] = ()
+    train_nats: float | None = None
+    dev_nats: float | None = None
+    gap: float | None = None
+    seconds: float | None = None
+    steps: int | None = None
+    parameters: int | None = None
+    verdict: Verdict | None = None
+    """None for a run that was cut short."""
+    evidence: dict[str, float | None] = {}
+    advice: str = ""
+    failure: str | None = None
+    versions: dict[str, str] = {}
+    weights: str | None = None
+    """Artifact id, if the weights were kept."""
+
+    @property
+    def steps_per_s(self) -> float | None:
+        return self.steps / self.seconds if self.steps and self.seconds else None
+
+    def with_result(self, result: TrainResult) -> Self:
+        """The record with a run's curve and losses filled in."""
+        points = [Point.of(evaluation) for evaluation in thinned(list(result.curve))]
+        train_nats, dev_nats = finite(result.train_nats), finite(result.dev_nats)
+        gap = None if train_nats is None or dev_nats is None else dev_nats - train_nats
+        return self.model_copy(
+            update={
+                "curve": tuple(points),
+                "train_nats": train_nats,
+                "dev_nats": dev_nats,
+                "gap": gap,
+                "seconds": result.seconds,
+                "steps": result.steps,
+                "parameters": result.parameters,
+            }
+        )
+
+
+class RangeTest(BaseModel, frozen=True):
+    """A learning-rate range test of one trial's config, as plots need it."""
+
+    trial: int
+    optimizer: str
+    rates: tuple[float, ...]
+    smoothed: tuple[float, ...]
+    low: float
+    high: float
+
+    @classmethod
+    def of(cls, trial: int, config: TrainConfig, probe: LrRange) -> Self:
+        return cls(
+            trial=trial,
+            optimizer=config.optimizer.kind,
+            rates=tuple(thinned(list(probe.rates), 300)),
+            smoothed=tuple(thinned(list(probe.smoothed), 300)),
+            low=probe.low,
+            high=probe.high,
+        )
+
+
+class Baseline(BaseModel, frozen=True):
+    """The counted bigram of a study's corpus, with its stored table."""
+
+    train_nats: float
+    dev_nats: float
+    weights: str
+    """Artifact id."""
+
+
+class CorpusFacts(BaseModel, frozen=True):
+    """The corpus a study belongs to."""
+
+    spec: str
+    label: str
+    variant: str
+    fingerprint: str
+    items: dict[str, int]
+    examples: dict[str, int]
+    by_default: bool
+    """Whether it was taken because no corpus was asked for."""
+
+
+class StudyRecord(BaseModel, frozen=True):
+    """What a study was begun with, what ended it last, and what was measured beside its trials."""
+
+    key: str
+    name: str
+    file: str
+    corpus: CorpusFacts
+    seed: int
+    space: dict[str, list[str]]
+    """Signature of the search space: parameter names and their distributions."""
+    sampler: str
+    pruner: str
+    trials: int
+    """Finished trials asked for."""
+    created: str
+    commit: str | None
+    reference: str | None = None
+    """Key under which the lecture's recipe on this corpus is kept, if this study shows one."""
+    ended_by: EndedBy | None = None
+    """None while it has never ended."""
+    range_test: RangeTest | None = None
+    bigram: Baseline | None = None
+
+
+def finite(value: Any) -> Any:
+    """The value, or None if it is a number that is not finite."""
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def thinned(items: list[Item], most: int = _MOST_POINTS) -> list[Item]:
+    """At most `most` of the items, evenly spread, the last one always among them."""
+    if len(items) <= most:
+        return items
+    return [items[math.ceil((index + 1) * len(items) / most) - 1] for index in range(most)]

@@ -1,0 +1,72 @@
+"""A stored trial trained again, to the same bits where machine and versions are the same."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+
+from harness.corpus import load
+from harness.errors import StudyError
+from harness.search.environment import versions
+from harness.search.records import Point, StudyRecord, TrialRecord
+from harness.search.storage import Storage
+from harness.search.study import load_study
+from harness.search.trial import OnProgress
+from harness.train import Evaluation, train
+
+
+@dataclass(frozen=True)
+class Rerun:
+    """A trial's losses as recorded and as they came out again (nats per symbol)."""
+
+    record: TrialRecord
+    train_nats: float
+    dev_nats: float
+    identical: bool
+    changed: dict[str, tuple[str, str]]
+    """Versions and machine that differ: then and now."""
+
+
+def rerun(storage: Storage, study: StudyRecord, number: int, on_progress: OnProgress) -> Rerun:
+    """Train a finished trial's config again on one thread, as workers do.
+
+    A pruned trial is run as far as it went.
+
+    Raises:
+        StudyError: no such trial, it left no losses, or the corpus has changed.
+    """
+    record = storage.trial(study.key, number)
+    if record is None:
+        numbers = [trial.number for trial in storage.trials(study.key)]
+        there = f"0 to {max(numbers)}" if numbers else "none"
+        raise StudyError(f"a trial must be in the study; {study.key} has trials {there}, got {number}. Choose one.")
+    if record.config is None or record.dev_nats is None or record.steps is None:
+        raise StudyError(
+            f"a trial must have losses to compare with; trial {number} is {record.status}. Choose another."
+        )
+    corpus = load(study.corpus.spec)
+    if corpus.fingerprint != study.corpus.fingerprint:
+        raise StudyError(
+            f"a rerun needs the trial's corpus, fingerprint {study.corpus.fingerprint}; "
+            f"{study.corpus.spec} now has {corpus.fingerprint}. Give the old file back."
+        )
+    build = load_study(study.file)[0].build
+    total = record.steps
+
+    def on_evaluation(point: Evaluation) -> bool:
+        on_progress(point.step / total, point.dev_nats)
+        return point.step < total
+
+    torch.set_num_threads(1)
+    result = train(record.config, corpus, build=build, on_evaluation=on_evaluation)
+    last, again = record.curve[-1], Point.of(result.curve[-1])
+    now_there = versions()
+    then = record.versions
+    return Rerun(
+        record,
+        train_nats=result.train_nats,
+        dev_nats=result.dev_nats,
+        identical=(last.train_nats, last.dev_nats) == (again.train_nats, again.dev_nats),
+        changed={k: (then.get(k, "?"), now_there.get(k, "?")) for k in now_there if then.get(k) != now_there[k]},
+    )

@@ -1,0 +1,185 @@
+"""A study as a user writes it: a name, a search space, and how to search it."""
+
+from __future__ import annotations
+
+import importlib.util
+import re
+import sys
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import cast
+
+import optuna
+from optuna.distributions import distribution_to_json
+from optuna.pruners import BasePruner, MedianPruner
+from optuna.samplers import BaseSampler, RandomSampler, TPESampler
+
+from harness import paths
+from harness.config import TrainConfig, nearest
+from harness.errors import ConfigError, HarnessError, StudyError
+from harness.model import Build, CharMLP
+
+_SIGNATURE_DRAWS = 200
+
+
+def default_sampler(seed: int) -> BaseSampler:
+    """TPE over joint groups of parameters, since a space may be conditional."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)  # `group` is one, for years now
+        return TPESampler(seed=seed, multivariate=True, group=True, n_startup_trials=10)
+
+
+def default_pruner(_seed: int) -> BasePruner:
+    """Stops a trial whose best dev so far is worse than the median at the same point of the run.
+
+    Patient: it looks only from half of the run on, for a loss late in a decay says
+    little early, and never before eight trials are complete.
+    """
+    return MedianPruner(n_startup_trials=8, n_warmup_steps=50)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Study:
+    """A search over one corpus. `suggest` is plain Optuna and returns a whole config.
+
+    The harness gives each trial its own training seed in place of the config's.
+    """
+
+    name: str
+    suggest: Callable[[optuna.Trial], TrainConfig]
+    sampler: Callable[[int], BaseSampler] = default_sampler
+    """A sampler from a seed; it is made anew for every trial."""
+    pruner: Callable[[int], BasePruner] = default_pruner
+    """A pruner from a seed. It sees dev nats at per cent of the budget, 1 to 100."""
+    trials: int = 60
+    """Finished trials (complete, pruned or diverged) that end the search."""
+    minutes: float = 9.0
+    """Wall time that ends the search, whichever comes first."""
+    corpus: str | None = None
+    """None for `names`, with `ssa-2017` where that cannot be had."""
+    build: Build = CharMLP.build
+    reference: bool = True
+    """Whether to train the lecture's recipe where it is not stored yet; a stored one is shown in any case."""
+
+    def __post_init__(self) -> None:
+        if not re.fullmatch(r"[A-Za-z0-9_.]+(-[A-Za-z0-9_.]+)*", self.name):
+            raise ConfigError(f"a study's name must be letters, digits, _ . or single -; got {self.name!r}. Mend it.")
+        if self.trials < 1:
+            raise ConfigError(f"trials must be at least 1; got {self.trials}. Set TRIALS to what should finish.")
+        if not self.minutes > 0:
+            raise ConfigError(f"minutes must be more than 0; got {self.minutes:g}. Set MINUTES to the time to spend.")
+
+
+def load_study(name: str) -> tuple[Study, Path]:
+    """The `STUDY` of `studies/NAME.py`, or of the file at a path; and that file.
+
+    Raises:
+        StudyError: no such file, no STUDY in it, or it fails to import.
+    """
+    path = Path(name) if name.endswith(".py") else paths.studies_folder() / f"{name}.py"
+    if not path.is_file():
+        known = known_studies()
+        raise StudyError(
+            f"a study must be a file in {paths.studies_folder()} or a path to one; got {name!r}. "
+            f"There are: {', '.join(known) or 'none'}.{nearest(name, known)}"
+        )
+    path = path.resolve()
+    specification = importlib.util.spec_from_file_location(f"studies.{path.stem}", path)
+    assert specification is not None  # a .py file always has one
+    assert specification.loader is not None
+    module = importlib.util.module_from_spec(specification)
+    sys.modules[specification.name] = module
+    try:
+        specification.loader.exec_module(module)
+    except HarnessError:
+        raise
+    except Exception as error:
+        reason = f"{type(error).__name__}: {error}"
+        raise StudyError(f"a study file must import; {path} raised {reason}. Mend it.") from error
+    study = getattr(module, "STUDY", None)
+    if not isinstance(study, Study):
+        raise StudyError(f"a study file must define STUDY = Study(…); {path} has {study!r}. Add it.")
+    return study, path
+
+
+def known_studies() -> list[str]:
+    return sorted(path.stem for path in paths.studies_folder().glob("[!_]*.py"))
+
+
+def signature(study: Study) -> dict[str, list[str]]:
+    """Names and distributions of the parameters that 200 seeded random draws of `suggest` meet.
+
+    Optuna accepts a changed range silently; comparing signatures does not.
+
+    Raises:
+        ConfigError: a draw's config breaks a rule, or has a budget in seconds.
+    """
+    scratch = optuna.create_study(sampler=RandomSampler(seed=0))
+    met: dict[str, set[str]] = {}
+    for _ in range(_SIGNATURE_DRAWS):
+        trial = scratch.ask()
+        config = study.suggest(trial)
+        check_config(config)
+        for parameter, distribution in trial.distributions.items():
+            met.setdefault(parameter, set()).add(distribution_to_json(distribution))
+    return {parameter: sorted(met[parameter]) for parameter in sorted(met)}
+
+
+def check_config(config: object) -> TrainConfig:
+    """A trial's config, checked for what a study may not do."""
+    if not isinstance(config, TrainConfig):
+        raise ConfigError(f"suggest must return a TrainConfig; got {type(config).__name__}. Return one.")
+    if config.budget.seconds is not None:
+        raise ConfigError(
+            "a budget inside a study must be in examples or steps, which any machine can repeat; "
+            f"got {config.budget.seconds:g} seconds. Change suggest()."
+        )
+    return config
+
+
+def sampler_by_name(name: str) -> Callable[[int], BaseSampler]:
+    """A factory for one of Optuna's samplers by its own name; seeded where it takes a seed."""
+    if name == "TPESampler":
+        return default_sampler
+    kind = _optuna_class(optuna.samplers, BaseSampler, name, "sampler")
+    return lambda seed: cast("BaseSampler", _made(kind, name, "sampler", seed))
+
+
+def pruner_by_name(name: str) -> Callable[[int], BasePruner]:
+    """A factory for one of Optuna's pruners by its own name."""
+    if name == "MedianPruner":
+        return default_pruner
+    kind = _optuna_class(optuna.pruners, BasePruner, name, "pruner")
+    return lambda seed: cast("BasePruner", _made(kind, name, "pruner", seed))
+
+
+def _optuna_class(module: object, base: type, name: str, what: str) -> Callable[..., object]:
+    known = sorted(
+        entry
+        for entry, value in vars(module).items()
+        if isinstance(value, type) and issubclass(value, base) and value is not base
+    )
+    if name not in known:
+        raise ConfigError(
+            f"a {what} must be one of Optuna's {', '.join(known)}; got {name!r}.{nearest(name, known)} "
+            f"Set {what.upper()} to one of them."
+        )
+    found: Callable[..., object] = getattr(module, name)
+    return found
+
+
+def _made(kind: Callable[..., object], name: str, what: str, seed: int) -> object:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+        try:
+            try:
+                return kind(seed=seed)
+            except TypeError:
+                return kind()
+        except (TypeError, ImportError, ValueError) as error:
+            raise ConfigError(
+                f"a {what} named on the command line must work without arguments; {name} says: "
+                f"{str(error).splitlines()[0]} Give it in the study file as {what}=lambda seed: …"
+            ) from None

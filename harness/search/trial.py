@@ -1,0 +1,114 @@
+"""One trial from its config to its record: train, judge, store."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+import optuna
+from optuna.trial import TrialState
+
+from harness.corpus import Corpus
+from harness.model import Build
+from harness.search.gate import Started, gate, give_back
+from harness.search.records import Status, TrialRecord, finite
+from harness.search.storage import Storage
+from harness.search.weights import facts_of, pack
+from harness.train import Evaluation, TrainResult, diagnose, train
+
+OnProgress = Callable[[float, float], None]
+"""Called with the share of the run done and the dev nats there."""
+
+
+class Deadline:
+    """When a worker has to let go: at a wall time, or when told."""
+
+    def __init__(self, at: float) -> None:
+        self.at = at
+        self.told = False
+
+    def passed(self) -> bool:
+        return self.told or time.time() >= self.at
+
+
+def run_trial(
+    storage: Storage,
+    study: optuna.Study,
+    started: Started,
+    corpus: Corpus,
+    build: Build,
+    deadline: Deadline,
+    on_progress: OnProgress,
+) -> TrialRecord:
+    """Train a started trial's config and store what came of it; returns the stored record."""
+    record, handle = started.record, started.handle
+    if record.config is None:
+        return _give_back(storage, study, record, "failed", record.failure or "suggest() gave no config")
+    pruned = False
+
+    def on_evaluation(point: Evaluation) -> bool:
+        nonlocal pruned
+        share = point.examples / (total_steps * config.batch_size)
+        on_progress(share, point.dev_nats)
+        handle.report(point.dev_nats, round(100 * share))
+        pruned = share < 1 and handle.should_prune()
+        return not (pruned or (share < 1 and deadline.passed()))
+
+    config = record.config
+    total_steps = config.budget.total_steps(config.batch_size) or 1
+    try:
+        result = train(config, corpus, build=build, on_evaluation=on_evaluation)
+    except Exception as error:  # the user's model or an impossible shape: keep the reason, go on searching
+        return _give_back(storage, study, record, "failed", f"{type(error).__name__}: {error}")
+    record = record.with_result(result)
+    if result.status == "stopped" and not pruned:
+        return _give_back(storage, study, record, "interrupted", "the time was up, or it was told to stop")
+    return _finish(storage, study, handle, record, result, corpus)
+
+
+def _finish(
+    storage: Storage,
+    study: optuna.Study,
+    handle: optuna.Trial,
+    record: TrialRecord,
+    result: TrainResult,
+    corpus: Corpus,
+) -> TrialRecord:
+    assert record.config is not None
+    diagnosis = diagnose(result.curve, record.config, corpus.vocabulary_size)
+    status: Status = "pruned" if result.status == "stopped" else "complete"
+    if diagnosis.verdict == "diverged":
+        status = "diverged"
+    update: dict[str, object] = {"status": status, "evidence": {k: finite(v) for k, v in diagnosis.evidence.items()}}
+    if status != "pruned":  # a run cut short has not shown what it would have become
+        update |= {"verdict": diagnosis.verdict, "advice": diagnosis.advice}
+    if status == "complete" and _is_best(study, result.dev_nats):
+        facts = facts_of(record.config, corpus, result.train_nats, result.dev_nats)
+        update["weights"] = storage.keep_file(pack(result.model, facts), f"trial-{record.number}.safetensors", handle)
+    record = record.model_copy(update=update)
+    storage.write_trial(study.study_name, record)
+    _show_columns(handle, record)
+    if status == "complete":
+        study.tell(handle, result.dev_nats)
+    else:
+        study.tell(handle, state=TrialState.PRUNED)
+    return record
+
+
+def _is_best(study: optuna.Study, dev_nats: float) -> bool:
+    complete = study.get_trials(deepcopy=False, states=[TrialState.COMPLETE])
+    return all(trial.value is None or dev_nats < trial.value for trial in complete)
+
+
+def _show_columns(handle: optuna.Trial, record: TrialRecord) -> None:
+    """Short scalars only: every user attribute becomes a column of the dashboard."""
+    for name in ("status", "verdict", "train_nats", "gap", "parameters", "seconds", "steps_per_s"):
+        value = getattr(record, name)
+        if value is not None:
+            handle.set_user_attr(name, round(value, 4) if isinstance(value, float) else value)
+
+
+def _give_back(storage: Storage, study: optuna.Study, record: TrialRecord, status: Status, reason: str) -> TrialRecord:
+    with gate(study.study_name):
+        give_back(storage, study, record, status, reason)
+    return record.model_copy(update={"status": status, "failure": reason})

@@ -1,0 +1,71 @@
+"""Trained models as bytes: safetensors with the config inside, and back."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError
+from safetensors.torch import load, save
+from torch import Tensor
+
+from harness.config import TrainConfig
+from harness.corpus import Corpus
+from harness.errors import StorageError
+from harness.model import Build, CharMLP, Model, Predictor, load_tensors
+from harness.train import stream
+
+
+def pack(model: Predictor, facts: dict[str, Any]) -> bytes:
+    """One safetensors file: the model's named tensors, and `facts` as JSON in its metadata."""
+    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in model.tensors().items()}
+    return save(tensors, {"facts": json.dumps(facts, allow_nan=False)})
+
+
+def facts_of(config: TrainConfig, corpus: Corpus, train_nats: float, dev_nats: float) -> dict[str, Any]:
+    """What `config.json` beside saved weights says."""
+    return {
+        "config": config.model_dump(mode="json"),
+        "vocabulary": list(corpus.vocabulary),
+        "corpus": corpus.label,
+        "fingerprint": corpus.fingerprint,
+        "train_nats": train_nats,
+        "dev_nats": dev_nats,
+    }
+
+
+def unpack(content: bytes) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """Tensors and facts of packed bytes."""
+    length = int.from_bytes(content[:8], "little")
+    header = json.loads(content[8 : 8 + length])
+    facts: dict[str, Any] = json.loads(header["__metadata__"]["facts"])
+    return load(content), facts
+
+
+def restore(content: bytes, build: Build = CharMLP.build) -> tuple[Model, dict[str, Any]]:
+    """The model that was packed, and its facts."""
+    tensors, facts = unpack(content)
+    model = build(TrainConfig.parse(facts["config"]), len(facts["vocabulary"]), stream(0, "init"))
+    load_tensors(model, tensors)
+    return model, facts
+
+
+def load_folder(folder: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """Tensors and facts of a folder with `model.safetensors` and `config.json`.
+
+    Raises:
+        StorageError: either is missing or unreadable.
+    """
+    try:
+        facts: dict[str, Any] = json.loads((folder / "config.json").read_text())
+        return load((folder / "model.safetensors").read_bytes()), facts
+    except (OSError, ValueError, SafetensorError) as error:
+        raise StorageError(
+            f"a saved model must be a folder with model.safetensors and config.json; {folder}: {error}. Name another."
+        ) from None
+
+
+def sha256(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()

@@ -1,0 +1,254 @@
+"""Worker processes: each takes trials until there are no more, and tells its parent through a pipe of its own."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from multiprocessing.connection import Connection, wait
+from multiprocessing.process import BaseProcess
+from typing import Literal
+
+import optuna
+import torch
+
+from harness.corpus import Corpus, load
+from harness.errors import HarnessError, StudyError, TrialsFailed
+from harness.search.gate import gate, search_is_complete, start_trial, take_back_orphans
+from harness.search.records import TrialRecord
+from harness.search.reference import REFERENCE, REFERENCE_SEED, stored_reference
+from harness.search.storage import Storage, open_storage
+from harness.search.study import Study, load_study, pruner_by_name, sampler_by_name
+from harness.search.trial import Deadline, run_trial
+
+GRACE = 5.0
+"""Seconds that workers get to put their trials back once the time is up or they are told to stop."""
+_MOST_RESTARTS = 10
+_IDLE = 0.25
+
+
+@dataclass(frozen=True)
+class Job:
+    """What a worker has to know; plain data, since a new process reads the study from its file."""
+
+    study_file: str
+    key: str
+    corpus: str
+    storage: str
+    seed: int
+    sampler: str | None
+    pruner: str | None
+    target: int
+    ends_at: float
+    """Wall time, seconds since the epoch."""
+    reference: str | None
+    """Key of the reference to train beside the search; None to leave it."""
+
+
+@dataclass(frozen=True)
+class Event:
+    """Something a worker did. `worker` counts from 0."""
+
+    worker: int
+    kind: Literal["started", "progress", "finished", "idle", "error", "hopeless", "died"]
+    trial: int | None = None
+    reference: bool = False
+    share: float = 0.0
+    dev_nats: float | None = None
+    text: str = ""
+    record: TrialRecord | None = None
+
+
+OnEvent = Callable[[Event], None]
+
+
+def study_for(job: Job) -> Study:
+    """The study of a job, with the sampler and pruner it names in place of the file's."""
+    study, _ = load_study(job.study_file)
+    if job.sampler:
+        study = replace(study, sampler=sampler_by_name(job.sampler))
+    if job.pruner:
+        study = replace(study, pruner=pruner_by_name(job.pruner))
+    return study
+
+
+def worker_main(job: Job, index: int, pipe: Connection) -> None:
+    """The whole life of a worker process."""
+    deadline = Deadline(job.ends_at)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the parent, which tells its workers
+    signal.signal(signal.SIGTERM, lambda *_: setattr(deadline, "told", True))
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    # One thread each: trials run side by side, and the bits of a run depend on the thread count.
+    torch.set_num_threads(1)
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    try:
+        _Worker(job, index, pipe, deadline).work()
+    except TrialsFailed as error:
+        pipe.send(Event(index, "hopeless", text=str(error)))
+    except HarnessError as error:
+        pipe.send(Event(index, "error", text=str(error)))
+    except Exception as error:  # the parent prints it in one line; the next worker starts afresh
+        pipe.send(Event(index, "error", text=f"{type(error).__name__}: {str(error).splitlines()[0][:200]}"))
+        raise SystemExit(1) from None
+
+
+def _end_with_parent() -> None:
+    """A worker whose parent was killed must not train on unseen."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
+
+
+class _Worker:
+    def __init__(self, job: Job, index: int, pipe: Connection, deadline: Deadline) -> None:
+        self.job, self.index, self.pipe, self.deadline = job, index, pipe, deadline
+        self.storage: Storage = open_storage(job.storage)
+        self.study = study_for(job)
+        self.corpus: Corpus = load(job.corpus)
+
+    def work(self) -> None:
+        """The reference first, if it falls to this worker; then trials; then wait for what others have running."""
+        job = self.job
+        if job.reference is not None and self.index == 0:
+            self._one(REFERENCE, job.reference, REFERENCE_SEED, 1)
+        while not self.deadline.passed():
+            if self._one(self.study, job.key, job.seed, job.target):
+                continue
+            if search_is_complete(self.storage, job.key, job.target) and self._reference_is_there():
+                return
+            # What is running elsewhere may yet fail and come back.
+            self.pipe.send(Event(self.index, "idle"))
+            time.sleep(_IDLE)
+            if job.reference is not None:
+                self._one(REFERENCE, job.reference, REFERENCE_SEED, 1)
+
+    def _reference_is_there(self) -> bool:
+        return self.job.reference is None or stored_reference(self.storage, self.job.reference) is not None
+
+    def _one(self, study: Study, key: str, seed: int, target: int) -> bool:
+        """Take one trial of a study and run it; False if none is to be had."""
+        started = start_trial(self.storage, study, key, seed, target)
+        if started is None:
+            return False
+        number, is_reference = started.record.number, study is REFERENCE
+
+        def tell(kind: Literal["started", "progress", "finished"], **facts: object) -> None:
+            self.pipe.send(Event(self.index, kind, trial=number, reference=is_reference, **facts))  # type: ignore[arg-type]  # the facts are Event's own fields
+
+        tell("started", text=_in_short(started.record))
+        record = run_trial(
+            self.storage,
+            started.handle.study,
+            started,
+            self.corpus,
+            study.build,
+            self.deadline,
+            lambda share, dev_nats: tell("progress", share=share, dev_nats=dev_nats),
+        )
+        tell("finished", record=record, dev_nats=record.dev_nats)
+        return True
+
+
+def _in_short(record: TrialRecord) -> str:
+    if record.config is None:
+        return ""
+    c = record.config
+    return (
+        f"E{c.model.embedding_size} H{c.model.hidden_width} T{c.model.context_length} "
+        f"B{c.batch_size} {c.optimizer.kind} {c.optimizer.learning_rate:.1e} {c.schedule.kind}"
+    )
+
+
+def run_workers(job: Job, count: int, storage: Storage, on_event: OnEvent) -> None:
+    """Run a job on `count` processes until it is done or its time is up.
+
+    A worker that dies is noticed at once: its trial is put back and a new worker started.
+
+    Raises:
+        TrialsFailed: the trials failed all alike from the start.
+        KeyboardInterrupt: passed on, after the workers have put their trials back.
+    """
+    pool = _Pool(job, count, storage, on_event)
+    try:
+        pool.watch()
+    finally:
+        pool.stop()
+    if pool.hopeless:
+        raise TrialsFailed(pool.hopeless)
+    if pool.last_error and time.time() < job.ends_at and not search_is_complete(storage, job.key, job.target):
+        raise StudyError(f"the workers ended before the search did; the last one said: {pool.last_error}")
+
+
+class _Pool:
+    def __init__(self, job: Job, count: int, storage: Storage, on_event: OnEvent) -> None:
+        self.job, self.storage, self.on_event = job, storage, on_event
+        self.context = multiprocessing.get_context("spawn")
+        self.hopeless = ""
+        self.last_error = ""
+        self.restarts = 0
+        self.alive: dict[int, tuple[BaseProcess, Connection]] = {}
+        for index in range(count):
+            self._start(index)
+
+    def _start(self, index: int) -> None:
+        # A pipe each: killing a process can leave a shared queue locked for all others.
+        ours, theirs = self.context.Pipe(duplex=False)
+        process = self.context.Process(target=worker_main, args=(self.job, index, theirs), daemon=True)
+        process.start()
+        theirs.close()
+        self.alive[index] = (process, ours)
+
+    def watch(self) -> None:
+        while self.alive and not self.hopeless and time.time() < self.job.ends_at + GRACE:
+            self._listen(timeout=0.2)
+
+    def stop(self) -> None:
+        """Tell the workers still there to stop, end those that do not, put back what was running."""
+        for process, _ in self.alive.values():
+            process.terminate()
+        until = time.time() + GRACE
+        while self.alive and time.time() < until:
+            self._listen(timeout=0.1, restart=False)
+        for process, _ in self.alive.values():
+            process.kill()
+            process.join()
+        self._put_back()
+
+    def _listen(self, timeout: float, restart: bool = True) -> None:
+        """Pass on what the workers say, and deal with those that have ended."""
+        pipes = {pipe: index for index, (_, pipe) in self.alive.items()}
+        for pipe in wait(list(pipes), timeout):
+            assert isinstance(pipe, Connection)
+            index = pipes[pipe]
+            try:
+                event: Event = pipe.recv()
+            except (EOFError, OSError):
+                self._ended(index, restart)
+                continue
+            if event.kind == "hopeless":
+                self.hopeless = event.text
+            elif event.kind == "error":
+                self.last_error = event.text
+            self.on_event(event)
+
+    def _ended(self, index: int, restart: bool) -> None:
+        process, pipe = self.alive.pop(index)
+        pipe.close()
+        process.join()
+        if process.exitcode == 0:
+            return
+        self._put_back()
+        self.on_event(Event(index, "died", text=f"worker {index} ended with exit code {process.exitcode}"))
+        if restart and self.restarts < _MOST_RESTARTS:
+            self.restarts += 1
+            self._start(index)
+
+    def _put_back(self) -> None:
+        for key in filter(None, (self.job.key, self.job.reference)):
+            with gate(key):
+                take_back_orphans(self.storage, self.storage.optuna_study(key))
