@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 from safetensors.torch import save
 
 from harness import paths
 from harness.cli import overrides
+from harness.cli.console import console
 from harness.config import TrainConfig
 from harness.corpus import load
 from harness.errors import ConfigError, StorageError, StudyError
@@ -28,8 +28,6 @@ from harness.train import Evaluation, diagnose, overfit_one_batch, stream
 from harness.train import lr_range as probe_lr_range
 from harness.train import sample as sample_items
 from harness.train import train as train_model
-
-console = Console(highlight=False, soft_wrap=True)
 
 Settings = Annotated[
     list[str] | None,

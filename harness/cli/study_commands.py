@@ -6,10 +6,10 @@ import signal
 from typing import Annotated, NoReturn
 
 import typer
-from rich.console import Console
 from rich.table import Table
 
 from harness import corpus as corpora_module
+from harness.cli.console import console
 from harness.cli.progress import StudyProgress
 from harness.errors import StudyError
 from harness.report.dashboard import HOST, make_dashboard
@@ -23,8 +23,6 @@ from harness.search.rerun import rerun as run_again
 from harness.search.session import Request, Session, best_trial, run_study
 from harness.search.storage import open_storage
 from harness.search.study import known_studies
-
-console = Console(highlight=False, soft_wrap=True)
 
 Corpus = Annotated[
     str | None,

@@ -109,7 +109,7 @@ class CharMLP:
         if self._by_table(len(contexts)):
             # Row t * V + v holds what symbol v at position t adds to every hidden unit,
             # so the first layer of a context is a sum of T gathered rows.
-            table = torch.matmul(self.embedding, self.w1).view(-1, H)
+            table = torch.bmm(self.embedding.expand(T, -1, -1), self.w1).view(-1, H)
             pre_BH = embedding_bag(contexts + self._first_row, table, mode="sum").add_(self.b1)
         else:
             emb_BTE = self.embedding[contexts]
@@ -132,8 +132,8 @@ class CharMLP:
             keys, order = torch.sort((contexts + self._first_row).t().reshape(-1))
             starts = torch.searchsorted(keys, torch.arange(T * V, device=keys.device))
             d_table = embedding_bag(order.remainder_(len(contexts)), d_pre_BH, starts, mode="sum").view(T, V, H)
-            torch.matmul(self.embedding.t(), d_table, out=self._d_w1)
-            torch.sum(torch.matmul(d_table, self.w1.transpose(1, 2)), 0, out=self._d_embedding)
+            torch.bmm(self.embedding.t().expand(T, -1, -1), d_table, out=self._d_w1)
+            torch.sum(torch.bmm(d_table, self.w1.transpose(1, 2)), 0, out=self._d_embedding)
         else:
             emb_BTE = self.embedding[contexts]
             torch.mm(emb_BTE.view(-1, T * E).t(), d_pre_BH, out=self._d_w1.view(T * E, H))

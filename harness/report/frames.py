@@ -11,6 +11,7 @@ from optuna.importance import PedAnovaImportanceEvaluator, get_param_importances
 
 from harness.report.results import Results
 from harness.search.records import TrialRecord
+from harness.search.weights import unpack
 
 FEW_TRIALS = 30
 """PED-ANOVA compares the best tenth with the rest: of fewer trials that is a handful."""
@@ -67,20 +68,24 @@ def importance_frame(results: Results) -> pd.DataFrame:
     complete = [t for t in results.optuna_study.get_trials(deepcopy=False) if t.state.name == "COMPLETE"]
     if len(complete) < 4 or len({trial.value for trial in complete}) < 2:
         return pd.DataFrame(columns=columns)
+    shared = sorted(set.intersection(*(set(trial.params) for trial in complete)))
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # Optuna's remarks on trials whose parameters differ
+        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
         try:
-            shares = get_param_importances(results.optuna_study, evaluator=PedAnovaImportanceEvaluator())
-        except (ValueError, RuntimeError, optuna.exceptions.OptunaError):
+            evaluator = PedAnovaImportanceEvaluator()
+            shares = get_param_importances(results.optuna_study, evaluator=evaluator, params=shared)
+        except (ValueError, RuntimeError):  # every shared parameter has one value only
             return pd.DataFrame(columns=columns)
     rows = [{"parameter": name, "importance": share, "n": len(complete)} for name, share in shares.items()]
     return pd.DataFrame(rows, columns=columns)
 
 
 def embedding_frame(results: Results) -> pd.DataFrame:
-    """Symbols of the best trial's embedding on its first two principal components (PCA above 2-D)."""
-    from harness.search.weights import unpack
+    """Symbols of the best trial's embedding, as it is in 2-D, else on its first two principal components.
 
+    PCA takes rows scaled to unit length: rare symbols keep the large rows they began
+    with, and would push all others onto one heap.
+    """
     if results.best_weights is None:
         return pd.DataFrame(columns=["symbol", "x", "y", "explained"])
     tensors, facts = unpack(results.best_weights)
@@ -89,6 +94,7 @@ def embedding_frame(results: Results) -> pd.DataFrame:
     table = tensors["embedding"].double()
     explained = 1.0
     if table.shape[1] > 2:
+        table = table / table.norm(dim=1, keepdim=True)
         centred = table - table.mean(0)
         left, scale, _ = centred.svd()
         table = left[:, :2] * scale[:2]

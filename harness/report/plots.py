@@ -8,6 +8,7 @@ import pandas as pd
 import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator
 
 from harness.report import style
 from harness.report.frames import (
@@ -130,6 +131,10 @@ def plot_slices(results: Results) -> Figure:
             axis.tick_params(axis="x", rotation=35 if values.nunique() > 4 else 0)
         elif '"log": true' in results.study.space[name][0]:
             axis.set_xscale("log")
+            axis.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+            axis.xaxis.set_major_formatter("{x:g}")
+            axis.xaxis.set_minor_formatter("")
+            axis.tick_params(axis="x", labelsize=8)
         axis.scatter(values, points["dev_nats"], c=points["trial"], cmap="Blues", vmin=-20, s=24, lw=0)
         axis.set_xlabel(name)
     for axis in axes[len(names) :]:
@@ -170,13 +175,13 @@ def plot_embedding(results: Results) -> Figure:
         return _empty("no embedding stored yet")
     figure, (axes,) = style.figure(6, 5.6)
     vowels = frame["symbol"].isin(list("aeiou"))
-    axes.scatter(frame["x"], frame["y"], s=230, color=[style.ORANGE if vowel else style.SKY for vowel in vowels])
+    axes.scatter(frame["x"], frame["y"], s=150, color=[style.ORANGE if vowel else style.SKY for vowel in vowels])
     for symbol, x, y in frame[["symbol", "x", "y"]].itertuples(index=False):
-        axes.text(x, y, repr(symbol)[1:-1], ha="center", va="center", fontsize=10)
+        axes.text(x, y, repr(symbol)[1:-1], ha="center", va="center", fontsize=9)
     explained = float(frame["explained"].iloc[0])
     axes.set(xlabel="first component", ylabel="second component")
     axes.set_title("The embedding, symbol by symbol")
-    note = "" if explained == 1.0 else f"PCA, {100 * explained:.0f} % of the variance shown · "
+    note = "" if explained == 1.0 else f"PCA of unit-length rows, {100 * explained:.0f} % of the variance shown · "
     number = "" if results.best is None else f"trial {results.best.number} · "
     style.small_print(figure, f"{note}{number}vowels a e i o u in orange · {results.study.corpus.label}")
     return figure

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, cast
@@ -58,4 +59,6 @@ def figure(width: float, height: float, columns: int = 1, rows: int = 1, **grid:
 
 def small_print(made: Figure, text: str) -> None:
     """The line under a figure that says what its numbers belong to."""
-    made.supxlabel(text, fontsize=8, color=GREY, x=0.01, ha="left")
+    per_line = int(made.get_figwidth() * 15)  # characters of this size to the inch
+    lines = [line for part in text.splitlines() for line in textwrap.wrap(part, per_line)]
+    made.supxlabel("\n".join(lines), fontsize=8, color=GREY, x=0.01, ha="left")

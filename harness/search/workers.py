@@ -113,16 +113,19 @@ class _Worker:
 
     def work(self) -> None:
         """The reference first, if it falls to this worker; then trials; then wait for what others have running."""
-        job = self.job
+        job, idle = self.job, False
         if job.reference is not None and self.index == 0:
             self._one(REFERENCE, job.reference, REFERENCE_SEED, 1)
         while not self.deadline.passed():
             if self._one(self.study, job.key, job.seed, job.target):
+                idle = False
                 continue
             if search_is_complete(self.storage, job.key, job.target) and self._reference_is_there():
                 return
             # What is running elsewhere may yet fail and come back.
-            self.pipe.send(Event(self.index, "idle"))
+            if not idle:
+                self.pipe.send(Event(self.index, "idle"))
+            idle = True
             time.sleep(_IDLE)
             if job.reference is not None:
                 self._one(REFERENCE, job.reference, REFERENCE_SEED, 1)

@@ -10,7 +10,9 @@ from harness.model import Model
 
 def make_optimizer(model: Model, settings: SGD | AdamW) -> torch.optim.Optimizer:
     """torch's own optimiser; it steps on the gradient that the model writes in place."""
-    parameter = model.parameters.requires_grad_()
+    # A leaf of its own over the same memory: the model's tensors stay plain, for some of torch's
+    # products take another path, with other rounding, where a gradient might be asked for.
+    parameter = torch.nn.Parameter(model.parameters)
     parameter.grad = model.gradient
     if isinstance(settings, SGD):
         return torch.optim.SGD(

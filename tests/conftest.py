@@ -1,0 +1,85 @@
+"""What every test shares: a home of its own, the corpora, one thread, and properties that repeat exactly."""
+
+from __future__ import annotations
+
+import os
+import random
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from hypothesis import settings
+
+from harness import AdamW, Budget, Constant, Corpus, ModelConfig, TrainConfig, load, paths
+
+torch.set_num_threads(1)
+settings.register_profile("harness", derandomize=True, deadline=None)
+settings.load_profile("harness")
+
+
+@pytest.fixture(scope="session")
+def data_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """What HARNESS_DATA names in every test: ssa-2017 extracted once, and names.txt where this machine has it."""
+    home = tmp_path_factory.mktemp("home")
+    with pytest.MonkeyPatch.context() as patch:
+        places = [paths.data_folder(), Path(os.environ.get("HARNESS_DATA") or paths.data_folder()).expanduser()]
+        patch.setenv("HARNESS_HOME", str(home))
+        patch.delenv("HARNESS_DATA", raising=False)
+        load("ssa-2017")
+        for place in places:
+            if (place / "names.txt").is_file():
+                shutil.copyfile(place / "names.txt", home / "data" / "names.txt")
+        patch.setenv("HARNESS_DATA", str(home / "data"))
+        yield home / "data"
+
+
+@pytest.fixture(autouse=True)
+def home(data_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A HARNESS_HOME of the test's own, so that nothing is ever written into the checkout."""
+    monkeypatch.setenv("HARNESS_HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("HARNESS_DATA", str(data_folder))
+    return tmp_path / "home"
+
+
+@pytest.fixture(scope="session")
+def names(data_folder: Path) -> Corpus:
+    """The lecture's names; a test that asks for them skips where they are not at hand."""
+    if not (data_folder / "names.txt").is_file():
+        pytest.skip("names.txt is not at hand: put it into data/ or into a folder named by HARNESS_DATA")
+    return load("names")
+
+
+@pytest.fixture(scope="session")
+def small_corpus_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """400 made-up items of 2 to 8 letters, the same on every machine; some stand there twice."""
+    chance = random.Random(0)
+    items = ["".join(chance.choice(("ka", "lo", "mi", "na", "e", "r")) for _ in range(2 + i % 3)) for i in range(400)]
+    path = tmp_path_factory.mktemp("corpora") / "small.txt"
+    path.write_text("\n".join(items), encoding="utf-8")
+    return path
+
+
+@pytest.fixture(scope="session")
+def small_corpus(small_corpus_file: Path) -> Corpus:
+    return load(str(small_corpus_file))
+
+
+@pytest.fixture(scope="session")
+def tiny_config() -> Callable[..., TrainConfig]:
+    """A run of some milliseconds; any key may be given another value."""
+
+    def make(**changes: Any) -> TrainConfig:
+        settled: dict[str, Any] = {
+            "model": ModelConfig(embedding_size=4, hidden_width=16, context_length=3),
+            "optimizer": AdamW(learning_rate=1e-2),
+            "schedule": Constant(),
+            "batch_size": 32,
+            "budget": Budget(steps=40),
+            "evaluations": 4,
+        }
+        return TrainConfig(**(settled | changes))
+
+    return make

@@ -1,0 +1,280 @@
+"""`harness study` and what follows it, whole, on made-up corpora: real worker processes, real files."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pandas as pd
+import psutil
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from harness import load, paths
+from harness.cli.app import run
+from harness.search.gate import sole_run
+from harness.search.holdout import recorded
+from harness.search.storage import open_storage
+from tests.support import write_items, write_study
+
+
+@pytest.fixture
+def items(tmp_path: Path) -> str:
+    return str(write_items(tmp_path / "items.txt"))
+
+
+@pytest.fixture
+def searched(items: str, capfd: pytest.CaptureFixture[str]) -> str:
+    """A finished study of four trials; its key."""
+    write_study("tiny", trials=4)
+    assert run(["study", "tiny", "--corpus", items, "--workers", "2"]) == 0
+    capfd.readouterr()
+    return "tiny-items"
+
+
+def refused(arguments: list[str], capfd: pytest.CaptureFixture[str], code: int = 2) -> str:
+    """The one line a bad command ends in."""
+    assert run(arguments) == code
+    captured = capfd.readouterr()
+    lines = captured.err.strip().splitlines()
+    assert len(lines) == 1, captured.err
+    return lines[0]
+
+
+def test_a_study_goes_the_whole_road(items: str, capfd: pytest.CaptureFixture[str]):
+    write_study("tiny", trials=5, reference=False)
+    assert run(["study", "tiny", "--corpus", items, "--workers", "2"]) == 0
+    shown = capfd.readouterr().out
+    assert "5 of 5 trials" in shown
+    assert "ended: all trials asked for are finished" in shown
+    assert "make holdout" in shown
+    folder = paths.results_folder() / "tiny-items"
+    summary = json.loads((folder / "summary.json").read_text())
+    assert summary["trials"]["complete"] + summary["trials"]["pruned"] + summary["trials"]["diverged"] == 5
+    assert summary["trials"]["ended_by"] == "trials"
+    assert summary["reference"] is None
+    assert summary["holdout"] is None
+    trials = pd.read_csv(folder / "trials.csv")
+    assert len(trials) == 5
+    assert trials["fingerprint"].unique().tolist() == [summary["corpus"]["fingerprint"]]
+    assert trials["dev_nats"].min() == pytest.approx(summary["best"]["dev_nats"])
+    names = {"curves", "train_against_dev", "history", "importance", "slices", "lr_range", "embedding"}
+    assert {path.name for path in (folder / "plots").iterdir()} == {f"{n}.{s}" for n in names for s in ("png", "svg")}
+    assert len((folder / "samples.txt").read_text().splitlines()) == 20
+    assert "\\toprule" in (folder / "leaderboard.tex").read_text()
+    assert "counted bigram" in (folder / "leaderboard.md").read_text()
+
+
+def test_saved_weights_score_the_stated_dev_loss_in_plain_torch(searched: str, items: str):
+    folder = paths.results_folder() / searched / "best"
+    facts = json.loads((folder / "config.json").read_text())
+    w = load_file(folder / "model.safetensors")
+    dev = load(items).examples("dev", facts["config"]["model"]["context_length"])
+    hidden = torch.tanh(torch.einsum("bte,teh->bh", w["embedding"][dev.contexts], w["w1"]) + w["b1"])
+    loss = torch.nn.functional.cross_entropy(hidden @ w["w2"] + w["b2"], dev.targets)
+    assert float(loss) == pytest.approx(facts["dev_nats"], abs=1e-5)
+
+
+def test_a_finished_study_says_that_nothing_is_left_and_more_trials_carry_on(
+    searched: str, items: str, capfd: pytest.CaptureFixture[str]
+):
+    before = open_storage().trials(searched)
+    assert run(["study", "tiny", "--corpus", items]) == 0
+    assert "nothing is left to do: 4 of 4" in capfd.readouterr().out
+    assert run(["study", "tiny", "--corpus", items, "--trials", "6", "--workers", "1"]) == 0
+    after = open_storage().trials(searched)
+    assert after[: len(before)] == before
+    assert sum(record.status in ("complete", "pruned", "diverged") for record in after) == 6
+
+
+def test_a_resumed_study_keeps_seed_corpus_and_space(
+    searched: str, items: str, capfd: pytest.CaptureFixture[str]
+):
+    assert "begun" in (line := refused(["study", "tiny", "--corpus", items, "--seed", "5"], capfd))
+    assert "SEED=0, got 5" in line
+    write_study("tiny", trials=4, widest=9)
+    assert "another range for embedding_size" in refused(["study", "tiny", "--corpus", items], capfd)
+    write_study("tiny", trials=4)
+    write_items(Path(items), seed=2)
+    assert "a study keeps its corpus" in refused(["study", "tiny", "--corpus", items], capfd)
+
+
+def test_a_rerun_reproduces_a_trial_to_the_last_bit(searched: str, capfd: pytest.CaptureFixture[str]):
+    assert run(["rerun", searched, "1"]) == 0
+    assert "identical to the last bit" in capfd.readouterr().out
+    assert "trials 0 to 3, got 77" in refused(["rerun", searched, "77"], capfd)
+
+
+def test_a_report_is_rebuilt_to_the_same_bytes(searched: str):
+    folder = paths.results_folder() / searched
+    before = {p.relative_to(folder): p.read_bytes() for p in folder.rglob("*") if p.is_file()}
+    for path in before:
+        (folder / path).unlink()
+    assert run(["report", searched]) == 0
+    after = {p.relative_to(folder): p.read_bytes() for p in folder.rglob("*") if p.is_file()}
+    assert after == before
+
+
+def test_samples_come_from_the_best_model_the_same_for_a_seed(searched: str, capfd: pytest.CaptureFixture[str]):
+    assert run(["sample", searched, "--count", "20"]) == 0
+    drawn = capfd.readouterr().out
+    assert drawn == (paths.results_folder() / searched / "samples.txt").read_text()
+    assert run(["sample", str(paths.results_folder() / searched / "best"), "--count", "20"]) == 0
+    assert capfd.readouterr().out == drawn
+
+
+def test_the_test_split_is_opened_once(searched: str, items: str, capfd: pytest.CaptureFixture[str]):
+    assert run(["holdout", searched]) == 0
+    first = capfd.readouterr().out
+    assert "opened" in first
+    opening = recorded(open_storage(), searched)
+    assert [contender.what for contender in opening.contenders] == ["winner", "counted bigram"]
+    assert all(contender.test_nats is not None for contender in opening.contenders)
+    assert opening.test_items == 30
+    assert run(["holdout", searched]) == 3
+    assert "was opened" in capfd.readouterr().out
+    assert recorded(open_storage(), searched) == opening
+    summary = json.loads((paths.results_folder() / searched / "summary.json").read_text())
+    assert summary["holdout"]["state"] == "scored"
+    line = refused(["study", "tiny", "--corpus", items, "--trials", "9"], capfd)
+    assert "test split was opened is closed" in line
+
+
+def test_a_crash_between_claim_and_score_is_told_apart_and_resumed_only_when_asked(
+    searched: str, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+):
+    def crash(*_: object) -> None:
+        raise SystemExit(9)
+
+    with monkeypatch.context() as patched:
+        patched.setattr("harness.search.holdout.sealed_test_items", crash)
+        with pytest.raises(SystemExit):
+            run(["holdout", searched])
+    storage = open_storage()
+    claimed = recorded(storage, searched)
+    assert claimed.state == "claimed"
+    assert "Wait for it" in refused(["holdout", searched], capfd)  # this very process still lives
+    gone = claimed.model_copy(update={"owner": claimed.owner.model_copy(update={"pid": 2**22 + 1})})
+    storage.replace_claim(searched, claimed.model_dump(mode="json"), gone.model_dump(mode="json"))
+    assert "--resume" in refused(["holdout", searched], capfd)
+    assert run(["holdout", searched, "--resume"]) == 0
+    scored = recorded(storage, searched)
+    assert (scored.state, scored.attempts) == ("scored", 2)
+    assert [c.sha256 for c in scored.contenders] == [c.sha256 for c in claimed.contenders]
+
+
+def test_changed_weights_are_not_scored(searched: str, capfd: pytest.CaptureFixture[str]):
+    storage = open_storage()
+    best = min((r for r in storage.trials(searched) if r.dev_nats), key=lambda r: r.dev_nats)
+    path = paths.results_folder() / "artifacts" / best.weights
+
+    original = storage.kept_file(best.weights)
+    frozen = []
+
+    def swap(items: object) -> list[str]:
+        frozen.append(items)
+        path.write_bytes(original[:-4] + b"\0\0\0\0")
+        return ["ba"] * 30
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr("harness.search.holdout.sealed_test_items", swap)
+        assert "no longer have SHA-256" in refused(["holdout", searched], capfd)
+    assert len(frozen) == 1
+
+
+def test_a_holdout_before_the_search_is_done_is_refused(items: str, capfd: pytest.CaptureFixture[str]):
+    write_study("tiny", trials=400, budget="steps=4000")
+    assert run(["study", "tiny", "--corpus", items, "--workers", "1", "--minutes", "0.08"]) == 0
+    assert "the minutes were up" in capfd.readouterr().out
+    with sole_run("tiny-items"):
+        assert "has not come to its end" in refused(["holdout", "tiny-items"], capfd)
+        assert "is running in another process" in refused(["study", "tiny", "--corpus", items], capfd)
+
+
+def begin_in_background(items: str, *more: str) -> subprocess.Popen[str]:
+    command = [sys.executable, "-m", "harness", "study", "tiny", "--corpus", items, "--workers", "2", *more]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=os.environ)
+
+
+def wait_for(condition: object, seconds: float = 40) -> None:
+    until = time.monotonic() + seconds
+    while not condition():  # type: ignore[operator]
+        assert time.monotonic() < until, "what was waited for did not come"
+        time.sleep(0.05)
+
+
+def finished(key: str) -> int:
+    try:
+        return sum(r.status in ("complete", "pruned", "diverged") for r in open_storage().trials(key))
+    except Exception:  # not there yet
+        return 0
+
+
+def test_killed_workers_cost_no_trial_and_the_count_is_exact(items: str):
+    write_study("tiny", trials=12, budget="steps=1500", evaluations=10)
+    study = begin_in_background(items)
+    try:
+        wait_for(lambda: finished("tiny-items") >= 2)
+        killed = 0
+        for _ in range(2):
+            workers = [p for p in psutil.Process(study.pid).children() if "spawn_main" in " ".join(p.cmdline())]
+            workers[0].send_signal(signal.SIGKILL)
+            killed += 1
+            time.sleep(1)
+        shown, _ = study.communicate(timeout=90)
+    finally:
+        study.kill()
+    assert study.returncode == 0, shown
+    records = open_storage().trials("tiny-items")
+    assert sum(r.status in ("complete", "pruned", "diverged") for r in records) == 12
+    repeats = [r for r in records if r.root is not None]
+    for repeat in repeats:
+        assert (repeat.params, repeat.seed) == (records[repeat.root].params, records[repeat.root].seed)
+    assert {r.status for r in records} <= {"complete", "pruned", "diverged", "interrupted"}
+
+
+def test_an_interrupted_study_puts_its_trials_back_and_carries_on(items: str):
+    write_study("tiny", trials=6, budget="steps=3000", evaluations=20)
+    study = begin_in_background(items)
+    wait_for(lambda: finished("tiny-items") >= 1)
+    study.send_signal(signal.SIGINT)
+    shown, _ = study.communicate(timeout=30)
+    assert study.returncode == 130
+    assert "Traceback" not in shown
+    assert "make study carries on" in shown
+    assert open_storage().study("tiny-items").ended_by == "interrupted"
+    again = begin_in_background(items)
+    shown, _ = again.communicate(timeout=90)
+    assert again.returncode == 0, shown
+    assert "carrying on with tiny-items" in shown
+    assert finished("tiny-items") == 6
+
+
+def test_a_killed_parent_takes_its_workers_along_and_the_next_run_carries_on(items: str):
+    write_study("tiny", trials=5, budget="steps=3000", evaluations=20)
+    study = begin_in_background(items)
+    wait_for(lambda: finished("tiny-items") >= 1)
+    workers = psutil.Process(study.pid).children(recursive=True)
+    study.kill()
+    study.communicate()
+    wait_for(lambda: not any(p.is_running() and p.status() != psutil.STATUS_ZOMBIE for p in workers), 10)
+    again = begin_in_background(items)
+    shown, _ = again.communicate(timeout=90)
+    assert again.returncode == 0, shown
+    assert finished("tiny-items") == 5
+
+
+def test_trials_that_all_fail_end_the_command_with_their_reason(items: str, capfd: pytest.CaptureFixture[str]):
+    write_study("tiny", trials=5)
+    path = paths.studies_folder() / "tiny.py"
+    build = "\ndef broken(*_):\n    raise RuntimeError('no such luck')\n\n"
+    text = path.read_text().replace("STUDY =", build + "STUDY =").replace("reference=False", "reference=False, build=broken")
+    path.write_text(text)
+    line = refused(["study", "tiny", "--corpus", items, "--workers", "1"], capfd, code=1)
+    assert "failed with 'RuntimeError: no such luck'" in line

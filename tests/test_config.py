@@ -1,0 +1,213 @@
+"""What a run is: configs survive JSON, name themselves stably, and refuse bad input in one line."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import ValidationError
+
+from harness import (
+    SGD,
+    AdamW,
+    Budget,
+    Constant,
+    Cosine,
+    InverseTime,
+    Linear,
+    ModelConfig,
+    OneCycle,
+    Step,
+    TrainConfig,
+    lecture_recipe,
+)
+from harness.errors import ConfigError, HarnessError
+
+
+def fraction(**limits: Any) -> st.SearchStrategy[float]:
+    return st.floats(0, 1, **limits)
+
+
+POSITIVE = st.floats(0, exclude_min=True, allow_infinity=False)
+DECAY = st.floats(0, 1e6)
+OPTIMIZERS = {
+    "sgd": st.builds(
+        SGD, kind=st.just("sgd"), learning_rate=POSITIVE, momentum=fraction(exclude_max=True), weight_decay=DECAY
+    ),
+    "adamw": st.builds(
+        AdamW,
+        kind=st.just("adamw"),
+        learning_rate=POSITIVE,
+        beta1=fraction(exclude_max=True),
+        beta2=fraction(exclude_max=True),
+        weight_decay=DECAY,
+    ),
+}
+INSIDE = fraction(exclude_min=True, exclude_max=True)
+SCHEDULES = {
+    "constant": st.just(Constant()),
+    "step": st.builds(Step, kind=st.just("step"), at=INSIDE, factor=fraction(exclude_min=True)),
+    "linear": st.builds(Linear, kind=st.just("linear"), warmup=fraction(exclude_max=True), final=fraction()),
+    "cosine": st.builds(Cosine, kind=st.just("cosine"), warmup=fraction(exclude_max=True), final=fraction()),
+    "one_cycle": st.builds(
+        OneCycle, kind=st.just("one_cycle"), peak_at=INSIDE, start_divisor=st.floats(1, allow_infinity=False)
+    ),
+    "inverse_time": st.builds(InverseTime, kind=st.just("inverse_time"), decay=DECAY),
+}
+BUDGETS = st.one_of(
+    st.builds(Budget, examples=st.integers(1, 10**12)),
+    st.builds(Budget, steps=st.integers(1, 10**12)),
+    st.builds(Budget, seconds=POSITIVE),
+)
+
+
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+@pytest.mark.parametrize("schedule", SCHEDULES)
+def test_a_config_survives_json_unchanged(optimizer: str, schedule: str):
+    @given(
+        st.builds(
+            TrainConfig,
+            model=st.builds(
+                ModelConfig,
+                embedding_size=st.integers(1, 512),
+                hidden_width=st.integers(1, 8192),
+                context_length=st.integers(1, 64),
+                init=st.sampled_from(["scaled", "normal"]),
+            ),
+            optimizer=OPTIMIZERS[optimizer],
+            schedule=SCHEDULES[schedule],
+            batch_size=st.integers(1, 65_536),
+            dropout=fraction(exclude_max=True),
+            budget=BUDGETS,
+            evaluations=st.integers(1, 1000),
+            seed=st.integers(0, 2**63 - 1),
+        )
+    )
+    def holds(config: TrainConfig) -> None:
+        again = TrainConfig.parse(config.model_dump_json())
+        assert again == config
+        assert again.hash() == config.hash()
+        assert TrainConfig.parse(config.model_dump()) == config
+
+    holds()
+
+
+def test_the_lectures_recipe_has_the_numbers_of_the_lecture():
+    recipe = lecture_recipe()
+    assert recipe.model == ModelConfig(embedding_size=10, hidden_width=200, context_length=3, init="normal")
+    assert recipe.optimizer == SGD(learning_rate=0.1)
+    assert recipe.schedule == Step(at=0.5, factor=0.1)
+    assert (recipe.batch_size, recipe.budget, recipe.dropout) == (32, Budget(steps=200_000), 0.0)
+
+
+def test_a_hash_is_the_same_on_every_machine():
+    assert lecture_recipe().hash() == "801b783d3f64"
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"seed": 1},
+        {"dropout": 0.1},
+        {"model": ModelConfig(hidden_width=201)},
+        {"optimizer": SGD()},
+        {"schedule": Linear()},
+        {"budget": Budget(steps=1)},
+    ],
+    ids=lambda change: next(iter(change)),
+)
+def test_configs_that_differ_have_other_hashes(change: dict[str, Any]):
+    assert TrainConfig(**change).hash() != TrainConfig().hash()
+
+
+@pytest.mark.parametrize(
+    ("config", "key"),
+    [
+        (TrainConfig(), "batch_size"),
+        (ModelConfig(), "hidden_width"),
+        (SGD(), "learning_rate"),
+        (Cosine(), "warmup"),
+        (Budget(steps=1), "steps"),
+    ],
+)
+def test_a_config_is_frozen(config: Any, key: str):
+    with pytest.raises(ValidationError, match="frozen"):
+        setattr(config, key, 3)
+
+
+@pytest.mark.parametrize(
+    ("make", "expected"),
+    [
+        # unknown keys, at every depth, from Python and from JSON
+        (lambda: TrainConfig(batchsize=3), ["'batchsize'", "Did you mean 'batch_size'?"]),
+        (lambda: TrainConfig.parse({"model": {"hiden_width": 3}}), ["'hiden_width'", "Did you mean 'hidden_width'?"]),
+        (
+            lambda: TrainConfig.parse('{"optimizer": {"kind": "adamw", "learning_rte": 0.1}}'),
+            ["'learning_rte'", "Did you mean 'learning_rate'?"],
+        ),
+        (lambda: Cosine(warmpu=0.1), ["'warmpu'", "Did you mean 'warmup'?"]),
+        # these wrong keys happen to be the tags of schedules
+        (lambda: Budget(step=100), ["'step'", "Did you mean 'steps'?"]),
+        (lambda: TrainConfig(cosine=True), ["'cosine'", "known here: model, optimizer, schedule"]),
+        # out of range
+        (lambda: TrainConfig(batch_size=0), ["batch_size", "greater than or equal to 1", "got 0"]),
+        (lambda: TrainConfig(dropout=1.0), ["dropout", "less than 1", "got 1.0"]),
+        (lambda: TrainConfig(evaluations=0), ["evaluations", "got 0"]),
+        (lambda: TrainConfig(seed=-1), ["seed", "got -1"]),
+        (lambda: ModelConfig(context_length=65), ["context_length", "less than or equal to 64", "got 65"]),
+        (lambda: AdamW(learning_rate=0), ["learning_rate", "greater than 0", "got 0"]),
+        (lambda: SGD(momentum=1.0), ["momentum", "less than 1", "got 1.0"]),
+        (lambda: Step(at=1.5), ["at ", "less than 1", "got 1.5"]),
+        (lambda: OneCycle(start_divisor=0.5), ["start_divisor", "got 0.5"]),
+        (lambda: TrainConfig.parse('{"model": {"embedding_size": 0}}'), ["embedding_size", "got 0"]),
+        (lambda: Budget(seconds=-1.5), ["seconds", "greater than 0", "got -1.5"]),
+        # not a finite number
+        (lambda: AdamW(learning_rate=float("nan")), ["learning_rate", "finite number", "got nan"]),
+        (lambda: TrainConfig(optimizer={"kind": "sgd", "learning_rate": float("inf")}), ["learning_rate", "got inf"]),
+        (lambda: TrainConfig.parse('{"dropout": NaN}'), ["dropout", "finite number", "got nan"]),
+        # of the wrong kind
+        (lambda: TrainConfig(batch_size="many"), ["batch_size", "valid integer", "'many'"]),
+        (lambda: Budget(examples=3.5), ["examples", "valid integer", "3.5"]),
+        (lambda: ModelConfig(init="xavier"), ["init", "'scaled' or 'normal'", "'xavier'"]),
+        (lambda: TrainConfig(model=3), ["model", "got 3"]),
+        (lambda: TrainConfig.parse({"optimizer": {"kind": "adam"}}), ["optimizer", "'adam'", "'sgd', 'adamw'"]),
+        (lambda: TrainConfig.parse({"schedule": {"warmup": 0.1}}), ["schedule", "'kind'", "{'warmup': 0.1}"]),
+        # budgets
+        (lambda: Budget(), ["exactly one of examples, steps, seconds", "got none"]),
+        (
+            lambda: Budget(steps=1, examples=2),
+            ["exactly one of examples, steps, seconds", "got ['examples', 'steps']"],
+        ),
+        (lambda: TrainConfig.parse('{"budget": {}}'), ["exactly one of examples, steps, seconds", "got none"]),
+        # JSON
+        (lambda: TrainConfig.parse("{batch_size: 3}"), ["JSON", "'{batch_size: 3}'"]),
+        (lambda: TrainConfig.parse("[3]"), ["TrainConfig", "object", "[3]"]),
+    ],
+)
+def test_bad_input_is_refused_in_one_line_that_names_key_and_value(make: Any, expected: list[str]):
+    with pytest.raises(ConfigError) as refusal:
+        make()
+    message = str(refusal.value)
+    assert [part for part in expected if part not in message] == [], message
+    assert "\n" not in message
+
+
+def test_a_refusal_of_a_config_is_an_error_of_the_house():
+    with pytest.raises(HarnessError):
+        TrainConfig(batch_size=0)
+
+
+@pytest.mark.parametrize(
+    ("budget", "batch_size", "steps"),
+    [
+        (Budget(examples=4_000_000), 1024, 3906),
+        (Budget(examples=1000), 300, 3),
+        (Budget(examples=10), 1024, 1),
+        (Budget(steps=77), 1024, 77),
+        (Budget(seconds=2.5), 1024, None),
+    ],
+)
+def test_a_budget_in_steps_or_examples_fixes_the_steps_of_a_run(budget: Budget, batch_size: int, steps: int | None):
+    assert budget.total_steps(batch_size) == steps
