@@ -46,7 +46,7 @@ from tests.support import write_items, write_study
         (["train", "batch_size=0", "--corpus", "ITEMS"], "greater than or equal to 1; got 0"),
         (["train", "--config", "nowhere.json", "--corpus", "ITEMS"], "nowhere.json"),
         (["lr-range", "--out", "plot.bmp", "--corpus", "ITEMS"], "got 'plot.bmp'"),
-        (["overfit", "model.hidden_width=none", "--corpus", "ITEMS"], "model.hidden_width"),
+        (["overfit", "model.hidden_width=none", "--corpus", "ITEMS"], "hidden_width should be a valid integer"),
     ],
 )
 def test_bad_input_is_one_line_and_exit_code_two(

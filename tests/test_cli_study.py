@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -29,11 +30,21 @@ def items(tmp_path: Path) -> str:
     return str(write_items(tmp_path / "items.txt"))
 
 
+@pytest.fixture(scope="module")
+def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A project with one finished study of four trials."""
+    folder = tmp_path_factory.mktemp("template")
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setenv("HARNESS_HOME", str(folder))
+        write_study("tiny", trials=4)
+        assert run(["study", "tiny", "--corpus", str(write_items(folder / "items.txt")), "--workers", "2"]) == 0
+    return folder
+
+
 @pytest.fixture
-def searched(items: str, capfd: pytest.CaptureFixture[str]) -> str:
-    """A finished study of four trials; its key."""
-    write_study("tiny", trials=4)
-    assert run(["study", "tiny", "--corpus", items, "--workers", "2"]) == 0
+def searched(template: Path, home: Path, capfd: pytest.CaptureFixture[str]) -> str:
+    """That study's key, its project copied into this test's own."""
+    shutil.copytree(template, home, dirs_exist_ok=True)
     capfd.readouterr()
     return "tiny-items"
 
@@ -93,9 +104,8 @@ def test_a_finished_study_says_that_nothing_is_left_and_more_trials_carry_on(
     assert sum(record.status in ("complete", "pruned", "diverged") for record in after) == 6
 
 
-def test_a_resumed_study_keeps_seed_corpus_and_space(
-    searched: str, items: str, capfd: pytest.CaptureFixture[str]
-):
+@pytest.mark.usefixtures("searched")
+def test_a_resumed_study_keeps_seed_corpus_and_space(items: str, capfd: pytest.CaptureFixture[str]):
     assert "begun" in (line := refused(["study", "tiny", "--corpus", items, "--seed", "5"], capfd))
     assert "SEED=0, got 5" in line
     write_study("tiny", trials=4, widest=9)
@@ -217,30 +227,31 @@ def finished(key: str) -> int:
 
 
 def test_killed_workers_cost_no_trial_and_the_count_is_exact(items: str):
-    write_study("tiny", trials=12, budget="steps=1500", evaluations=10)
+    write_study("tiny", trials=8, budget="steps=1000", evaluations=10)
     study = begin_in_background(items)
     try:
         wait_for(lambda: finished("tiny-items") >= 2)
-        killed = 0
         for _ in range(2):
             workers = [p for p in psutil.Process(study.pid).children() if "spawn_main" in " ".join(p.cmdline())]
             workers[0].send_signal(signal.SIGKILL)
-            killed += 1
             time.sleep(1)
         shown, _ = study.communicate(timeout=90)
     finally:
         study.kill()
     assert study.returncode == 0, shown
     records = open_storage().trials("tiny-items")
-    assert sum(r.status in ("complete", "pruned", "diverged") for r in records) == 12
+    assert sum(r.status in ("complete", "pruned", "diverged") for r in records) == 8
     repeats = [r for r in records if r.root is not None]
     for repeat in repeats:
-        assert (repeat.params, repeat.seed) == (records[repeat.root].params, records[repeat.root].seed)
+        first = records[repeat.root]
+        assert repeat.seed == first.seed
+        # A trial killed while it was drawing its parameters has only those drawn so far to repeat.
+        assert first.params.items() <= repeat.params.items()
     assert {r.status for r in records} <= {"complete", "pruned", "diverged", "interrupted"}
 
 
 def test_an_interrupted_study_puts_its_trials_back_and_carries_on(items: str):
-    write_study("tiny", trials=6, budget="steps=3000", evaluations=20)
+    write_study("tiny", trials=4, budget="steps=1000", evaluations=20)
     study = begin_in_background(items)
     wait_for(lambda: finished("tiny-items") >= 1)
     study.send_signal(signal.SIGINT)
@@ -253,11 +264,11 @@ def test_an_interrupted_study_puts_its_trials_back_and_carries_on(items: str):
     shown, _ = again.communicate(timeout=90)
     assert again.returncode == 0, shown
     assert "carrying on with tiny-items" in shown
-    assert finished("tiny-items") == 6
+    assert finished("tiny-items") == 4
 
 
 def test_a_killed_parent_takes_its_workers_along_and_the_next_run_carries_on(items: str):
-    write_study("tiny", trials=5, budget="steps=3000", evaluations=20)
+    write_study("tiny", trials=4, budget="steps=1000", evaluations=20)
     study = begin_in_background(items)
     wait_for(lambda: finished("tiny-items") >= 1)
     workers = psutil.Process(study.pid).children(recursive=True)
@@ -267,14 +278,18 @@ def test_a_killed_parent_takes_its_workers_along_and_the_next_run_carries_on(ite
     again = begin_in_background(items)
     shown, _ = again.communicate(timeout=90)
     assert again.returncode == 0, shown
-    assert finished("tiny-items") == 5
+    assert finished("tiny-items") == 4
 
 
 def test_trials_that_all_fail_end_the_command_with_their_reason(items: str, capfd: pytest.CaptureFixture[str]):
     write_study("tiny", trials=5)
     path = paths.studies_folder() / "tiny.py"
     build = "\ndef broken(*_):\n    raise RuntimeError('no such luck')\n\n"
-    text = path.read_text().replace("STUDY =", build + "STUDY =").replace("reference=False", "reference=False, build=broken")
+    text = (
+        path.read_text()
+        .replace("STUDY =", build + "STUDY =")
+        .replace("reference=False", "reference=False, build=broken")
+    )
     path.write_text(text)
     line = refused(["study", "tiny", "--corpus", items, "--workers", "1"], capfd, code=1)
     assert "failed with 'RuntimeError: no such luck'" in line

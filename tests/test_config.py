@@ -13,9 +13,7 @@ from harness import (
     SGD,
     AdamW,
     Budget,
-    Constant,
     Cosine,
-    InverseTime,
     Linear,
     ModelConfig,
     OneCycle,
@@ -24,38 +22,8 @@ from harness import (
     lecture_recipe,
 )
 from harness.errors import ConfigError, HarnessError
+from tests.material import BELOW_ONE, OPTIMIZERS, POSITIVE, SCHEDULES
 
-
-def fraction(**limits: Any) -> st.SearchStrategy[float]:
-    return st.floats(0, 1, **limits)
-
-
-POSITIVE = st.floats(0, exclude_min=True, allow_infinity=False)
-DECAY = st.floats(0, 1e6)
-OPTIMIZERS = {
-    "sgd": st.builds(
-        SGD, kind=st.just("sgd"), learning_rate=POSITIVE, momentum=fraction(exclude_max=True), weight_decay=DECAY
-    ),
-    "adamw": st.builds(
-        AdamW,
-        kind=st.just("adamw"),
-        learning_rate=POSITIVE,
-        beta1=fraction(exclude_max=True),
-        beta2=fraction(exclude_max=True),
-        weight_decay=DECAY,
-    ),
-}
-INSIDE = fraction(exclude_min=True, exclude_max=True)
-SCHEDULES = {
-    "constant": st.just(Constant()),
-    "step": st.builds(Step, kind=st.just("step"), at=INSIDE, factor=fraction(exclude_min=True)),
-    "linear": st.builds(Linear, kind=st.just("linear"), warmup=fraction(exclude_max=True), final=fraction()),
-    "cosine": st.builds(Cosine, kind=st.just("cosine"), warmup=fraction(exclude_max=True), final=fraction()),
-    "one_cycle": st.builds(
-        OneCycle, kind=st.just("one_cycle"), peak_at=INSIDE, start_divisor=st.floats(1, allow_infinity=False)
-    ),
-    "inverse_time": st.builds(InverseTime, kind=st.just("inverse_time"), decay=DECAY),
-}
 BUDGETS = st.one_of(
     st.builds(Budget, examples=st.integers(1, 10**12)),
     st.builds(Budget, steps=st.integers(1, 10**12)),
@@ -79,7 +47,7 @@ def test_a_config_survives_json_unchanged(optimizer: str, schedule: str):
             optimizer=OPTIMIZERS[optimizer],
             schedule=SCHEDULES[schedule],
             batch_size=st.integers(1, 65_536),
-            dropout=fraction(exclude_max=True),
+            dropout=BELOW_ONE,
             budget=BUDGETS,
             evaluations=st.integers(1, 1000),
             seed=st.integers(0, 2**63 - 1),
@@ -185,6 +153,7 @@ def test_a_config_is_frozen(config: Any, key: str):
         (lambda: TrainConfig.parse("{batch_size: 3}"), ["JSON", "'{batch_size: 3}'"]),
         (lambda: TrainConfig.parse("[3]"), ["TrainConfig", "object", "[3]"]),
     ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
 def test_bad_input_is_refused_in_one_line_that_names_key_and_value(make: Any, expected: list[str]):
     with pytest.raises(ConfigError) as refusal:

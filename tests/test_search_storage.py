@@ -34,7 +34,7 @@ def test_a_locked_storage_answers_within_five_seconds(tmp_path: Path):
     holder = sqlite3.connect(path, isolation_level=None)
     holder.execute("BEGIN EXCLUSIVE")
     began = time.monotonic()
-    with pytest.raises(StorageError, match="locked. Close the program that holds it"):
+    with pytest.raises(StorageError, match=r"locked\. Close the program that holds it"):
         open_storage(str(path))
     assert time.monotonic() - began < 5
     holder.close()

@@ -29,7 +29,7 @@ def test_a_study_is_loaded_by_name_and_by_path():
 
 def test_an_unknown_study_is_refused_with_the_nearest_name():
     write_study("tiny")
-    with pytest.raises(StudyError, match="got 'tini'.*There are: tiny.*Did you mean 'tiny'"):
+    with pytest.raises(StudyError, match=r"got 'tini'.*There are: tiny.*Did you mean 'tiny'"):
         load_study("tini")
 
 
@@ -95,7 +95,7 @@ def test_samplers_and_pruners_go_by_optunas_own_names():
 
 
 def test_an_unknown_sampler_is_refused_with_the_nearest_name():
-    with pytest.raises(ConfigError, match="got 'RandomSamplr'. Did you mean 'RandomSampler'"):
+    with pytest.raises(ConfigError, match=r"got 'RandomSamplr'\. Did you mean 'RandomSampler'"):
         sampler_by_name("RandomSamplr")
     with pytest.raises(ConfigError, match="a pruner must be one of Optuna's"):
         pruner_by_name("TPESampler")

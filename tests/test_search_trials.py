@@ -153,11 +153,11 @@ def test_a_failing_trial_keeps_its_reason_and_is_tried_three_times_in_all(tmp_pa
 
 def test_trials_that_fail_all_alike_from_the_start_end_the_study(tmp_path: Path):
     bench = Bench(tmp_path, first="raise RuntimeError('no such luck')")
+    for _ in range(7):  # two trials three times each, and a third once
+        bench.one()
     with pytest.raises(TrialsFailed, match="failed with 'RuntimeError: no such luck'"):
-        for _ in range(20):
-            bench.one()
+        bench.one()
     assert TrialsFailed.exit_code == 1
-    assert len(bench.storage.trials(bench.key)) == 7
 
 
 def test_a_diverged_trial_is_told_to_optuna_as_pruned(tmp_path: Path):

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import sys
+from itertools import pairwise
 
 import optuna
 import sqlalchemy
+import torch
 import typer
 from typer.exceptions import TyperException
 
@@ -37,6 +39,7 @@ for command in (
 def main() -> None:
     """Run a command; whatever the user can mend ends in one line on stderr and its exit code."""
     optuna.logging.set_verbosity(optuna.logging.ERROR)
+    torch.set_num_threads(1)  # as workers do: the bits of a run depend on it
     sys.exit(run(sys.argv[1:]))
 
 
@@ -47,7 +50,7 @@ def run(arguments: list[str]) -> int:
     except HarnessError as error:
         return _refuse(str(error), error.exit_code)
     except TyperException as error:
-        return _refuse(f"{error.format_message()} Ask harness --help.", 2)
+        return _refuse(f"{error.format_message().rstrip('.')}{_given(error, arguments)}. Ask harness --help.", 2)
     except (optuna.exceptions.StorageInternalError, sqlalchemy.exc.DBAPIError) as error:
         cause = error.__cause__ or error
         reason = str(getattr(cause, "orig", cause)).splitlines()[0]
@@ -56,9 +59,16 @@ def run(arguments: list[str]) -> int:
         return _refuse(
             f"{error.filename or 'the file system'}: {error.strerror or error}. Nothing finished is lost.", 2
         )
-    except (KeyboardInterrupt, typer.Abort):
-        return _refuse("stopped; the trials in flight were put back, and make study carries on with them.", 130)
     return code if isinstance(code, int) else 0
+
+
+def _given(error: TyperException, arguments: list[str]) -> str:
+    """The value that a refused option was given, which typer's own message leaves out."""
+    options = getattr(getattr(error, "param", None), "opts", [])
+    for option, value in pairwise(arguments):
+        if option in options:
+            return f"; got {value!r}"
+    return ""
 
 
 def _refuse(message: str, code: int) -> int:

@@ -68,6 +68,9 @@ def study(
 
     try:
         session = run_study(request, on_ready, lambda event: progress[0].on_event(event))
+    except KeyboardInterrupt:
+        typer.echo("harness: stopped; the trials in flight were put back, and make study carries on.", err=True)
+        raise typer.Exit(130) from None
     finally:
         for shown in progress:
             shown.__exit__(None, None, None)

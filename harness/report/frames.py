@@ -22,7 +22,8 @@ def trials_frame(results: Results) -> pd.DataFrame:
     rows = [_row(record) for record in results.trials]
     frame = pd.DataFrame(rows, columns=None if rows else list(_row(TrialRecord(number=0, seed=0))))
     parameters = pd.DataFrame([record.params for record in results.trials], index=frame.index)
-    frame = frame.join(parameters, rsuffix="_param")
+    taken = set(frame.columns)
+    frame = frame.join(parameters.rename(columns=lambda name: f"{name}_param" if name in taken else name))
     return frame.assign(corpus=results.study.corpus.label, fingerprint=results.study.corpus.fingerprint)
 
 

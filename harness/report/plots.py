@@ -48,7 +48,7 @@ def plot_curves(results: Results) -> Figure:
         _lecture_lines(axes, results)
         axes.set_xlabel("examples seen")
         axes.xaxis.set_major_formatter(lambda value, _: f"{value / 1e6:g} M" if value else "0")
-        axes.legend(fontsize=8)
+        _legend(axes)
     left.set_ylabel("loss (nats per symbol)")
     _focus(left, pd.concat([curves["train_nats"], curves["dev_nats"]]))
     style.small_print(figure, results.label)
@@ -95,7 +95,7 @@ def plot_history(results: Results) -> Figure:
     _focus(axes, frame["dev_nats"])
     axes.set(xlabel="trial", ylabel="dev loss (nats per symbol)")
     axes.set_title("The search in order")
-    axes.legend(fontsize=8)
+    _legend(axes)
     style.small_print(figure, f"{results.label} · pruned trials at the loss they were stopped at")
     return figure
 
@@ -196,6 +196,11 @@ PLOTS: dict[str, Callable[[Results], Figure]] = {
     "lr_range": plot_lr_range,
     "embedding": plot_embedding,
 }
+
+
+def _legend(axes: Axes) -> None:
+    if axes.get_legend_handles_labels()[0]:
+        axes.legend(fontsize=8)
 
 
 def _scatter(axes: Axes, points: pd.DataFrame, colour: str, marker: str, label: str, size: float = 42) -> None:

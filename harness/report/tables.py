@@ -25,7 +25,7 @@ def leaderboard_frame(results: Results) -> pd.DataFrame:
         row = {"run": "counted bigram", "dev": f"{bigram.dev_nats:.4f}", "train": f"{bigram.train_nats:.4f}"}
         rows.append(row | {"gap": f"{bigram.dev_nats - bigram.train_nats:.4f}"})
     columns = list(_row("", "", TrialRecord(number=0, seed=0)))
-    return pd.DataFrame(rows, columns=columns).fillna("")
+    return pd.DataFrame(rows, columns=columns, dtype="object").fillna("")
 
 
 def _row(place: str, run: str, record: TrialRecord) -> dict[str, str]:

@@ -110,9 +110,10 @@ def take_back_orphans(storage: Storage, study: optuna.Study) -> list[int]:
     for trial in study.get_trials(deepcopy=False, states=[TrialState.RUNNING]):
         record = storage.trial(study.study_name, trial.number)
         if record is None:  # killed before it was owned
-            record = _own(trial, _seed_of(storage, study)).model_copy(update={"params": trial.params})
+            record = _own(trial, _seed_of(storage, study))
         elif record.owner is not None and not record.owner.is_dead():
             continue
+        record = record.model_copy(update={"params": trial.params})
         give_back(storage, study, record, "interrupted", "its worker ended before it did")
         taken.append(trial.number)
     return taken

@@ -29,7 +29,7 @@ class Rerun:
 
 
 def rerun(storage: Storage, study: StudyRecord, number: int, on_progress: OnProgress) -> Rerun:
-    """Train a finished trial's config again on one thread, as workers do.
+    """Train a finished trial's config again, on one thread as workers do.
 
     A pruned trial is run as far as it went.
 

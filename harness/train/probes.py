@@ -17,6 +17,7 @@ from harness.train.seeds import stream
 
 _SMOOTHING = 0.95
 _BLOWN_UP = 4.0
+_OVERFIT_RATE = 0.01
 
 
 @dataclass(frozen=True)
@@ -66,8 +67,7 @@ def lr_range(
         rates.append(rate)
         nats.append(loss)
         smoothed.append(level)
-        optimizer.param_groups[0]["lr"] = rate
-        optimizer.step()
+        optimizer.step(rate)
     bottom = smoothed.index(min(smoothed))
     low = _steepest(smoothed, bottom)
     return LrRange(tuple(rates), tuple(nats), tuple(smoothed), low=rates[low], high=rates[bottom])
@@ -112,7 +112,7 @@ def overfit_one_batch(
     chosen = torch.randint(len(examples), (config.batch_size,), generator=stream(config.seed, "batches"))
     batch = Examples(examples.contexts[chosen], examples.targets[chosen])
     floor = count_contexts(batch, data.vocabulary_size).conditional_entropy()
-    optimizer = make_optimizer(model, AdamW(learning_rate=0.01))
+    optimizer = make_optimizer(model, AdamW())
     dropout = stream(config.seed, "dropout")
     reached, taken = math.inf, 0
     while taken < steps:
@@ -120,5 +120,5 @@ def overfit_one_batch(
         reached = float(model.loss_and_gradient(batch.contexts, batch.targets, generator=dropout))
         if reached - floor <= tolerance:
             break
-        optimizer.step()
+        optimizer.step(_OVERFIT_RATE)
     return OverfitProbe(floor, reached, len(batch), taken, passed=reached - floor <= tolerance)

@@ -78,7 +78,6 @@ def train(
     batches = _batches(data.examples("train", context_length), config, device)
     dropout_stream = torch.Generator(device).manual_seed(stream(config.seed, "dropout").initial_seed())
     optimizer = make_optimizer(model, config.optimizer)
-    group = optimizer.param_groups[0]
 
     clock, pace = _Stopwatch(), _Pace(config)
     curve: list[Evaluation] = []
@@ -87,10 +86,9 @@ def train(
     while status == "complete" and pace.progress(step, seconds) < 1:
         clock.start()
         rate = config.optimizer.learning_rate * multiplier(config.schedule, pace.progress(step, seconds))
-        group["lr"] = rate
         contexts, targets = next(batches)
         loss = model.loss_and_gradient(contexts, targets, generator=dropout_stream)
-        optimizer.step()
+        optimizer.step(rate)
         step, seconds = step + 1, clock.seconds
         if not pace.evaluation_due(step, seconds, len(curve)):
             continue
