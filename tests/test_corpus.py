@@ -238,11 +238,12 @@ def test_distinct_contexts_count_every_pair_exactly(rows: tuple[Examples, int]):
 
 
 def test_contexts_longer_than_63_bits_are_told_apart_by_their_oldest_symbol():
-    rows = torch.zeros(3, 64, dtype=torch.int64)
-    rows[1, 0] = 1
-    counts = count_contexts(Examples(rows, torch.tensor([5, 6, 5])), 27)
-    assert len(counts.contexts) == 2
-    assert as_counter(counts) == {((0,) * 64, 5): 2, ((1, *(0,) * 63), 6): 1}
+    # 64 digits in base 32 are 320 bits: packed into 64 without care, all of these would be one number
+    rows = torch.zeros(21, 64, dtype=torch.int64)
+    rows[:20, 0] = torch.arange(20)
+    counts = count_contexts(Examples(rows, torch.full((21,), 5)), 32)
+    assert len(counts.contexts) == 20
+    assert as_counter(counts) == {((oldest, *(0,) * 63), 5): 1 + (oldest == 0) for oldest in range(20)}
 
 
 def test_conditional_entropy_is_that_worked_out_by_hand():

@@ -111,9 +111,11 @@ def test_log_probabilities_are_those_of_the_statement_and_sum_to_one(rule: str):
     holds()
 
 
-def test_the_gradient_is_overwritten_by_each_batch(tiny_config: MakeConfig):
+@pytest.mark.parametrize(("batch_size", "rule"), [(16, TABLE), (4, DIRECT)])
+def test_the_gradient_is_overwritten_by_each_batch(tiny_config: MakeConfig, batch_size: int, rule: str):
     model = CharMLP.build(tiny_config(), 27, stream(0, "init"))
-    contexts, targets = torch.full((16, 3), 5), torch.full((16,), 7)
+    assert model._by_table(batch_size) == (rule == TABLE)
+    contexts, targets = torch.full((batch_size, 3), 5), torch.full((batch_size,), 7)
     model.loss_and_gradient(contexts, targets, generator=torch.Generator())
     first = model.gradient.clone()
     model.loss_and_gradient(contexts, targets, generator=torch.Generator())

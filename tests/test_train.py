@@ -36,6 +36,7 @@ from harness import (
 from harness.corpus import Examples
 from harness.corpus.contexts import count_contexts
 from harness.train import derive, evaluate, trainer
+from harness.train.optimizer import make_optimizer
 from tests.material import ONE_OF_EACH, build_plain
 
 MakeConfig = Callable[..., TrainConfig]
@@ -221,6 +222,15 @@ def test_another_seed_gives_another_run(small_corpus: Corpus, tiny_config: MakeC
     assert losses(first.curve) != losses(other.curve)
 
 
+@pytest.mark.parametrize("use", ["init", "batches", "dropout"])
+def test_each_use_of_randomness_depends_on_the_seed(
+    small_corpus: Corpus, tiny_config: MakeConfig, monkeypatch: pytest.MonkeyPatch, use: str
+):
+    monkeypatch.setattr(trainer, "stream", lambda seed, name: stream(seed if name == use else 0, name))
+    first, other = (train(tiny_config(seed=seed, dropout=0.2), small_corpus) for seed in (0, 1))
+    assert losses(first.curve) != losses(other.curve)
+
+
 def test_the_callback_and_the_number_of_evaluations_do_not_change_the_weights(
     small_corpus: Corpus, tiny_config: MakeConfig
 ):
@@ -242,6 +252,30 @@ def test_seeds_of_named_uses_differ_and_are_the_same_on_every_machine():
 
 
 # Learning
+
+
+@pytest.mark.parametrize(
+    ("settings", "expected"),
+    [
+        (SGD(learning_rate=0.3, momentum=0.8, weight_decay=0.02), {"lr": 0.3, "momentum": 0.8, "weight_decay": 0.02}),
+        (
+            AdamW(learning_rate=0.3, beta1=0.8, beta2=0.7, weight_decay=0.02),
+            {"lr": 0.3, "betas": (0.8, 0.7), "weight_decay": 0.02},
+        ),
+    ],
+    ids=["sgd", "adamw"],
+)
+def test_an_optimiser_gets_every_setting(tiny_config: MakeConfig, settings: Any, expected: dict[str, Any]):
+    group = make_optimizer(CharMLP.build(tiny_config(), 27, stream(0, "init")), settings).param_groups[0]
+    assert {key: group[key] for key in expected} == expected
+
+
+def test_a_step_of_plain_sgd_moves_the_weights_by_rate_times_gradient(small_corpus: Corpus, tiny_config: MakeConfig):
+    config = tiny_config(optimizer=SGD(learning_rate=0.5), budget=Budget(steps=1), evaluations=1)
+    model = train(config, small_corpus).model
+    before = CharMLP.build(config, small_corpus.vocabulary_size, stream(config.seed, "init")).parameters
+    assert torch.allclose(model.parameters, before - 0.5 * model.gradient, rtol=0, atol=1e-7)
+    assert not torch.equal(model.parameters, before)
 
 
 @pytest.mark.parametrize("schedule", ONE_OF_EACH)
