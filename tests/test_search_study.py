@@ -6,7 +6,7 @@ import optuna
 import pytest
 
 from harness import Study, TrainConfig
-from harness.errors import ConfigError, StudyError
+from harness.errors import ConfigError, StudyError, TrialsFailed
 from harness.search.study import (
     default_sampler,
     known_studies,
@@ -85,6 +85,14 @@ def test_a_budget_in_seconds_is_refused_inside_a_study():
     write_study("tiny", budget="seconds=1")
     with pytest.raises(ConfigError, match="examples or steps"):
         signature(load_study("tiny")[0])
+
+
+def test_a_suggest_that_always_fails_ends_with_its_reason_and_one_that_sometimes_does_is_searched():
+    write_study("tiny", first="raise RuntimeError('no such luck')")
+    with pytest.raises(TrialsFailed, match="RuntimeError: no such luck"):
+        signature(load_study("tiny")[0])
+    write_study("tiny", first="assert trial.number % 2, 'every other one'")
+    assert sorted(signature(load_study("tiny")[0])) == ["embedding_size", "learning_rate", "schedule"]
 
 
 def test_samplers_and_pruners_go_by_optunas_own_names():

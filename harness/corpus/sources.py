@@ -168,7 +168,7 @@ def _bring_names(target: Path, patience: float) -> Path:
     result = outcome[0] if outcome else TimeoutError(f"no answer within {patience:g} s")
     if isinstance(result, Path):
         return result
-    reason = type(result).__name__ if not str(result) else str(result).splitlines()[0][:100]
+    reason = str(result) if isinstance(result, TimeoutError) else type(result).__name__
     raise CorpusUnavailable(
         f"corpus names must come from its public home once, which did not answer ({reason}). "
         f"Put names.txt into {target.parent} or a folder named by HARNESS_DATA, or choose CORPUS=ssa-2017."

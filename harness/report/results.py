@@ -6,13 +6,13 @@ from dataclasses import dataclass
 
 import optuna
 
-from harness.model import CharMLP, Model
+from harness.model import Model
 from harness.search.holdout import Opening, recorded
 from harness.search.records import StudyRecord, TrialRecord
 from harness.search.reference import stored_reference
 from harness.search.session import best_trial
 from harness.search.storage import Storage
-from harness.search.study import load_study
+from harness.search.study import build_of
 from harness.search.weights import restore, unpack
 
 LECTURE_DEV = 2.17
@@ -41,8 +41,7 @@ class Results:
         """The best trial's stored model; None while no trial is complete."""
         if self.best_weights is None:
             return None
-        build = load_study(self.study.file)[0].build if self.study.file else CharMLP.build
-        return restore(self.best_weights, build)[0]
+        return restore(self.best_weights, build_of(self.study.file, self.study.own_model))[0]
 
     def vocabulary(self) -> list[str]:
         if self.best_weights is None:

@@ -22,7 +22,7 @@ from harness.search.records import StudyRecord
 from harness.search.reference import stored_reference
 from harness.search.session import best_trial
 from harness.search.storage import Storage
-from harness.search.study import load_study
+from harness.search.study import build_of
 from harness.search.weights import restore, sha256, unpack
 from harness.train import split_nats
 
@@ -162,7 +162,7 @@ def _scored(storage: Storage, record: StudyRecord, claim: Opening) -> Opening:
             f"a holdout scores the corpus that was searched, fingerprint {claim.fingerprint}; "
             f"{record.corpus.spec} now has {corpus.fingerprint}. Give the old file back."
         )
-    build = load_study(record.file)[0].build
+    build = build_of(record.file, record.own_model)
     items = sealed_test_items(corpus.source.items)
     contenders = [_with_test_nats(storage, corpus, items, contender, build) for contender in claim.contenders]
     return claim.model_copy(

@@ -139,6 +139,8 @@ class StudyRecord(BaseModel, frozen=True):
     file: str
     corpus: CorpusFacts
     seed: int
+    own_model: bool = False
+    """Whether the study file brings a model of its own in place of CharMLP."""
     space: dict[str, list[str]]
     """Signature of the search space: parameter names and their distributions."""
     sampler: str

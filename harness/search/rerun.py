@@ -11,7 +11,7 @@ from harness.errors import StudyError
 from harness.search.environment import versions
 from harness.search.records import Point, StudyRecord, TrialRecord
 from harness.search.storage import Storage
-from harness.search.study import load_study
+from harness.search.study import build_of
 from harness.search.trial import OnProgress
 from harness.train import Evaluation, train
 
@@ -51,7 +51,7 @@ def rerun(storage: Storage, study: StudyRecord, number: int, on_progress: OnProg
             f"a rerun needs the trial's corpus, fingerprint {study.corpus.fingerprint}; "
             f"{study.corpus.spec} now has {corpus.fingerprint}. Give the old file back."
         )
-    build = load_study(study.file)[0].build
+    build = build_of(study.file, study.own_model)
     total = record.steps
 
     def on_evaluation(point: Evaluation) -> bool:

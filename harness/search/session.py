@@ -224,6 +224,7 @@ def _begun(
         file=str(file),
         corpus=facts,
         seed=0 if request.seed is None else request.seed,
+        own_model=study.own_model,
         space=space,
         sampler=type(study.sampler(0)).__name__,
         pruner=type(study.pruner(0)).__name__,
@@ -254,6 +255,7 @@ def _resumed(
     return found.model_copy(
         update={
             "file": str(file),
+            "own_model": study.own_model,
             "trials": found.trials if request.trials is None else study.trials,
             "sampler": type(study.sampler(0)).__name__,
             "pruner": type(study.pruner(0)).__name__,

@@ -18,7 +18,7 @@ from optuna.samplers import BaseSampler, RandomSampler, TPESampler
 
 from harness import paths
 from harness.config import TrainConfig, nearest
-from harness.errors import ConfigError, HarnessError, StudyError
+from harness.errors import ConfigError, HarnessError, StudyError, TrialsFailed
 from harness.model import Build, CharMLP
 
 _SIGNATURE_DRAWS = 200
@@ -62,6 +62,10 @@ class Study:
     build: Build = CharMLP.build
     reference: bool = True
     """Whether to train the lecture's recipe where it is not stored yet; a stored one is shown in any case."""
+
+    @property
+    def own_model(self) -> bool:
+        return self.build != CharMLP.build
 
     def __post_init__(self) -> None:
         if not re.fullmatch(r"[A-Za-z0-9_.]+(-[A-Za-z0-9_.]+)*", self.name):
@@ -115,16 +119,32 @@ def signature(study: Study) -> dict[str, list[str]]:
 
     Raises:
         ConfigError: a draw's config breaks a rule, or has a budget in seconds.
+        TrialsFailed: `suggest` raises whatever is drawn.
     """
     scratch = optuna.create_study(sampler=RandomSampler(seed=0))
     met: dict[str, set[str]] = {}
+    reasons = set()
     for _ in range(_SIGNATURE_DRAWS):
         trial = scratch.ask()
-        config = study.suggest(trial)
-        check_config(config)
+        try:
+            check_config(study.suggest(trial))
+            reasons.add("")
+        except HarnessError:
+            raise
+        except Exception as error:  # as a trial it would fail with this reason; others may not
+            reasons.add(f"{type(error).__name__}: {error}")
         for parameter, distribution in trial.distributions.items():
             met.setdefault(parameter, set()).add(distribution_to_json(distribution))
+    if "" not in reasons:
+        raise TrialsFailed(
+            f"suggest() of {study.name} fails whatever is drawn, with {min(reasons)!r}. Mend it in the study file."
+        )
     return {parameter: sorted(met[parameter]) for parameter in sorted(met)}
+
+
+def build_of(file: str, own_model: bool) -> Build:
+    """What makes a stored study's models; its file is needed only if it brings its own."""
+    return load_study(file)[0].build if own_model else CharMLP.build
 
 
 def check_config(config: object) -> TrainConfig:
