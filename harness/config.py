@@ -33,6 +33,8 @@ class Config(BaseModel):
         Raises:
             ConfigError: the text is not JSON, or a key or value breaks a rule.
         """
+        if not isinstance(data, str | dict):
+            raise ConfigError(f"a config must be JSON text or a dict of keys; got {data!r}. Give one of them.")
         try:
             return cls.model_validate_json(data) if isinstance(data, str) else cls(**data)
         except ValidationError as error:
@@ -187,28 +189,12 @@ def nearest(word: str, known: list[str]) -> str:
 
 
 def _one_line(model: type[BaseModel], error: ValidationError) -> str:
+    # Configs inside a config speak for themselves: their own __init__ raises first, with their own fields.
     first = error.errors(include_url=False)[0]
-    # Tagged unions put their tag into the location; the user never wrote it as a key.
-    place = ".".join(str(part) for part in first["loc"] if part not in _BY_TAG)
-    given = first["input"]
+    place = ".".join(str(part) for part in first["loc"])
     if first["type"] == "extra_forbidden":
-        known = _fields_at(model, first["loc"][:-1])
-        return f"unknown config key {place!r}; known here: {', '.join(known)}.{nearest(str(first['loc'][-1]), known)}"
+        known = list(model.model_fields)
+        return f"unknown config key {place!r}; known here: {', '.join(known)}.{nearest(place, known)}"
     rule = first["msg"].removeprefix("Value error, ").removeprefix("Input ")
-    shown = "" if "got" in rule else f"; got {given!r}"
+    shown = "" if first["type"] == "value_error" else f"; got {first['input']!r}"
     return f"{model.__name__}: {place + ' ' if place else ''}{rule}{shown}. Correct it where the config is made."
-
-
-_BY_TAG: dict[str, type[BaseModel]] = {
-    "sgd": SGD, "adamw": AdamW, "constant": Constant, "step": Step, "linear": Linear,
-    "cosine": Cosine, "one_cycle": OneCycle, "inverse_time": InverseTime,
-}  # fmt: skip
-
-
-def _fields_at(model: type[BaseModel], location: tuple[int | str, ...]) -> list[str]:
-    for part in location:
-        if str(part) in _BY_TAG:
-            model = _BY_TAG[str(part)]
-        elif (field := model.model_fields.get(str(part))) and isinstance(field.annotation, type):
-            model = field.annotation
-    return list(model.model_fields)

@@ -9,7 +9,7 @@ from pathlib import Path
 def home() -> Path:
     """The project folder: `HARNESS_HOME`, else the checkout this package runs from, else here."""
     if given := os.environ.get("HARNESS_HOME"):
-        return Path(given).resolve()
+        return Path(given).expanduser().resolve()
     checkout = Path(__file__).resolve().parents[1]
     return checkout if (checkout / "pyproject.toml").exists() else Path.cwd()
 

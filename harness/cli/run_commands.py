@@ -66,7 +66,7 @@ def train(
     judged = diagnose(result.curve, chosen, data.vocabulary_size)
     console.print(f"{result.parameters:,} parameters, {result.steps / result.seconds:,.0f} steps/s")
     console.print(f"{judged.verdict}: {judged.advice}")
-    if out is not None and result.status == "complete":
+    if out is not None and judged.verdict != "diverged":
         tensors = {name: tensor.detach().contiguous() for name, tensor in result.model.tensors().items()}
         write_atomically(out / "model.safetensors", save(tensors))
         facts = facts_of(chosen, data, result.train_nats, result.dev_nats)
@@ -145,5 +145,5 @@ def _config(file: Path | None, settings: list[str] | None) -> TrainConfig:
             data = json.loads(file.read_text())
         except (OSError, ValueError) as error:
             raise ConfigError(f"--config must be a readable JSON file; {file}: {error}. Correct the path.") from None
-        config = TrainConfig.parse(data.get("config", data) if isinstance(data, dict) else {"": data})
+        config = TrainConfig.parse(data.get("config", data) if isinstance(data, dict) else data)
     return overrides.apply(config, settings or [])

@@ -51,23 +51,30 @@ def read_source(spec: str, *, patience: float = 30.0) -> Source:
         CorpusError: unknown, unreadable, binary, not UTF-8, too small, or an item too long.
     """
     base, variant = spec, "canonical"
-    if spec.endswith(DEDUP) and not Path(spec).is_file():
+    if spec.endswith(DEDUP) and _file(spec) is None:
         base, variant = spec.removesuffix(DEDUP), "deduplicated"
     if base in KNOWN:
         name, raw = base, _known(base, patience)
-    elif Path(base).expanduser().is_file():
-        path = Path(base).expanduser().resolve()
+    elif path := _file(base):
         spec = f"{path}{DEDUP if variant == 'deduplicated' else ''}"
         name, raw = _slug(path.stem), _read(path)
     else:
         raise CorpusError(
             f"corpus must be one of {', '.join(known_specs())} or a path to a text file with one item a line; "
-            f"got {base!r}, and no such file exists.{nearest(base, list(KNOWN))}"
+            f"got {base!r}, which is no file.{nearest(base, list(KNOWN))}"
         )
     items = _checked(_items(raw, base), base)
     if variant == "deduplicated":
         items = _checked(tuple(dict.fromkeys(items)), f"{base} without its repeated items")
     return Source(spec, name, variant, items, hashlib.sha256(raw).hexdigest())
+
+
+def _file(spec: str) -> Path | None:
+    try:
+        path = Path(spec).expanduser().resolve()
+        return path if path.is_file() else None
+    except (OSError, RuntimeError, ValueError):  # too long, of an unknown user, with a null byte
+        return None
 
 
 def known_specs() -> list[str]:

@@ -61,8 +61,9 @@ def diagnose(curve: Sequence[Evaluation], config: TrainConfig, vocabulary_size: 
 def fall_in_last_tenth(curve: Sequence[Evaluation]) -> float:
     """Nats that dev fell per tenth of the run at its end, from the last point at least a tenth before it."""
     last = curve[-1]
-    earlier = [point for point in curve if point.step <= 0.9 * last.step]
-    if not earlier:
+    # Evaluations fall on whole steps: the one at nine tenths may stand a fraction of a step behind them.
+    earlier = [point for point in curve if point.step < 0.9 * last.step + 1]
+    if not earlier or earlier[-1] is last:
         return 0.0
     tenths = (last.step - earlier[-1].step) / (0.1 * last.step)
     return (earlier[-1].dev_nats - last.dev_nats) / tenths

@@ -31,7 +31,6 @@ class _SGD:
         self._settings = settings
         self._parameters, self._gradient = [model.parameters], [model.gradient]
         self._momentum = [torch.zeros_like(model.parameters)] if settings.momentum else []
-        self._first = True
 
     def step(self, learning_rate: float) -> None:
         torch.ops.aten._fused_sgd_(
@@ -44,9 +43,8 @@ class _SGD:
             dampening=0.0,
             nesterov=False,
             maximize=False,
-            is_first_step=self._first,
+            is_first_step=False,  # only dampening would tell the first step apart
         )
-        self._first = False
 
 
 class _AdamW:

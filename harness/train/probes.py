@@ -10,11 +10,13 @@ import torch
 from harness.config import AdamW, TrainConfig
 from harness.corpus import Corpus, Examples
 from harness.corpus.contexts import count_contexts
+from harness.errors import ConfigError
 from harness.model import Build, CharMLP
 from harness.train.evaluate import Nats
 from harness.train.optimizer import make_optimizer
 from harness.train.seeds import stream
 
+_LOWEST_RATE, _HIGHEST_RATE, _RANGE_STEPS = 1e-5, 10.0, 600
 _SMOOTHING = 0.95
 _BLOWN_UP = 4.0
 _OVERFIT_RATE = 0.01
@@ -39,15 +41,16 @@ def lr_range(
     data: Corpus,
     *,
     build: Build = CharMLP.build,
-    lowest: float = 1e-5,
-    highest: float = 10.0,
-    steps: int = 600,
 ) -> LrRange:
     """The lecture's range test: one step at each of exponentially growing rates (Smith 2017, section 3.3).
 
     Uses the config's model, optimiser kind, batch size and seed; its schedule, budget
     and dropout play no part. Ends early once the smoothed loss has blown up.
+
+    Raises:
+        ConfigError: the very first loss is not finite.
     """
+    config = _without_dropout(config)
     model = build(config, data.vocabulary_size, stream(config.seed, "init"))
     examples = data.examples("train", config.model.context_length)
     batches, dropout = stream(config.seed, "batches"), stream(config.seed, "dropout")
@@ -56,8 +59,8 @@ def lr_range(
     nats: list[Nats] = []
     smoothed: list[Nats] = []
     average = 0.0
-    for step in range(steps):
-        rate = lowest * (highest / lowest) ** (step / (steps - 1))
+    for step in range(_RANGE_STEPS):
+        rate = _LOWEST_RATE * (_HIGHEST_RATE / _LOWEST_RATE) ** (step / (_RANGE_STEPS - 1))
         chosen = torch.randint(len(examples), (config.batch_size,), generator=batches)
         loss = float(model.loss_and_gradient(examples.contexts[chosen], examples.targets[chosen], generator=dropout))
         average = _SMOOTHING * average + (1 - _SMOOTHING) * loss
@@ -68,6 +71,8 @@ def lr_range(
         nats.append(loss)
         smoothed.append(level)
         optimizer.step(rate)
+    if not smoothed:
+        raise ConfigError("a range test must begin with a finite loss; the fresh model's is not. Change its init.")
     bottom = smoothed.index(min(smoothed))
     low = _steepest(smoothed, bottom)
     return LrRange(tuple(rates), tuple(nats), tuple(smoothed), low=rates[low], high=rates[bottom])
@@ -78,6 +83,10 @@ def _steepest(smoothed: list[Nats], bottom: int) -> int:
     window = min(20, bottom)
     falls = [smoothed[i] - smoothed[i + window] for i in range(bottom - window + 1)]
     return falls.index(max(falls)) + window // 2
+
+
+def _without_dropout(config: TrainConfig) -> TrainConfig:
+    return config.model_copy(update={"dropout": 0.0})
 
 
 @dataclass(frozen=True)
@@ -106,7 +115,7 @@ def overfit_one_batch(
     forward or backward pass, or is too small for the batch. Dropout is off, and a
     fixed optimiser (AdamW, rate 0.01) keeps the question apart from the config's tuning.
     """
-    config = TrainConfig(**(config.model_dump() | {"dropout": 0.0}))
+    config = _without_dropout(config)
     model = build(config, data.vocabulary_size, stream(config.seed, "init"))
     examples = data.examples("train", config.model.context_length)
     chosen = torch.randint(len(examples), (config.batch_size,), generator=stream(config.seed, "batches"))
