@@ -21,13 +21,13 @@ from harness import (
 def suggest(trial: optuna.Trial) -> TrainConfig:
     return TrainConfig(
         model=ModelConfig(
-            embedding_size=trial.suggest_int("embedding_size", 4, 48, log=True),
-            hidden_width=trial.suggest_int("hidden_width", 64, 512, log=True),
+            embedding_size=trial.suggest_int("embedding_size", 4, 64, log=True),
+            hidden_width=trial.suggest_int("hidden_width", 64, 768, log=True),
             context_length=trial.suggest_int("context_length", 3, 12),
         ),
         optimizer=AdamW(
             learning_rate=trial.suggest_float("learning_rate", 1e-3, 5e-2, log=True),
-            weight_decay=trial.suggest_float("weight_decay", 1e-3, 1.0, log=True),
+            weight_decay=trial.suggest_float("weight_decay", 1e-4, 0.3, log=True),
         ),
         schedule=suggest_schedule(trial),
         batch_size=trial.suggest_categorical("batch_size", [256, 512, 1024, 2048]),

@@ -118,6 +118,7 @@ def test_a_trial_whose_worker_died_comes_back_with_its_parameters_and_seed(bench
     assert (again.record.number, again.record.root, again.record.attempt) == (1, 0, 0)
     assert bench.storage.trial(bench.key, 0).status == "interrupted"
     assert bench.optuna()[0].state == TrialState.FAIL
+    assert bench.optuna()[0].user_attrs["status"] == "interrupted"
 
 
 def test_a_trial_killed_before_it_had_an_owner_does_not_fill_the_quota(bench: Bench):

@@ -123,6 +123,7 @@ def give_back(storage: Storage, study: optuna.Study, record: TrialRecord, status
     """Fail a trial with its reason, and queue it again unless it has failed of itself too often."""
     record = record.model_copy(update={"status": status, "failure": reason})
     storage.write_trial(study.study_name, record)
+    storage.show_column(study.study_name, record.number, "status", status)
     study.tell(record.number, state=TrialState.FAIL, skip_if_finished=True)
     attempt = record.attempt + (status == "failed")
     if attempt < MOST_ATTEMPTS:

@@ -11,7 +11,7 @@ import sqlite3
 import tempfile
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -98,6 +98,13 @@ class Storage:
 
     def write_trial(self, key: str, record: TrialRecord) -> None:
         self._put(_trials, {"key": key, "number": record.number}, record.model_dump_json())
+
+    def show_column(self, key: str, number: int, name: str, value: str) -> None:
+        """Set a short user attribute of a trial that still runs; the dashboard has a column for each."""
+        study = self.backend.get_study_id_from_name(key)
+        trial = self.backend.get_trial_id_from_study_id_trial_number(study, number)
+        with suppress(optuna.exceptions.UpdateFinishedTrialError):
+            self.backend.set_trial_user_attr(trial, name, value)
 
     def ledger(self) -> dict[str, dict[str, Any]]:
         """Every opening of a test split, by study key."""

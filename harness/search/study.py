@@ -7,7 +7,7 @@ import re
 import sys
 import warnings
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass
 from pathlib import Path
 from typing import cast
 
@@ -40,7 +40,7 @@ def default_pruner(_seed: int) -> BasePruner:
     return MedianPruner(n_startup_trials=8, n_warmup_steps=50)
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class Study:
     """A search over one corpus. `suggest` is plain Optuna and returns a whole config.
 
@@ -49,6 +49,7 @@ class Study:
 
     name: str
     suggest: Callable[[optuna.Trial], TrainConfig]
+    _: KW_ONLY
     sampler: Callable[[int], BaseSampler] = default_sampler
     """A sampler from a seed; it is made anew for every trial."""
     pruner: Callable[[int], BasePruner] = default_pruner
