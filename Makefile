@@ -35,7 +35,7 @@ report: $(VENV)/.run  ## Tables and plots again, from the stored trials of every
 	@$(HARNESS) report $(if $(filter command,$(firstword $(origin NAME) $(origin STUDY))),$(STORED),$(COMMON))
 
 holdout: $(VENV)/.run  ## Open the test split, once, for the study's winner (RESUME=1 after a crash)
-	@$(HARNESS) holdout $(STORED) $(if $(RESUME),--resume) || [ $$? -eq 3 ]
+	@$(HARNESS) holdout $(STORED) $(if $(filter 1,$(RESUME)),--resume) || [ $$? -eq 3 ]
 
 test: $(VENV)/.dev  ## The tests
 	@$(BIN)/python -m pytest

@@ -24,3 +24,10 @@ def studies_folder() -> Path:
 
 def results_folder() -> Path:
     return home() / "results"
+
+
+def lock_file(name: str) -> Path:
+    """A file to lock, in a folder that is made if need be."""
+    folder = results_folder() / ".locks"
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder / name

@@ -11,6 +11,7 @@ import sys
 import time
 from pathlib import Path
 
+import optuna
 import pandas as pd
 import psutil
 import pytest
@@ -77,7 +78,9 @@ def test_a_study_goes_the_whole_road(items: str, capfd: pytest.CaptureFixture[st
     assert trials["dev_nats"].min() == pytest.approx(summary["best"]["dev_nats"])
     names = {"curves", "train_against_dev", "history", "importance", "slices", "lr_range", "embedding"}
     assert {path.name for path in (folder / "plots").iterdir()} == {f"{n}.{s}" for n in names for s in ("png", "svg")}
-    assert len((folder / "samples.txt").read_text().splitlines()) == 20
+    title, *samples = (folder / "samples.txt").read_text().splitlines()
+    assert summary["corpus"]["fingerprint"] in title
+    assert len(samples) == 20
     assert "\\toprule" in (folder / "leaderboard.tex").read_text()
     assert "counted bigram" in (folder / "leaderboard.md").read_text()
 
@@ -134,7 +137,7 @@ def test_a_report_is_rebuilt_to_the_same_bytes(searched: str):
 def test_samples_come_from_the_best_model_the_same_for_a_seed(searched: str, capfd: pytest.CaptureFixture[str]):
     assert run(["sample", searched, "--count", "20"]) == 0
     drawn = capfd.readouterr().out
-    assert drawn == (paths.results_folder() / searched / "samples.txt").read_text()
+    assert drawn == (paths.results_folder() / searched / "samples.txt").read_text().split("\n", 1)[1]
     assert run(["sample", str(paths.results_folder() / searched / "best"), "--count", "20"]) == 0
     assert capfd.readouterr().out == drawn
 
@@ -198,12 +201,67 @@ def test_changed_weights_are_not_scored(searched: str, capfd: pytest.CaptureFixt
     assert len(frozen) == 1
 
 
+def test_a_longer_search_that_was_killed_has_not_come_to_its_end(
+    searched: str, items: str, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+):
+    seen = []
+
+    def killed(*_: object) -> None:
+        seen.append(open_storage().study(searched).ended_by)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("harness.search.session.run_workers", killed)
+    assert run(["study", "tiny", "--corpus", items, "--trials", "60"]) == 130
+    assert seen == [None]  # what a kill -9 would have left
+    capfd.readouterr()
+    assert "has not come to its end" in refused(["holdout", searched], capfd)
+    storage = open_storage()
+    storage.write_study(storage.study(searched).model_copy(update={"ended_by": None}))
+    assert "has not come to its end" in refused(["holdout", searched], capfd)
+
+
+def test_workers_that_keep_dying_end_the_study_as_failed(
+    items: str, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr("harness.search.workers._MOST_DEATHS", 1)
+    write_study("tiny", trials=3, first="import os; os.getpid() == PARENT or os._exit(7)")
+    path = paths.studies_folder() / "tiny.py"
+    path.write_text(path.read_text().replace("PARENT", str(os.getpid())))
+    line = refused(["study", "tiny", "--corpus", items, "--workers", "1"], capfd)
+    assert "worker 0 ended with exit code 7" in line
+    assert open_storage().study("tiny-items").ended_by == "failed"
+
+
+def test_a_study_deleted_in_the_dashboard_can_be_begun_again(
+    searched: str, items: str, capfd: pytest.CaptureFixture[str]
+):
+    optuna.delete_study(study_name=searched, storage=open_storage().backend)
+    assert "there are: none" in refused(["report", searched], capfd)
+    assert run(["study", "tiny", "--corpus", items, "--trials", "1", "--workers", "1"]) == 0
+    assert "beginning tiny-items" in capfd.readouterr().out
+    assert len(open_storage().trials(searched)) == 1
+
+
+def test_a_reason_with_brackets_is_shown_as_it_is(items: str, capfd: pytest.CaptureFixture[str]):
+    write_study("tiny", trials=2, first="assert trial.number != 0 or len(trial.study.trials) > 5, 'no [/usr/x] here'")
+    assert run(["study", "tiny", "--corpus", items, "--workers", "1"]) == 0
+    assert "AssertionError: no [/usr/x] here" in capfd.readouterr().out
+
+
+def test_a_file_called_names_is_not_taken_for_the_lectures(tmp_path: Path, capfd: pytest.CaptureFixture[str]):
+    write_study("tiny", trials=1)
+    assert run(["study", "tiny", "--corpus", str(write_items(tmp_path / "names.txt")), "--workers", "1"]) == 0
+    shown = capfd.readouterr().out
+    assert "beginning tiny-names-file" in shown
+    assert "2.17" not in shown
+
+
 def test_a_holdout_before_the_search_is_done_is_refused(items: str, capfd: pytest.CaptureFixture[str]):
     write_study("tiny", trials=400, budget="steps=4000")
     assert run(["study", "tiny", "--corpus", items, "--workers", "1", "--minutes", "0.08"]) == 0
     assert "the minutes were up" in capfd.readouterr().out
     with sole_run("tiny-items"):
-        assert "has not come to its end" in refused(["holdout", "tiny-items"], capfd)
+        assert "is running in another process" in refused(["holdout", "tiny-items"], capfd)
         assert "is running in another process" in refused(["study", "tiny", "--corpus", items], capfd)
 
 
@@ -292,4 +350,5 @@ def test_trials_that_all_fail_end_the_command_with_their_reason(items: str, capf
     )
     path.write_text(text)
     line = refused(["study", "tiny", "--corpus", items, "--workers", "1"], capfd, code=1)
-    assert "failed with 'RuntimeError: no such luck'" in line
+    assert "first 7 trials failed, the last with 'RuntimeError: no such luck'" in line
+    assert open_storage().study("tiny-items").ended_by == "failed"

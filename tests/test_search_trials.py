@@ -7,18 +7,20 @@ from pathlib import Path
 
 import optuna
 import pytest
+import torch
 from optuna.trial import TrialState
+from torch import nn
 
-from harness import Corpus, load
+from harness import Autograd, Corpus, TrainConfig, load
 from harness.errors import TrialsFailed
 from harness.search.environment import Owner, this_process
 from harness.search.gate import gate, start_trial, take_back_orphans
-from harness.search.records import CorpusFacts, StudyRecord, TrialRecord, finite, thinned
+from harness.search.records import CorpusFacts, StudyRecord, TrialRecord, best_trial, finite, thinned
 from harness.search.storage import Storage, open_storage
 from harness.search.study import Study, load_study
 from harness.search.trial import Deadline, run_trial
 from harness.search.weights import restore
-from harness.train import split_nats
+from harness.train import split_nats, train
 from tests.support import write_items, write_study
 
 DEAD = Owner(host=this_process().host, pid=2**22 + 1, started=0.0)
@@ -50,10 +52,7 @@ class Bench:
     def one(self, deadline: float = FAR) -> TrialRecord:
         started = self.start()
         assert started is not None
-        study = started.handle.study
-        return run_trial(
-            self.storage, study, started, self.corpus, self.study.build, Deadline(deadline), lambda *_: None
-        )
+        return run_trial(self.storage, started, self.corpus, self.study.build, Deadline(deadline), lambda *_: None)
 
     def optuna(self) -> list[optuna.trial.FrozenTrial]:
         return self.storage.optuna_study(self.key).get_trials()
@@ -156,9 +155,52 @@ def test_trials_that_fail_all_alike_from_the_start_end_the_study(tmp_path: Path)
     bench = Bench(tmp_path, first="raise RuntimeError('no such luck')")
     for _ in range(7):  # two trials three times each, and a third once
         bench.one()
-    with pytest.raises(TrialsFailed, match="failed with 'RuntimeError: no such luck'"):
+    with pytest.raises(TrialsFailed, match="first 7 trials failed, the last with 'RuntimeError: no such luck'"):
         bench.one()
     assert TrialsFailed.exit_code == 1
+
+
+def test_failures_that_differ_in_numbers_only_are_alike(tmp_path: Path):
+    bench = Bench(tmp_path, first="raise RuntimeError(f'shapes do not fit: [{trial.number}, 3]')")
+    for _ in range(7):
+        bench.one()
+    with pytest.raises(TrialsFailed, match=r"shapes do not fit: \[6, 3\]"):
+        bench.one()
+
+
+def test_a_trial_owned_under_another_host_name_is_taken_back_once_nobody_else_can_run_it(bench: Bench):
+    started = bench.start()
+    elsewhere = DEAD.model_copy(update={"host": "renamed-since"})
+    bench.storage.write_trial(bench.key, started.record.model_copy(update={"owner": elsewhere}))
+    study = bench.storage.optuna_study(bench.key)
+    with gate(bench.key):
+        assert take_back_orphans(bench.storage, study) == []
+        assert take_back_orphans(bench.storage, study, all_running=True) == [0]
+
+
+def test_a_module_that_draws_from_torchs_global_generator_is_rerun_to_the_same_bits(tmp_path: Path):
+    def build(config: TrainConfig, vocabulary_size: int, _: torch.Generator) -> Autograd:
+        embedding = nn.Embedding(vocabulary_size, 4)
+        return Autograd(
+            nn.Sequential(embedding, nn.Flatten(), nn.Linear(4 * config.model.context_length, vocabulary_size))
+        )
+
+    bench = Bench(tmp_path)
+    bench.study = dataclasses.replace(bench.study, build=build)
+    records = [bench.one() for _ in range(3)]
+    for record in records:
+        again = train(record.config, bench.corpus, build=build)
+        assert again.dev_nats == record.dev_nats
+
+
+def test_of_equal_losses_the_trial_whose_weights_were_kept_is_best():
+    trials = [
+        TrialRecord(number=0, seed=0, status="complete", dev_nats=2.0),
+        TrialRecord(number=1, seed=0, status="complete", dev_nats=2.0, weights="kept"),
+        TrialRecord(number=2, seed=0, status="pruned", dev_nats=1.0, weights="kept"),
+    ]
+    assert best_trial(trials) == trials[1]
+    assert best_trial([]) is None
 
 
 def test_a_diverged_trial_is_told_to_optuna_as_pruned(tmp_path: Path):

@@ -51,7 +51,7 @@ def run(arguments: list[str]) -> int:
         return _refuse(str(error), error.exit_code)
     except TyperException as error:
         return _refuse(f"{error.format_message().rstrip('.')}{_given(error, arguments)}. Ask harness --help.", 2)
-    except (optuna.exceptions.StorageInternalError, sqlalchemy.exc.DBAPIError) as error:
+    except (optuna.exceptions.OptunaError, sqlalchemy.exc.SQLAlchemyError) as error:
         cause = error.__cause__ or error
         reason = str(getattr(cause, "orig", cause)).splitlines()[0]
         return _refuse(f"the storage must stay readable and writable; it says {reason!r}. Nothing finished is lost.", 2)

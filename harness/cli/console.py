@@ -8,4 +8,7 @@ from rich.console import Console
 
 _WIDE = 160
 
-console = Console(highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else _WIDE)
+# Names, paths and reasons are shown as they are, brackets included.
+console = Console(
+    markup=False, emoji=False, highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else _WIDE
+)

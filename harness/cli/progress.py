@@ -14,9 +14,9 @@ from rich.table import Table
 from rich.text import Text
 
 from harness.report.results import LECTURE_DEV
-from harness.search.records import FINISHED, TrialRecord
+from harness.search.records import FINISHED, TrialRecord, best_trial
 from harness.search.reference import stored_reference
-from harness.search.session import Session, best_trial
+from harness.search.session import Session
 from harness.search.workers import Event
 
 _PLAIN_EVERY = 30.0
@@ -78,7 +78,7 @@ class StudyProgress:
         self.last = text
         self._said_at = time.time()
         if not self.console.is_terminal:
-            self.console.print(text, highlight=False, soft_wrap=True)
+            self.console.print(text)
 
     def _counts(self) -> str:
         best = "" if self.best is None else f", best dev {self.best.dev_nats:.4f} (trial {self.best.number})"
@@ -103,12 +103,13 @@ class StudyProgress:
         return Group(title, grid, Text(self.last, style="dim", no_wrap=True, overflow="ellipsis"))
 
     def _best_line(self) -> str:
+        record = self.session.record
         if self.best is None:
             return "none yet"
         line = f"dev {self.best.dev_nats:.4f} (trial {self.best.number}, {self.best.verdict})"
         if self.reference is not None:
             line += f", lecture's recipe here {self.reference.dev_nats:.4f}"
-        if self.session.corpus.label == "names":
+        if record.corpus.is_the_lectures:
             line += f", its own figure {LECTURE_DEV}"
         return line
 

@@ -17,9 +17,7 @@ from harness.corpus import load
 from harness.errors import ConfigError, StorageError, StudyError
 from harness.files import replacing, write_atomically
 from harness.model import CharMLP, load_tensors
-from harness.report import style
-from harness.report.plots import draw_lr_range
-from harness.report.write import samples_of
+from harness.report.results import gather, samples_of
 from harness.search.find import find_study
 from harness.search.records import RangeTest
 from harness.search.storage import open_storage
@@ -35,7 +33,9 @@ Settings = Annotated[
         metavar="[KEY=VALUE]...", help="Config keys, as in batch_size=64 model.hidden_width=300 schedule=linear."
     ),
 ]
-Corpus = Annotated[str, typer.Option(help="names, names-dedup, ssa-2017, or a text file with one item a line.")]
+Corpus = Annotated[
+    str, typer.Option(help="names, names-dedup, ssa-2017, ssa-2017-dedup, or a text file with one item a line.")
+]
 ConfigFile = Annotated[
     Path | None,
     typer.Option("--config", help="A config as JSON, or a config.json beside saved weights.", show_default="defaults"),
@@ -80,6 +80,7 @@ def sample(
     ],
     count: Annotated[int, typer.Option(help="Items to draw.", min=1, max=100_000)] = 20,
     seed: Annotated[int, typer.Option(help="Seed of the draws.", min=0)] = 0,
+    corpus: Annotated[str | None, typer.Option(help="The study's corpus, where its name fits several.")] = None,
     storage: Annotated[
         str | None, typer.Option(help="SQLite file or database URL.", show_default="results/studies.db")
     ] = None,
@@ -96,14 +97,13 @@ def sample(
         length = config.model.context_length
         items = sample_items(model, facts["vocabulary"], length, count=count, generator=stream(seed, "sample"))
     else:
-        from harness.report.results import gather
-
         opened = open_storage(storage)
-        items = samples_of(gather(opened, find_study(opened, source)), count, seed)
+        results = gather(opened, find_study(opened, source, corpus))
+        items = samples_of(results, count, seed)
         if not items:
             raise StudyError(f"sampling needs a complete trial; {source} has none yet. Let make study go on.")
     for item in items:
-        console.print(item, markup=False)
+        console.print(item)
 
 
 def lr_range(
@@ -119,16 +119,22 @@ def lr_range(
     target = out or paths.results_folder() / "lr_range.png"
     if target.suffix not in (".png", ".svg", ".pdf"):
         raise ConfigError(f"a plot must end in .png, .svg or .pdf; got {target.name!r}. Rename it.")
-    caption = f"{data.label} · fingerprint {data.fingerprint} · config {chosen.hash()} · from fresh weights"
+    label = f"{data.label} · fingerprint {data.fingerprint} · config {chosen.hash()} · from fresh weights"
+    from harness.report import style  # here: the plots take two seconds to load
+    from harness.report.plots import draw_lr_range
+
     with style.look(), replacing(target) as path:
-        draw_lr_range(RangeTest.of(0, chosen, found), caption).savefig(path)
+        draw_lr_range(RangeTest.of(0, chosen, found), label).savefig(path)
+    console.print(label)
     console.print(f"{chosen.optimizer.kind}: try learning rates from {found.low:.1e} to {found.high:.1e} ({target})")
 
 
 def overfit(settings: Settings = None, corpus: Corpus = "names", config: ConfigFile = None) -> None:
     """Drive one fixed batch to its exact floor; exit code 1 if the model cannot."""
     data = load(corpus)
-    probe = overfit_one_batch(_config(config, settings), data)
+    chosen = _config(config, settings)
+    probe = overfit_one_batch(chosen, data)
+    console.print(f"{data.label} · fingerprint {data.fingerprint} · config {chosen.hash()} · nats per symbol")
     console.print(
         f"one batch of {probe.examples} examples: {probe.reached:.4f} nats after {probe.steps} steps; "
         f"floor {probe.floor:.4f} (entropy of its targets given their contexts)"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+from pathlib import Path
 from typing import Annotated, NoReturn
 
 import typer
@@ -12,16 +13,14 @@ from harness import corpus as corpora_module
 from harness.cli.console import console
 from harness.cli.progress import StudyProgress
 from harness.errors import StudyError
-from harness.report.dashboard import HOST, make_dashboard
 from harness.report.results import LECTURE_DEV, Results, split_sizes
-from harness.report.write import write_report
 from harness.search.find import find_study, searched_studies
 from harness.search.holdout import Opening, open_holdout
 from harness.search.holdout import recorded as recorded_opening
-from harness.search.records import FINISHED, StudyRecord
+from harness.search.records import FINISHED, StudyRecord, best_trial
 from harness.search.rerun import rerun as run_again
-from harness.search.session import Request, Session, best_trial, run_study
-from harness.search.storage import open_storage
+from harness.search.session import Request, Session, run_study
+from harness.search.storage import Storage, open_storage
 from harness.search.study import known_studies
 
 Corpus = Annotated[
@@ -121,7 +120,7 @@ def report(
     if not records:
         raise StudyError("a report needs a study; the storage has none yet. Begin one with make study.")
     for record in records:
-        folder, results = write_report(opened, record)
+        folder, results = _write(opened, record)
         console.print(f"{folder}: {_headline(results)}")
 
 
@@ -132,6 +131,8 @@ def dashboard(
     storage: StorageUrl = None,
 ) -> None:
     """Serve the Optuna dashboard over every study; Ctrl-C ends it."""
+    from harness.report.dashboard import HOST, make_dashboard  # here: it takes a second to load
+
     server = make_dashboard(open_storage(storage), port)
     address = f"http://{HOST}:{server.server_port}"
     console.print(f"Optuna dashboard: {address}  (Ctrl-C ends it)")
@@ -156,7 +157,7 @@ def holdout(
     opening, now = open_holdout(opened, record, resume=resume)
     _show_opening(opening, record, now=now)
     if now:
-        write_report(opened, record)
+        _write(opened, record)
     else:
         raise typer.Exit(3)
 
@@ -171,7 +172,8 @@ def rerun(
     opened = open_storage(storage)
     record = find_study(opened, name, corpus)
     with console.status(f"running trial {trial} again"):
-        again = run_again(opened, record, trial, lambda *_: None)
+        again = run_again(opened, record, trial)
+    console.print(f"trial {trial} of {record.key} ({record.corpus.short}, {split_sizes(record)})")
     _show_table(
         ("loss (nats per symbol)", "recorded", "again"),
         [
@@ -188,6 +190,12 @@ def rerun(
         "NOT identical" + (": another machine or other versions" if again.changed else ", with the same versions")
     )
     raise typer.Exit(1)
+
+
+def _write(storage: Storage, record: StudyRecord) -> tuple[Path, Results]:
+    from harness.report.write import write_report  # here: the plots take two seconds to load
+
+    return write_report(storage, record)
 
 
 def _interrupt(*_: object) -> NoReturn:
@@ -208,7 +216,7 @@ def _announce(session: Session) -> None:
 
 def _conclude(session: Session) -> None:
     """The last lines of `make study`: what came out, what holds it back, what to look at next."""
-    folder, results = write_report(session.storage, session.record)
+    folder, results = _write(session.storage, session.record)
     finished = sum(trial.status in FINISHED for trial in results.trials)
     if session.nothing_left:
         console.print(
@@ -222,8 +230,11 @@ def _conclude(session: Session) -> None:
         console.print(f"the best trial is {results.best.verdict}: {results.best.advice}")
     key = session.record.key
     console.print(f"look at {folder}/plots and {folder}/leaderboard.md")
-    console.print("then: make dashboard (every trial), make study (carry on; TRIALS=, MINUTES=),")
-    console.print(f"      harness rerun {key} N (a trial again), make holdout (the sealed test split, once)")
+    console.print("then: make dashboard (every trial)")
+    console.print(f"      .venv/bin/harness rerun {key} N (a trial again, to the last bit)")
+    if results.opening is None:
+        console.print("      make study as before (carry on; TRIALS= for more, MINUTES= for longer)")
+        console.print(f"      make holdout NAME={key} (the sealed test split, once)")
 
 
 def _headline(results: Results) -> str:
@@ -235,7 +246,7 @@ def _headline(results: Results) -> str:
     if reference is not None and reference.dev_nats is not None:
         lower = reference.dev_nats - best.dev_nats
         line += f"; {lower:.4f} below the lecture's recipe on the same split ({reference.dev_nats:.4f})"
-    elif results.study.corpus.label == "names":
+    elif results.study.corpus.is_the_lectures:
         line += f"; the lecture's own figure is {LECTURE_DEV} (its recipe was not run here)"
     sealed = "sealed" if results.opening is None else f"{results.opening.state} {results.opening.scored or ''}"
     return f"{line}; {results.label}; test split {sealed}"
@@ -243,12 +254,15 @@ def _headline(results: Results) -> str:
 
 def _show_opening(opening: Opening, record: StudyRecord, *, now: bool) -> None:
     if now:
-        console.print(f"test split of {record.key} opened {opening.scored}, fingerprint {opening.fingerprint}")
+        console.print(f"test split of {record.key} opened {opening.scored}")
     else:
         console.print(
             f"the test split of {record.key} was opened {opening.scored} already; this is its record, nothing is scored"
         )
-    console.print(f"{opening.test_items:,} items, n={opening.test_examples:,}; losses in nats per symbol")
+    console.print(
+        f"{record.corpus.short}: {opening.test_items:,} test items, n={opening.test_examples:,}; "
+        "losses in nats per symbol, exact means over whole splits"
+    )
     rows = [
         (
             contender.what

@@ -2,6 +2,6 @@
 
 from harness.corpus.contexts import ContextCounts, Examples
 from harness.corpus.corpus import Corpus, OpenSplit, load
-from harness.corpus.sources import KNOWN, at_hand
+from harness.corpus.sources import KNOWN, at_hand, label_of
 
-__all__ = ["KNOWN", "ContextCounts", "Corpus", "Examples", "OpenSplit", "at_hand", "load"]
+__all__ = ["KNOWN", "ContextCounts", "Corpus", "Examples", "OpenSplit", "at_hand", "label_of", "load"]

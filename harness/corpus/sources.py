@@ -57,7 +57,7 @@ def read_source(spec: str, *, patience: float = 30.0) -> Source:
         name, raw = base, _known(base, patience)
     elif path := _file(base):
         spec = f"{path}{DEDUP if variant == 'deduplicated' else ''}"
-        name, raw = _slug(path.stem), _read(path)
+        name, raw = _name_of(path), _read(path)
     else:
         raise CorpusError(
             f"corpus must be one of {', '.join(known_specs())} or a path to a text file with one item a line; "
@@ -128,8 +128,18 @@ def _read(path: Path) -> bytes:
         raise CorpusError(f"a corpus must be readable; {path} gave {error.strerror!r}. Check its rights.") from None
 
 
-def _slug(stem: str) -> str:
-    return re.sub(r"[^a-z0-9_.-]+", "-", stem.lower()).strip("-.") or "corpus"
+def label_of(spec: str) -> str:
+    """What a corpus will be called in keys and captions, without reading it."""
+    if spec in known_specs():
+        return spec
+    base = spec if _file(spec) else spec.removesuffix(DEDUP)
+    return _name_of(Path(base)) + spec.removeprefix(base)
+
+
+def _name_of(path: Path) -> str:
+    """A file's name as keys have it; never one that means a known corpus or a variant."""
+    slug = re.sub(r"[^a-z0-9_.]+", "-", path.stem.lower()).strip("-.") or "corpus"
+    return f"{slug}-file" if slug in KNOWN or slug.endswith(DEDUP) else slug
 
 
 def _local_copy(name: str) -> Path | None:

@@ -54,6 +54,17 @@ Build = Callable[[TrainConfig, int, torch.Generator], Model]
 """`build(config, vocabulary_size, generator) -> Model`: the seam for a user's own model."""
 
 
+def fresh_model(build: Build, config: TrainConfig, vocabulary_size: int, generator: torch.Generator) -> Model:
+    """A model from `build`, the same for the same generator even if it draws from torch's global one.
+
+    The modules of torch.nn initialise themselves from the global generator; it is
+    seeded for them here, and left as it was found.
+    """
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(generator.initial_seed())
+        return build(config, vocabulary_size, generator)
+
+
 def load_tensors(model: Predictor, tensors: dict[str, Tensor]) -> None:
     """Copy saved weights into a model of the same shape.
 

@@ -24,6 +24,7 @@ def trials_frame(results: Results) -> pd.DataFrame:
     parameters = pd.DataFrame([record.params for record in results.trials], index=frame.index)
     taken = set(frame.columns)
     frame = frame.join(parameters.rename(columns=lambda name: f"{name}_param" if name in taken else name))
+    frame = frame.astype(dict.fromkeys(("parameters", "steps", "root"), "Int64"))
     return frame.assign(corpus=results.study.corpus.label, fingerprint=results.study.corpus.fingerprint)
 
 

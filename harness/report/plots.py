@@ -50,7 +50,7 @@ def plot_curves(results: Results) -> Figure:
         axes.xaxis.set_major_formatter(lambda value, _: f"{value / 1e6:g} M" if value else "0")
         _legend(axes)
     left.set_ylabel("loss (nats per symbol)")
-    _focus(left, pd.concat([curves["train_nats"], curves["dev_nats"]]))
+    _focus(left, pd.concat([curves["train_nats"], curves["dev_nats"]]), results)
     style.small_print(figure, results.label)
     return figure
 
@@ -92,7 +92,7 @@ def plot_history(results: Results) -> Figure:
             axes.scatter(points["trial"], points["dev_nats"], color=colour, marker=marker, s=26, label=status)
     axes.step(frame["trial"], frame["best_so_far"], where="post", color=style.BLUE, lw=1.5, label="best so far")
     _lecture_lines(axes, results)
-    _focus(axes, frame["dev_nats"])
+    _focus(axes, frame["dev_nats"], results)
     axes.set(xlabel="trial", ylabel="dev loss (nats per symbol)")
     axes.set_title("The search in order")
     _legend(axes)
@@ -104,7 +104,7 @@ def plot_importance(results: Results) -> Figure:
     """Which parameters tell the best tenth of the trials from the rest."""
     frame = importance_frame(results)
     if frame.empty:
-        return _empty("too few complete trials to say what mattered")
+        return _empty("too few complete trials to say what mattered", results)
     figure, (axes,) = style.figure(6.6, 0.5 * len(frame) + 1.6)
     sns.barplot(frame, x="importance", y="parameter", color=style.BLUE, ax=axes)
     axes.set(xlabel="importance for dev loss (PED-ANOVA, shares of 1)", ylabel="")
@@ -139,7 +139,7 @@ def plot_slices(results: Results) -> Figure:
         axis.set_xlabel(name)
     for axis in axes[len(names) :]:
         axis.set_axis_off()
-    _focus(axes[0], frame["dev_nats"])
+    _focus(axes[0], frame["dev_nats"], results)
     axes[0].set_ylabel("dev loss (nats)")
     figure.suptitle("A slice per parameter", x=0.01, ha="left", weight="bold")
     style.small_print(figure, f"n={len(frame)} complete trials, darker the later · {results.label}")
@@ -150,7 +150,7 @@ def plot_lr_range(results: Results) -> Figure:
     """The range test of the best trial's config, run after the search."""
     probe = results.study.range_test
     if probe is None:
-        return _empty("no range test stored yet")
+        return _empty("no range test stored yet", results)
     return draw_lr_range(probe, f"model and batch size of trial {probe.trial}, from fresh weights · {results.label}")
 
 
@@ -172,7 +172,7 @@ def plot_embedding(results: Results) -> Figure:
     """Where the best trial's model keeps its symbols."""
     frame = embedding_frame(results)
     if frame.empty:
-        return _empty("no embedding stored yet")
+        return _empty("no embedding stored yet", results)
     figure, (axes,) = style.figure(6, 5.6)
     vowels = frame["symbol"].isin(list("aeiou"))
     axes.scatter(frame["x"], frame["y"], s=150, color=[style.ORANGE if vowel else style.SKY for vowel in vowels])
@@ -183,7 +183,7 @@ def plot_embedding(results: Results) -> Figure:
     axes.set_title("The embedding, symbol by symbol")
     note = "" if explained == 1.0 else f"PCA of unit-length rows, {100 * explained:.0f} % of the variance shown · "
     number = "" if results.best is None else f"trial {results.best.number} · "
-    style.small_print(figure, f"{note}{number}vowels a e i o u in orange · {results.study.corpus.label}")
+    style.small_print(figure, f"{note}{number}vowels in orange · {results.study.corpus.short}")
     return figure
 
 
@@ -208,10 +208,11 @@ def _scatter(axes: Axes, points: pd.DataFrame, colour: str, marker: str, label: 
     axes.scatter(x, y, color=colour, marker=marker, s=size, edgecolor="white", lw=0.6, label=label)
 
 
-def _empty(why: str) -> Figure:
+def _empty(why: str, results: Results) -> Figure:
     figure, (axes,) = style.figure(6, 2.4)
     axes.text(0.5, 0.5, why, ha="center", transform=axes.transAxes, color=style.GREY)
     axes.set_axis_off()
+    style.small_print(figure, results.label)
     return figure
 
 
@@ -219,15 +220,16 @@ def _lecture_lines(axes: Axes, results: Results) -> None:
     if results.reference is not None and results.reference.dev_nats is not None:
         shown = f"lecture's recipe here, dev {results.reference.dev_nats:.3f}"
         axes.axhline(results.reference.dev_nats, color=style.REFERENCE, lw=1, ls=":", label=shown)
-    if results.study.corpus.label == "names":
+    if results.study.corpus.is_the_lectures:
         axes.axhline(LECTURE_DEV, color=style.BLACK, lw=1, ls=":", label=f"the lecture's own figure, {LECTURE_DEV}")
 
 
-def _focus(axes: Axes, losses: pd.Series) -> None:
+def _focus(axes: Axes, losses: pd.Series, results: Results) -> None:
     """Keep a few wild losses from flattening the rest: the axis ends a little above the upper quartile."""
     losses = losses.dropna().astype(float)
     if losses.empty:
         return
     low, middle, high = (float(losses.quantile(share)) for share in (0.0, 0.5, 0.9))
-    top = max(high, LECTURE_DEV if low < LECTURE_DEV else high) + 0.1 * max(middle - low, 0.05)
+    shown = [high] if results.reference is None else [high, results.reference.dev_nats or high]
+    top = max([*shown, LECTURE_DEV] if results.study.corpus.is_the_lectures else shown) + 0.1 * max(middle - low, 0.05)
     axes.set_ylim(low - 0.04 * (top - low), top)

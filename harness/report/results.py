@@ -8,13 +8,14 @@ import optuna
 
 from harness.model import Model
 from harness.search.holdout import Opening, recorded
-from harness.search.records import StudyRecord, TrialRecord
+from harness.search.records import StudyRecord, TrialRecord, best_trial
 from harness.search.reference import stored_reference
-from harness.search.session import best_trial
 from harness.search.storage import Storage
 from harness.search.study import build_of
 from harness.search.weights import restore, unpack
+from harness.train import sample, stream
 
+SAMPLES = 20
 LECTURE_DEV = 2.17
 """The dev loss (nats per character) that the lecture ends at, on its own split of names."""
 
@@ -68,3 +69,12 @@ def gather(storage: Storage, study: StudyRecord) -> Results:
         opening=recorded(storage, study.key),
         optuna_study=storage.optuna_study(study.key),
     )
+
+
+def samples_of(results: Results, count: int = SAMPLES, seed: int = 0) -> list[str]:
+    """New items from the best trial's model; the same ones for the same weights and seed."""
+    model = results.best_model()
+    if model is None or results.best is None or results.best.config is None:
+        return []
+    length = results.best.config.model.context_length
+    return sample(model, results.vocabulary(), length, count=count, generator=stream(seed, "sample"))

@@ -6,6 +6,7 @@ import pandas as pd
 
 from harness.report.results import Results
 from harness.search.records import TrialRecord
+from harness.train.diagnose import SEED_SPAN
 
 _SHOWN = 10
 
@@ -64,7 +65,7 @@ def caption(results: Results) -> str:
     """What the leaderboard's numbers are, in one sentence."""
     return (
         f"Best trials of {results.study.key}: dev and train loss in nats per symbol, exact means over the whole split "
-        f"({results.label}); each row is one run with one seed, so differences below about 0.014 may be the seed's."
+        f"({results.label}); each row is one run, so differences below about {SEED_SPAN} may be the seed's."
     )
 
 

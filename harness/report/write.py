@@ -12,15 +12,12 @@ from harness.files import replacing, write_atomically
 from harness.report import style
 from harness.report.frames import curves_frame, trials_frame
 from harness.report.plots import PLOTS
-from harness.report.results import Results, gather
+from harness.report.results import SAMPLES, Results, gather, samples_of
 from harness.report.summary import to_json
 from harness.report.tables import to_latex, to_markdown
 from harness.search.records import StudyRecord
 from harness.search.storage import Storage
 from harness.search.weights import unpack
-from harness.train import sample, stream
-
-SAMPLES = 20
 
 
 def write_report(storage: Storage, study: StudyRecord) -> tuple[Path, Results]:
@@ -41,24 +38,17 @@ def write_report(storage: Storage, study: StudyRecord) -> tuple[Path, Results]:
     return folder, results
 
 
-def samples_of(results: Results, count: int = SAMPLES, seed: int = 0) -> list[str]:
-    """New items from the best trial's model; the same ones for the same weights and seed."""
-    model = results.best_model()
-    if model is None or results.best is None or results.best.config is None:
-        return []
-    length = results.best.config.model.context_length
-    return sample(model, results.vocabulary(), length, count=count, generator=stream(seed, "sample"))
-
-
 def _write_best(folder: Path, results: Results) -> None:
     if results.best_weights is None or results.best is None:
         return
+    study = results.study
     tensors, facts = unpack(results.best_weights)
     write_atomically(folder / "best" / "model.safetensors", save(tensors))
-    facts = {"study": results.study.key, "trial": results.best.number} | facts
+    facts = {"study": study.key, "trial": results.best.number} | facts
     text = json.dumps(facts, indent=2, allow_nan=False, ensure_ascii=False)
     write_atomically(folder / "best" / "config.json", text + "\n")
-    write_atomically(folder / "samples.txt", "\n".join(samples_of(results)) + "\n")
+    title = f"# {study.key}, trial {results.best.number}, seed 0: {SAMPLES} items · {study.corpus.short}"
+    write_atomically(folder / "samples.txt", "\n".join([title, *samples_of(results)]) + "\n")
 
 
 def _write_plots(folder: Path, results: Results) -> None:

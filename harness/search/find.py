@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from harness.config import nearest
-from harness.corpus import load
+from harness.corpus import label_of
 from harness.errors import StudyError
 from harness.search.records import StudyRecord
 from harness.search.reference import is_reference
@@ -29,7 +29,7 @@ def find_study(storage: Storage, name: str, corpus: str | None = None) -> StudyR
         return exact[0]
     fitting = [record for record in records if record.name == name]
     if corpus is not None:
-        label = load(corpus).label
+        label = label_of(corpus)
         fitting = [record for record in fitting if record.corpus.label == label]
     elif len(fitting) > 1:
         fitting = [record for record in fitting if record.corpus.by_default] or fitting

@@ -8,6 +8,7 @@ owner that is dead or none, and the next to hold the lock finds it.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -19,7 +20,7 @@ from optuna.trial import FrozenTrial, TrialState
 from harness import paths
 from harness.errors import StudyError, TrialsFailed
 from harness.search.environment import this_process, versions
-from harness.search.records import FINISHED, TrialRecord
+from harness.search.records import FINISHED, Status, TrialRecord
 from harness.search.storage import Storage
 from harness.search.study import Study, check_config
 from harness.train import derive
@@ -33,7 +34,7 @@ HOPELESS_AFTER = 3
 @contextmanager
 def gate(key: str) -> Iterator[None]:
     """Held while a study's trials are counted and begun."""
-    with filelock.FileLock(lock_path(key, "gate")):
+    with filelock.FileLock(paths.lock_file(f"{key}.gate")):
         yield
 
 
@@ -44,7 +45,7 @@ def sole_run(key: str) -> Iterator[None]:
     Raises:
         StudyError: it is running already.
     """
-    lock = filelock.FileLock(lock_path(key, "run"), blocking=False)
+    lock = filelock.FileLock(paths.lock_file(f"{key}.run"), blocking=False)
     try:
         lock.acquire()
     except filelock.Timeout:
@@ -56,20 +57,6 @@ def sole_run(key: str) -> Iterator[None]:
         yield
     finally:
         lock.release()
-
-
-def is_running(key: str) -> bool:
-    try:
-        with sole_run(key):
-            return False
-    except StudyError:
-        return True
-
-
-def lock_path(key: str, what: str) -> str:
-    folder = paths.results_folder() / ".locks"
-    folder.mkdir(parents=True, exist_ok=True)
-    return str(folder / f"{key}.{what}")
 
 
 @dataclass(frozen=True)
@@ -104,14 +91,19 @@ def search_is_complete(storage: Storage, key: str, target: int) -> bool:
     return sum(trial.state in (TrialState.COMPLETE, TrialState.PRUNED) for trial in trials) >= target
 
 
-def take_back_orphans(storage: Storage, study: optuna.Study) -> list[int]:
-    """Fail every running trial whose owner is dead or unknown, and queue it again. Call under the gate."""
+def take_back_orphans(storage: Storage, study: optuna.Study, *, all_running: bool = False) -> list[int]:
+    """Fail every running trial whose owner is dead or unknown, and queue it again. Call under the gate.
+
+    Args:
+        all_running: take back the rest too, for a caller that knows no worker is at it: the
+            machine's name may have changed since, which hides a dead owner.
+    """
     taken = []
     for trial in study.get_trials(deepcopy=False, states=[TrialState.RUNNING]):
         record = storage.trial(study.study_name, trial.number)
         if record is None:  # killed before it was owned
             record = _own(trial, _seed_of(storage, study))
-        elif record.owner is not None and not record.owner.is_dead():
+        elif not all_running and record.owner is not None and not record.owner.is_dead():
             continue
         record = record.model_copy(update={"params": trial.params})
         give_back(storage, study, record, "interrupted", "its worker ended before it did")
@@ -119,8 +111,11 @@ def take_back_orphans(storage: Storage, study: optuna.Study) -> list[int]:
     return taken
 
 
-def give_back(storage: Storage, study: optuna.Study, record: TrialRecord, status: str, reason: str) -> None:
-    """Fail a trial with its reason, and queue it again unless it has failed of itself too often."""
+def give_back(storage: Storage, study: optuna.Study, record: TrialRecord, status: Status, reason: str) -> TrialRecord:
+    """Fail a trial with its reason, and queue it again unless it has failed of itself too often.
+
+    Call under the gate; returns the record as stored.
+    """
     record = record.model_copy(update={"status": status, "failure": reason})
     storage.write_trial(study.study_name, record)
     storage.show_column(study.study_name, record.number, "status", status)
@@ -128,12 +123,13 @@ def give_back(storage: Storage, study: optuna.Study, record: TrialRecord, status
     attempt = record.attempt + (status == "failed")
     if attempt < MOST_ATTEMPTS:
         requeue(study, record, attempt)
+    return record
 
 
 def requeue(study: optuna.Study, record: TrialRecord, attempt: int) -> None:
     """The same parameters with the same training seed, once more: Optuna hands it out before new ones."""
-    root = record.number if record.root is None else record.root
-    study.enqueue_trial(record.params, user_attrs={"seed": record.seed, "attempt": attempt, "repeats": root})
+    given = {"seed": record.seed, "attempt": attempt, "repeats": record.first}
+    study.enqueue_trial(record.params, user_attrs=given)
 
 
 def _begin(storage: Storage, study: Study, optuna_study: optuna.Study, seed: int) -> Started:
@@ -173,10 +169,11 @@ def _give_up_if_hopeless(records: list[TrialRecord]) -> None:
     if any(record.status in FINISHED for record in records):
         return
     failed = [record for record in records if record.status == "failed"]
-    roots = {record.number if record.root is None else record.root for record in failed}
-    reasons = {record.failure for record in failed}
-    if len(roots) >= HOPELESS_AFTER and len(reasons) == 1:
+    different = len({record.first for record in failed})
+    # Sizes and addresses in a message change from trial to trial; the fault is the same.
+    alike = len({re.sub(r"0x[0-9a-f]+|[0-9]+", "#", record.failure or "") for record in failed}) == 1
+    if different >= HOPELESS_AFTER and (alike or different >= 3 * HOPELESS_AFTER):
         raise TrialsFailed(
-            f"every one of the first {len(failed)} trials failed with {reasons.pop()!r}. "
+            f"every one of the first {len(failed)} trials failed, the last with {failed[-1].failure!r}. "
             "Mend suggest() or build in the study file, then run it under another NAME."
         )

@@ -17,10 +17,9 @@ from harness.corpus.split import sealed_test_items
 from harness.errors import StudyError
 from harness.model import Build, CountedBigram, Predictor
 from harness.search.environment import Owner, commit, now, this_process, versions
-from harness.search.gate import is_running
-from harness.search.records import StudyRecord
-from harness.search.reference import stored_reference
-from harness.search.session import best_trial
+from harness.search.gate import sole_run
+from harness.search.records import StudyRecord, best_trial
+from harness.search.reference import is_settled, stored_reference
 from harness.search.storage import Storage
 from harness.search.study import build_of
 from harness.search.weights import restore, sha256, unpack
@@ -77,24 +76,34 @@ def open_holdout(storage: Storage, record: StudyRecord, *, resume: bool = False)
     if found is not None and found.state == "scored":
         return found, False
     if found is None:
-        claim = _frozen(storage, record)
-        if not storage.claim(record.key, claim.model_dump(mode="json")):
-            raise StudyError(
-                f"a test split is opened by one process; another has just claimed {record.key}. Ask again."
-            )
+        with sole_run(record.key):  # the search must not go on between the freezing and the claim
+            claim = _frozen(storage, record)
+            won = storage.claim(record.key, claim.model_dump(mode="json"))
+        if not won:
+            raise _raced(record.key)
     else:
         claim = _taken_over(storage, found, resume)
     scored = _scored(storage, record, claim)
-    storage.replace_claim(record.key, claim.model_dump(mode="json"), scored.model_dump(mode="json"))
+    if not storage.replace_claim(record.key, claim.model_dump(mode="json"), scored.model_dump(mode="json")):
+        raise _raced(record.key)
     return scored, True
+
+
+def _raced(key: str) -> StudyError:
+    return StudyError(f"a test split is opened by one process; another has just claimed {key}. Ask again.")
 
 
 def _frozen(storage: Storage, record: StudyRecord) -> Opening:
     """The list of what will be scored, with the hash of each set of stored weights."""
-    if record.ended_by not in ("trials", "minutes") or is_running(record.key):
+    if record.ended_by not in ("trials", "minutes"):
         raise StudyError(
             f"the test split is opened after the search; {record.key} has not come to its end. "
             "Let make study finish it first."
+        )
+    if not is_settled(storage, record.reference):
+        raise StudyError(
+            f"the test split is opened once, so the lecture's recipe must be there to be scored beside {record.key}; "
+            "it is not trained yet. Let make study finish it first."
         )
     contenders = []
     winner = best_trial(storage.trials(record.key))
@@ -151,7 +160,7 @@ def _taken_over(storage: Storage, found: Opening, resume: bool) -> Opening:
         )
     claim = found.model_copy(update={"owner": this_process(), "attempts": found.attempts + 1})
     if not storage.replace_claim(found.key, found.model_dump(mode="json"), claim.model_dump(mode="json")):
-        raise StudyError(f"a test split is opened by one process; another has just resumed {found.key}. Ask again.")
+        raise _raced(found.key)
     return claim
 
 

@@ -14,8 +14,9 @@ from harness.train import Evaluation, LrRange, TrainResult, Verdict
 Status = Literal["running", "complete", "pruned", "diverged", "failed", "interrupted"]
 FINISHED: frozenset[Status] = frozenset({"complete", "pruned", "diverged"})
 """What counts towards the trials asked for."""
-EndedBy = Literal["trials", "minutes", "interrupted"]
+EndedBy = Literal["trials", "minutes", "interrupted", "failed"]
 
+LECTURE_FINGERPRINT = "14f825ec2506"
 _MOST_POINTS = 50
 Item = TypeVar("Item")
 
@@ -64,6 +65,11 @@ class TrialRecord(BaseModel, frozen=True):
     versions: dict[str, str] = {}
     weights: str | None = None
     """Artifact id, if the weights were kept."""
+
+    @property
+    def first(self) -> int:
+        """The trial that this one repeats, or its own number."""
+        return self.number if self.root is None else self.root
 
     @property
     def steps_per_s(self) -> float | None:
@@ -130,6 +136,15 @@ class CorpusFacts(BaseModel, frozen=True):
     by_default: bool
     """Whether it was taken because no corpus was asked for."""
 
+    @property
+    def is_the_lectures(self) -> bool:
+        """Whether losses here may stand beside the lecture's own figures: its names, all of them, once shuffled."""
+        return self.fingerprint == LECTURE_FINGERPRINT
+
+    @property
+    def short(self) -> str:
+        return f"{self.label} · fingerprint {self.fingerprint}"
+
 
 class StudyRecord(BaseModel, frozen=True):
     """What a study was begun with, what ended it last, and what was measured beside its trials."""
@@ -145,6 +160,9 @@ class StudyRecord(BaseModel, frozen=True):
     """Signature of the search space: parameter names and their distributions."""
     sampler: str
     pruner: str
+    asked_sampler: str | None = None
+    """The sampler that was asked for by name, kept when the study is carried on; None for the file's own."""
+    asked_pruner: str | None = None
     trials: int
     """Finished trials asked for."""
     created: str
@@ -155,6 +173,12 @@ class StudyRecord(BaseModel, frozen=True):
     """None while it has never ended."""
     range_test: RangeTest | None = None
     bigram: Baseline | None = None
+
+
+def best_trial(records: list[TrialRecord]) -> TrialRecord | None:
+    """The complete trial with the lowest dev loss; of equals the one whose weights were kept."""
+    complete = [record for record in records if record.status == "complete" and record.dev_nats is not None]
+    return min(complete, key=lambda record: (record.dev_nats, record.weights is None, record.number), default=None)
 
 
 def finite(value: Any) -> Any:

@@ -9,7 +9,8 @@ from __future__ import annotations
 from harness.config import lecture_recipe
 from harness.corpus import Corpus
 from harness.search.environment import commit, now
-from harness.search.records import CorpusFacts, StudyRecord, TrialRecord
+from harness.search.gate import gate
+from harness.search.records import FINISHED, CorpusFacts, StudyRecord, TrialRecord
 from harness.search.storage import Storage
 from harness.search.study import Study
 
@@ -29,6 +30,12 @@ def is_reference(key: str) -> bool:
 def begin_reference(storage: Storage, corpus: Corpus, facts: CorpusFacts) -> str:
     """Make the reference's study if there is none yet; returns its key."""
     key = reference_key(corpus)
+    with gate(key):  # two studies on one corpus may begin at the same time
+        _begin(storage, key, facts)
+    return key
+
+
+def _begin(storage: Storage, key: str, facts: CorpusFacts) -> None:
     if storage.study(key) is None:
         record = StudyRecord(
             key=key,
@@ -44,7 +51,11 @@ def begin_reference(storage: Storage, corpus: Corpus, facts: CorpusFacts) -> str
             commit=commit(),
         )
         storage.create_study(record)
-    return key
+
+
+def is_settled(storage: Storage, key: str | None) -> bool:
+    """Whether there is nothing to wait for: no reference wanted, or its one run finished, even badly."""
+    return key is None or any(record.status in FINISHED for record in storage.trials(key))
 
 
 def stored_reference(storage: Storage, key: str | None) -> TrialRecord | None:

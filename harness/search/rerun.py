@@ -12,7 +12,6 @@ from harness.search.environment import versions
 from harness.search.records import Point, StudyRecord, TrialRecord
 from harness.search.storage import Storage
 from harness.search.study import build_of
-from harness.search.trial import OnProgress
 from harness.train import Evaluation, train
 
 
@@ -28,7 +27,7 @@ class Rerun:
     """Versions and machine that differ: then and now."""
 
 
-def rerun(storage: Storage, study: StudyRecord, number: int, on_progress: OnProgress) -> Rerun:
+def rerun(storage: Storage, study: StudyRecord, number: int) -> Rerun:
     """Train a finished trial's config again, on one thread as workers do.
 
     A pruned trial is run as far as it went.
@@ -55,7 +54,6 @@ def rerun(storage: Storage, study: StudyRecord, number: int, on_progress: OnProg
     total = record.steps
 
     def on_evaluation(point: Evaluation) -> bool:
-        on_progress(point.step / total, point.dev_nats)
         return point.step < total
 
     torch.set_num_threads(1)

@@ -13,20 +13,19 @@ from harness import paths
 from harness.corpus import Corpus, load
 from harness.errors import ConfigError, CorpusUnavailable, StudyError
 from harness.files import write_atomically
-from harness.model import CountedBigram
+from harness.search.beside import measured_beside
 from harness.search.environment import commit, now
-from harness.search.gate import search_is_complete, sole_run
-from harness.search.records import Baseline, CorpusFacts, EndedBy, RangeTest, StudyRecord, TrialRecord
-from harness.search.reference import begin_reference, is_reference, reference_key, stored_reference
+from harness.search.gate import gate, search_is_complete, sole_run, take_back_orphans
+from harness.search.records import CorpusFacts, EndedBy, StudyRecord
+from harness.search.reference import begin_reference, is_reference, is_settled, reference_key, stored_reference
 from harness.search.storage import Storage, open_storage
-from harness.search.study import Study, load_study, pruner_by_name, sampler_by_name, signature
-from harness.search.weights import pack
+from harness.search.study import Study, check_sampler, load_study, pruner_by_name, sampler_by_name, signature
 from harness.search.workers import Job, OnEvent, run_workers
-from harness.train import lr_range, split_nats
 
 Made = TypeVar("Made")
 FALLBACK = "ssa-2017"
 _FALLBACK_PATIENCE = 5.0
+_MOST_WORKERS = 256
 
 
 @dataclass(frozen=True)
@@ -73,14 +72,16 @@ def run_study(request: Request, on_ready: Callable[[Session], None], on_event: O
     began = time.time()
     study, file = load_study(request.study)
     study = _as_asked(study, request)
-    workers = _workers(request.workers)
+    workers = _checked(request)
+    space = signature(study)
+    explicit = None if study.corpus is None else load(study.corpus)
     _check_results_folder()
     storage = open_storage(request.storage, create=True)
-    corpus, notice, by_default = _corpus(storage, study)
+    corpus, notice = (explicit, "") if explicit is not None else _default_corpus(storage, study)
+    by_default = explicit is None
     key = f"{study.name}-{corpus.label}"
     if is_reference(key):
         raise StudyError(f"the name {study.name!r} is kept for the lecture's recipe. Give the study another NAME.")
-    space = signature(study)
     with sole_run(key):
         facts = _facts(corpus, by_default)
         found = storage.study(key)
@@ -88,6 +89,8 @@ def run_study(request: Request, on_ready: Callable[[Session], None], on_event: O
             record = _begun(study, key, file, facts, request, space)
         else:
             record = _resumed(found, study, corpus, file, request, space)
+            study = _with_named(study, record.asked_sampler, record.asked_pruner)
+        check_sampler(study)
         reference = _reference(storage, study, corpus, facts)
         record = record.model_copy(update={"reference": reference})
         job = Job(
@@ -96,8 +99,8 @@ def run_study(request: Request, on_ready: Callable[[Session], None], on_event: O
             corpus=corpus.source.spec,
             storage=storage.url,
             seed=record.seed,
-            sampler=request.sampler,
-            pruner=request.pruner,
+            sampler=record.asked_sampler,
+            pruner=record.asked_pruner,
             target=record.trials,
             ends_at=began + 60 * study.minutes,
             reference=reference if study.reference else None,
@@ -111,61 +114,52 @@ def run_study(request: Request, on_ready: Callable[[Session], None], on_event: O
         if found is None:
             storage.create_study(record)
         else:
+            record = record if nothing_left else record.model_copy(update={"ended_by": None})
             storage.write_study(record)
+            with gate(key):  # no other process runs this study, whatever the trials say
+                take_back_orphans(storage, storage.optuna_study(key), all_running=True)
         session = Session(storage, study, record, corpus, workers, found is not None, nothing_left, job.ends_at, notice)
         on_ready(session)
         return replace(session, record=_search(session, job, on_event))
-
-
-def best_trial(records: list[TrialRecord]) -> TrialRecord | None:
-    """The complete trial with the lowest dev loss."""
-    complete = [(record.dev_nats, record) for record in records if record.status == "complete"]
-    return min(((dev, r) for dev, r in complete if dev is not None), key=lambda pair: pair[0], default=(0, None))[1]
 
 
 def _search(session: Session, job: Job, on_event: OnEvent) -> StudyRecord:
     storage, record = session.storage, session.record
     if session.nothing_left:
         return record
-    ended_by: EndedBy = "interrupted"
+    ended_by: EndedBy = "failed"
     try:
         run_workers(job, session.workers, storage, on_event)
         ended_by = "trials" if search_is_complete(storage, job.key, job.target) else "minutes"
+    except KeyboardInterrupt:
+        ended_by = "interrupted"
+        raise
     finally:
         record = record.model_copy(update={"ended_by": ended_by})
         storage.write_study(record)
-    record = _measured_beside(session, record)
+    record = measured_beside(storage, record, session.corpus, session.study.build)
     storage.write_study(record)
     return record
 
 
-def _measured_beside(session: Session, record: StudyRecord) -> StudyRecord:
-    """The counted bigram of the corpus, and a learning-rate range test of the best trial's config."""
-    storage, corpus = session.storage, session.corpus
-    if record.bigram is None:
-        counts = {split: corpus.counts(split, 1) for split in ("train", "dev")}
-        bigram = CountedBigram.of(counts["train"], corpus.vocabulary_size)
-        nats = {f"{split}_nats": split_nats(bigram, counts[split]) for split in counts}
-        facts = {"config": "counted bigram, add one", "fingerprint": corpus.fingerprint, **nats}
-        kept = storage.keep_file(pack(bigram, facts), "bigram.safetensors", storage.optuna_study(record.key))
-        record = record.model_copy(update={"bigram": Baseline(weights=kept, **nats)})
-    best = best_trial(storage.trials(record.key))
-    if best is None or best.config is None or (record.range_test and record.range_test.trial == best.number):
-        return record
-    probe = lr_range(best.config, corpus, build=session.study.build)
-    return record.model_copy(update={"range_test": RangeTest.of(best.number, best.config, probe)})
-
-
 def _as_asked(study: Study, request: Request) -> Study:
     """The study file's settings, with the user's in their place; `Study` checks the values."""
-    return replace(
+    asked = replace(
         study,
         name=request.name or study.name,
         corpus=request.corpus or study.corpus,
         trials=study.trials if request.trials is None else request.trials,
         minutes=study.minutes if request.minutes is None else request.minutes,
-        sampler=_working(sampler_by_name(request.sampler)) if request.sampler else study.sampler,
-        pruner=_working(pruner_by_name(request.pruner)) if request.pruner else study.pruner,
+    )
+    return _with_named(asked, request.sampler, request.pruner)
+
+
+def _with_named(study: Study, sampler: str | None, pruner: str | None) -> Study:
+    """The study with a sampler and pruner by Optuna's names in place of its own, where they are given."""
+    return replace(
+        study,
+        sampler=_working(sampler_by_name(sampler)) if sampler else study.sampler,
+        pruner=_working(pruner_by_name(pruner)) if pruner else study.pruner,
     )
 
 
@@ -174,33 +168,37 @@ def _working(factory: Callable[[int], Made]) -> Callable[[int], Made]:
     return factory
 
 
-def _workers(asked: int | None) -> int:
+def _checked(request: Request) -> int:
+    """The number of workers, once it and the seed are found to be in their ranges."""
+    asked = request.workers
+    if request.seed is not None and not 0 <= request.seed < 2**63:
+        raise ConfigError(f"seed must be at least 0 and below 2**63; got {request.seed}. Set SEED to such a number.")
     if asked is None:
         return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    if asked < 1:
-        raise ConfigError(f"workers must be at least 1; got {asked}. Set WORKERS to the processes to run.")
+    if not 1 <= asked <= _MOST_WORKERS:
+        raise ConfigError(
+            f"workers must be at least 1 and at most {_MOST_WORKERS}; got {asked}. Set WORKERS to the processes to run."
+        )
     return asked
 
 
 def _check_results_folder() -> None:
-    probe = paths.results_folder() / ".locks" / "writable"
+    probe = paths.results_folder() / f".writable-{os.getpid()}"
     write_atomically(probe, "")
     probe.unlink()
 
 
-def _corpus(storage: Storage, study: Study) -> tuple[Corpus, str, bool]:
-    """The corpus, a line to show about it, and whether it was left to the default."""
-    if study.corpus is not None:
-        return load(study.corpus), "", False
+def _default_corpus(storage: Storage, study: Study) -> tuple[Corpus, str]:
+    """The corpus where none was asked for, and a line to show about it."""
     begun = [r.corpus for r in storage.studies() if r.name == study.name and r.corpus.by_default]
     if begun:
         spec = begun[-1].spec
         notice = "" if spec == "names" else f"{study.name} was begun on {spec}; CORPUS=names begins it on names."
-        return load(spec), notice, True
+        return load(spec), notice
     try:
-        return load("names", patience=_FALLBACK_PATIENCE), "", True
+        return load("names", patience=_FALLBACK_PATIENCE), ""
     except CorpusUnavailable as error:
-        return load(FALLBACK), f"{error} Going on with {FALLBACK}.", True
+        return load(FALLBACK), f"{error} Going on with {FALLBACK}."
 
 
 def _facts(corpus: Corpus, by_default: bool) -> CorpusFacts:
@@ -228,6 +226,8 @@ def _begun(
         space=space,
         sampler=type(study.sampler(0)).__name__,
         pruner=type(study.pruner(0)).__name__,
+        asked_sampler=request.sampler,
+        asked_pruner=request.pruner,
         trials=study.trials,
         created=now(),
         commit=commit(),
@@ -252,6 +252,8 @@ def _resumed(
         raise StudyError(
             f"a study keeps its search space; {begun} with another range for {', '.join(changed)}. {way_out}"
         )
+    sampler, pruner = request.sampler or found.asked_sampler, request.pruner or found.asked_pruner
+    study = _with_named(study, sampler, pruner)
     return found.model_copy(
         update={
             "file": str(file),
@@ -259,6 +261,8 @@ def _resumed(
             "trials": found.trials if request.trials is None else study.trials,
             "sampler": type(study.sampler(0)).__name__,
             "pruner": type(study.pruner(0)).__name__,
+            "asked_sampler": sampler,
+            "asked_pruner": pruner,
         }
     )
 
@@ -272,5 +276,4 @@ def _reference(storage: Storage, study: Study, corpus: Corpus, facts: CorpusFact
 
 
 def _nothing_left(storage: Storage, job: Job) -> bool:
-    reference_missing = job.reference is not None and stored_reference(storage, job.reference) is None
-    return search_is_complete(storage, job.key, job.target) and not reference_missing
+    return search_is_complete(storage, job.key, job.target) and is_settled(storage, job.reference)

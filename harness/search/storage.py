@@ -10,21 +10,21 @@ import json
 import sqlite3
 import tempfile
 import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import nullcontext, suppress
 from pathlib import Path
 from typing import Any
 
+import filelock
 import optuna
 import sqlalchemy as sql
 from optuna.artifacts import FileSystemArtifactStore, download_artifact, upload_artifact
 
 from harness import paths
-from harness.errors import StorageError
+from harness.errors import StorageError, StudyError
 from harness.files import explained
 from harness.search.records import StudyRecord, TrialRecord
 
-_LOCKED_FOR = 4.0
+_LOCKED_FOR = 2.0
 """Seconds to wait for a locked database before saying so; a busy one frees itself sooner."""
 
 _tables = sql.MetaData()
@@ -53,8 +53,12 @@ class Storage:
         self._engine: sql.Engine = backend.engine
 
     def create_study(self, record: StudyRecord) -> None:
-        """Begin a study in Optuna's tables and ours."""
-        study = optuna.create_study(storage=self.backend, study_name=record.key, direction="minimize")
+        """Begin a study in Optuna's tables and ours; whatever is left of a deleted one of that key goes."""
+        study = optuna.create_study(
+            storage=self.backend, study_name=record.key, direction="minimize", load_if_exists=True
+        )
+        with self._engine.begin() as connection:
+            connection.execute(sql.delete(_trials).where(_trials.c.key == record.key))
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
             study.set_metric_names(["dev nats per symbol"])
@@ -67,31 +71,34 @@ class Storage:
         sampler: optuna.samplers.BaseSampler | None = None,
         pruner: optuna.pruners.BasePruner | None = None,
     ) -> optuna.Study:
-        return optuna.load_study(study_name=key, storage=self.backend, sampler=sampler, pruner=pruner)
+        try:
+            return optuna.load_study(study_name=key, storage=self.backend, sampler=sampler, pruner=pruner)
+        except KeyError:
+            raise StudyError(f"{key} was deleted from the storage meanwhile. Begin it again with make study.") from None
 
     def studies(self) -> list[StudyRecord]:
-        """All studies, references among them, oldest first."""
-        with self._reading() as connection:
+        """All studies, references among them, oldest first; without those deleted in the dashboard."""
+        there = {study.study_name for study in self.backend.get_all_studies()}
+        with self._engine.connect() as connection:
             rows = connection.execute(sql.select(_studies.c.document)).scalars().all()
-        return sorted((StudyRecord.model_validate_json(row) for row in rows), key=lambda record: record.created)
+        records = [StudyRecord.model_validate_json(row) for row in rows]
+        return sorted((record for record in records if record.key in there), key=lambda record: record.created)
 
     def study(self, key: str) -> StudyRecord | None:
-        with self._reading() as connection:
-            row = connection.execute(sql.select(_studies.c.document).where(_studies.c.key == key)).scalar()
-        return None if row is None else StudyRecord.model_validate_json(row)
+        return next((record for record in self.studies() if record.key == key), None)
 
     def write_study(self, record: StudyRecord) -> None:
         self._put(_studies, {"key": record.key}, record.model_dump_json())
 
     def trials(self, key: str) -> list[TrialRecord]:
         """The records of a study's trials by number; the ones still waiting have none."""
-        with self._reading() as connection:
+        with self._engine.connect() as connection:
             query = sql.select(_trials.c.document).where(_trials.c.key == key).order_by(_trials.c.number)
             rows = connection.execute(query).scalars().all()
         return [TrialRecord.model_validate_json(row) for row in rows]
 
     def trial(self, key: str, number: int) -> TrialRecord | None:
-        with self._reading() as connection:
+        with self._engine.connect() as connection:
             query = sql.select(_trials.c.document).where(_trials.c.key == key, _trials.c.number == number)
             row = connection.execute(query).scalar()
         return None if row is None else TrialRecord.model_validate_json(row)
@@ -108,7 +115,7 @@ class Storage:
 
     def ledger(self) -> dict[str, dict[str, Any]]:
         """Every opening of a test split, by study key."""
-        with self._reading() as connection:
+        with self._engine.connect() as connection:
             rows = connection.execute(sql.select(_ledger.c.key, _ledger.c.document)).all()
         return {key: json.loads(document) for key, document in rows}
 
@@ -154,11 +161,6 @@ class Storage:
                 "Restore results/artifacts, or begin the study again under another NAME."
             ) from None
 
-    @contextmanager
-    def _reading(self) -> Iterator[sql.Connection]:
-        with self._engine.connect() as connection:
-            yield connection
-
     def _put(self, table: sql.Table, identity: dict[str, Any], document: str) -> None:
         where = sql.and_(*(table.c[name] == value for name, value in identity.items()))
         with self._engine.begin() as connection:
@@ -190,18 +192,32 @@ def open_storage(url: str | None = None, *, create: bool = False) -> Storage:
     if url.startswith("sqlite:///"):
         _check_sqlite(Path(url.removeprefix("sqlite:///")), create)
     try:
-        arguments = {"connect_args": {"timeout": 60}} if url.startswith("sqlite") else {}
-        backend = optuna.storages.RDBStorage(url, engine_kwargs=arguments)
-        if url.startswith("sqlite"):
-            _make_fast(backend.engine)
-        _tables.create_all(backend.engine)
+        # Two processes that open a fresh database at once would both make its tables.
+        with filelock.FileLock(paths.lock_file("storage")) if create else nullcontext():
+            backend = _opened(url)
     except (sql.exc.SQLAlchemyError, ImportError, RuntimeError, ValueError) as error:
         reason = str(error).strip().splitlines()[0][:160]
         raise StorageError(
-            f"a storage must be a database URL or the path of an SQLite file; {url} could not be opened ({reason}). "
-            "Correct STORAGE, or leave it out for results/studies.db."
+            f"a storage must be a database URL or the path of an SQLite file; {_without_password(url)} could not be "
+            f"opened ({reason}). Correct STORAGE, or leave it out for results/studies.db."
         ) from None
     return Storage(url, backend, artifacts)
+
+
+def _opened(url: str) -> optuna.storages.RDBStorage:
+    sqlite = url.startswith("sqlite")
+    backend = optuna.storages.RDBStorage(url, engine_kwargs={"connect_args": {"timeout": 60}} if sqlite else {})
+    if sqlite:
+        _make_fast(backend.engine)
+    _tables.create_all(backend.engine)
+    return backend
+
+
+def _without_password(url: str) -> str:
+    try:
+        return sql.engine.make_url(url).render_as_string(hide_password=True)
+    except sql.exc.ArgumentError:
+        return url
 
 
 def _check_sqlite(path: Path, create: bool) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import inspect
 import re
 import sys
 import warnings
@@ -22,6 +23,7 @@ from harness.errors import ConfigError, HarnessError, StudyError, TrialsFailed
 from harness.model import Build, CharMLP
 
 _SIGNATURE_DRAWS = 200
+_MOST_MINUTES = 525_600
 
 
 def default_sampler(seed: int) -> BaseSampler:
@@ -73,8 +75,11 @@ class Study:
             raise ConfigError(f"a study's name must be letters, digits, _ . or single -; got {self.name!r}. Mend it.")
         if self.trials < 1:
             raise ConfigError(f"trials must be at least 1; got {self.trials}. Set TRIALS to what should finish.")
-        if not self.minutes > 0:
-            raise ConfigError(f"minutes must be more than 0; got {self.minutes:g}. Set MINUTES to the time to spend.")
+        if not 0 < self.minutes <= _MOST_MINUTES:
+            raise ConfigError(
+                f"minutes must be more than 0 and at most {_MOST_MINUTES:,} (a year); got {self.minutes:g}. "
+                "Set MINUTES to the time to spend."
+            )
 
 
 def load_study(name: str) -> tuple[Study, Path]:
@@ -88,7 +93,7 @@ def load_study(name: str) -> tuple[Study, Path]:
         known = known_studies()
         raise StudyError(
             f"a study must be a file in {paths.studies_folder()} or a path to one; got {name!r}. "
-            f"There are: {', '.join(known) or 'none'}.{nearest(name, known)}"
+            f"There are: {', '.join(known) or 'none'}.{nearest(name, known)} Name one of them, or write it."
         )
     path = path.resolve()
     specification = importlib.util.spec_from_file_location(f"studies.{path.stem}", path)
@@ -143,6 +148,30 @@ def signature(study: Study) -> dict[str, list[str]]:
     return {parameter: sorted(met[parameter]) for parameter in sorted(met)}
 
 
+def check_sampler(study: Study) -> None:
+    """Let the sampler draw and learn from a few trials of a throw-away study.
+
+    Raises:
+        ConfigError: it cannot search this space, or needs a package that is not there.
+    """
+    scratch = optuna.create_study(sampler=study.sampler(0))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        for value in (3.0, 2.0, 1.0):
+            trial = scratch.ask()
+            try:
+                study.suggest(trial)
+            except (ImportError, ValueError, NotImplementedError) as error:
+                name = type(scratch.sampler).__name__
+                reason = str(error).splitlines()[0]
+                raise ConfigError(
+                    f"a sampler must be able to draw from the study's space; {name} says: {reason} Choose another."
+                ) from None
+            except Exception:  # suggest() itself failed; the signature has judged that
+                continue
+            scratch.tell(trial, value)
+
+
 def build_of(file: str, own_model: bool) -> Build:
     """What makes a stored study's models; its file is needed only if it brings its own."""
     return load_study(file)[0].build if own_model else CharMLP.build
@@ -180,7 +209,7 @@ def _optuna_class(module: object, base: type, name: str, what: str) -> Callable[
     known = sorted(
         entry
         for entry, value in vars(module).items()
-        if isinstance(value, type) and issubclass(value, base) and value is not base
+        if isinstance(value, type) and issubclass(value, base) and not inspect.isabstract(value)
     )
     if name not in known:
         raise ConfigError(

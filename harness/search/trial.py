@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable
 
 import optuna
+import sqlalchemy
 from optuna.trial import TrialState
 
 from harness.corpus import Corpus
@@ -33,7 +34,6 @@ class Deadline:
 
 def run_trial(
     storage: Storage,
-    study: optuna.Study,
     started: Started,
     corpus: Corpus,
     build: Build,
@@ -42,15 +42,20 @@ def run_trial(
 ) -> TrialRecord:
     """Train a started trial's config and store what came of it; returns the stored record."""
     record, handle = started.record, started.handle
+    study = handle.study
     if record.config is None:
         return _give_back(storage, study, record, "failed", record.failure or "suggest() gave no config")
     pruned = False
+    reported: set[int] = set()
 
     def on_evaluation(point: Evaluation) -> bool:
         nonlocal pruned
         share = point.examples / (total_steps * config.batch_size)
         on_progress(share, point.dev_nats)
-        handle.report(point.dev_nats, round(100 * share))
+        percent = round(100 * share)
+        if percent not in reported:
+            reported.add(percent)
+            handle.report(point.dev_nats, percent)
         pruned = share < 1 and handle.should_prune()
         return not (pruned or (share < 1 and deadline.passed()))
 
@@ -58,6 +63,8 @@ def run_trial(
     total_steps = config.budget.total_steps(config.batch_size) or 1
     try:
         result = train(config, corpus, build=build, on_evaluation=on_evaluation)
+    except (optuna.exceptions.StorageInternalError, sqlalchemy.exc.SQLAlchemyError):
+        raise  # not the trial's fault
     except Exception as error:  # the user's model or an impossible shape: keep the reason, go on searching
         return _give_back(storage, study, record, "failed", f"{type(error).__name__}: {error}")
     record = record.with_result(result)
@@ -110,5 +117,4 @@ def _show_columns(handle: optuna.Trial, record: TrialRecord) -> None:
 
 def _give_back(storage: Storage, study: optuna.Study, record: TrialRecord, status: Status, reason: str) -> TrialRecord:
     with gate(study.study_name):
-        give_back(storage, study, record, status, reason)
-    return record.model_copy(update={"status": status, "failure": reason})
+        return give_back(storage, study, record, status, reason)

@@ -14,7 +14,7 @@ from torch import Tensor
 from harness.config import TrainConfig
 from harness.corpus import Corpus
 from harness.errors import StorageError
-from harness.model import Build, CharMLP, Model, Predictor, load_tensors
+from harness.model import Build, CharMLP, Model, Predictor, fresh_model, load_tensors
 from harness.train import stream
 
 
@@ -47,7 +47,8 @@ def unpack(content: bytes) -> tuple[dict[str, Tensor], dict[str, Any]]:
 def restore(content: bytes, build: Build = CharMLP.build) -> tuple[Model, dict[str, Any]]:
     """The model that was packed, and its facts."""
     tensors, facts = unpack(content)
-    model = build(TrainConfig.parse(facts["config"]), len(facts["vocabulary"]), stream(0, "init"))
+    config = TrainConfig.parse(facts["config"])
+    model = fresh_model(build, config, len(facts["vocabulary"]), stream(0, "init"))
     load_tensors(model, tensors)
     return model, facts
 

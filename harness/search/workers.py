@@ -20,14 +20,15 @@ from harness.corpus import Corpus, load
 from harness.errors import HarnessError, StudyError, TrialsFailed
 from harness.search.gate import gate, search_is_complete, start_trial, take_back_orphans
 from harness.search.records import TrialRecord
-from harness.search.reference import REFERENCE, REFERENCE_SEED, stored_reference
+from harness.search.reference import REFERENCE, REFERENCE_SEED, is_settled
 from harness.search.storage import Storage, open_storage
 from harness.search.study import Study, load_study, pruner_by_name, sampler_by_name
 from harness.search.trial import Deadline, run_trial
 
 GRACE = 5.0
 """Seconds that workers get to put their trials back once the time is up or they are told to stop."""
-_MOST_RESTARTS = 10
+_MOST_DEATHS = 10
+"""So many workers may end unasked, one after another, without a trial finished in between."""
 _IDLE = 0.25
 
 
@@ -120,7 +121,7 @@ class _Worker:
             if self._one(self.study, job.key, job.seed, job.target):
                 idle = False
                 continue
-            if search_is_complete(self.storage, job.key, job.target) and self._reference_is_there():
+            if search_is_complete(self.storage, job.key, job.target) and is_settled(self.storage, job.reference):
                 return
             # What is running elsewhere may yet fail and come back.
             if not idle:
@@ -130,30 +131,23 @@ class _Worker:
             if job.reference is not None:
                 self._one(REFERENCE, job.reference, REFERENCE_SEED, 1)
 
-    def _reference_is_there(self) -> bool:
-        return self.job.reference is None or stored_reference(self.storage, self.job.reference) is not None
-
     def _one(self, study: Study, key: str, seed: int, target: int) -> bool:
         """Take one trial of a study and run it; False if none is to be had."""
         started = start_trial(self.storage, study, key, seed, target)
         if started is None:
             return False
-        number, is_reference = started.record.number, study is REFERENCE
-
-        def tell(kind: Literal["started", "progress", "finished"], **facts: object) -> None:
-            self.pipe.send(Event(self.index, kind, trial=number, reference=is_reference, **facts))  # type: ignore[arg-type]  # the facts are Event's own fields
-
-        tell("started", text=_in_short(started.record))
+        number = started.record.number
+        began = Event(self.index, "started", number, study is REFERENCE, text=_in_short(started.record))
+        self.pipe.send(began)
         record = run_trial(
             self.storage,
-            started.handle.study,
             started,
             self.corpus,
             study.build,
             self.deadline,
-            lambda share, dev_nats: tell("progress", share=share, dev_nats=dev_nats),
+            lambda share, dev: self.pipe.send(replace(began, kind="progress", share=share, dev_nats=dev)),
         )
-        tell("finished", record=record, dev_nats=record.dev_nats)
+        self.pipe.send(replace(began, kind="finished", record=record, dev_nats=record.dev_nats))
         return True
 
 
@@ -183,8 +177,12 @@ def run_workers(job: Job, count: int, storage: Storage, on_event: OnEvent) -> No
         pool.stop()
     if pool.hopeless:
         raise TrialsFailed(pool.hopeless)
-    if pool.last_error and time.time() < job.ends_at and not search_is_complete(storage, job.key, job.target):
-        raise StudyError(f"the workers ended before the search did; the last one said: {pool.last_error}")
+    done = search_is_complete(storage, job.key, job.target) and is_settled(storage, job.reference)
+    if time.time() < job.ends_at and not done:
+        raise StudyError(
+            f"workers must last until the search ends; they stopped before it ({pool.last_error}). "
+            "See to the reason; make study carries on."
+        )
 
 
 class _Pool:
@@ -193,7 +191,7 @@ class _Pool:
         self.context = multiprocessing.get_context("spawn")
         self.hopeless = ""
         self.last_error = ""
-        self.restarts = 0
+        self.deaths = 0
         self.alive: dict[int, tuple[BaseProcess, Connection]] = {}
         for index in range(count):
             self._start(index)
@@ -237,6 +235,8 @@ class _Pool:
                 self.hopeless = event.text
             elif event.kind == "error":
                 self.last_error = event.text
+            elif event.kind == "finished":
+                self.deaths = 0
             self.on_event(event)
 
     def _ended(self, index: int, restart: bool) -> None:
@@ -246,9 +246,11 @@ class _Pool:
         if process.exitcode == 0:
             return
         self._put_back()
-        self.on_event(Event(index, "died", text=f"worker {index} ended with exit code {process.exitcode}"))
-        if restart and self.restarts < _MOST_RESTARTS:
-            self.restarts += 1
+        self.deaths += 1
+        text = f"worker {index} ended with exit code {process.exitcode}"
+        self.last_error = self.last_error or text
+        self.on_event(Event(index, "died", text=text))
+        if restart and self.deaths < _MOST_DEATHS:
             self._start(index)
 
     def _put_back(self) -> None:

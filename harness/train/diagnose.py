@@ -34,7 +34,8 @@ class Diagnosis:
 def diagnose(curve: Sequence[Evaluation], config: TrainConfig, vocabulary_size: int) -> Diagnosis:
     """Judge a run by its whole curve; the first rule that holds, in this order, gives the verdict.
 
-    1. diverged: a loss is not finite, or dev ends above log V, what guessing blindly scores.
+    1. diverged: a loss is not finite, or train ends above log V, what guessing blindly scores.
+       (Dev alone above it is memorising, which is overfitting.)
     2. still improving: dev fell by more than STILL_FALLING in the last tenth of the run.
     3. overfitting: dev ends more than SEED_SPAN above its minimum, or the gap exceeds LARGE_GAP.
     4. underfitting: the gap is below SMALL_GAP.
@@ -43,7 +44,7 @@ def diagnose(curve: Sequence[Evaluation], config: TrainConfig, vocabulary_size: 
     last = curve[-1]
     chance = math.log(vocabulary_size)
     evidence = {"train_nats": last.train_nats, "dev_nats": last.dev_nats, "log_vocabulary": chance}
-    if not (math.isfinite(last.train_nats) and math.isfinite(last.dev_nats)) or last.dev_nats > chance:
+    if not (math.isfinite(last.train_nats) and math.isfinite(last.dev_nats)) or last.train_nats > chance:
         return Diagnosis("diverged", evidence, "Lower the learning rate, or warm it up longer.")
     gap = last.dev_nats - last.train_nats
     fall = fall_in_last_tenth(curve)

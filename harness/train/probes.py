@@ -11,7 +11,7 @@ from harness.config import AdamW, TrainConfig
 from harness.corpus import Corpus, Examples
 from harness.corpus.contexts import count_contexts
 from harness.errors import ConfigError
-from harness.model import Build, CharMLP
+from harness.model import Build, CharMLP, fresh_model
 from harness.train.evaluate import Nats
 from harness.train.optimizer import make_optimizer
 from harness.train.seeds import stream
@@ -51,7 +51,7 @@ def lr_range(
         ConfigError: the very first loss is not finite.
     """
     config = _without_dropout(config)
-    model = build(config, data.vocabulary_size, stream(config.seed, "init"))
+    model = fresh_model(build, config, data.vocabulary_size, stream(config.seed, "init"))
     examples = data.examples("train", config.model.context_length)
     batches, dropout = stream(config.seed, "batches"), stream(config.seed, "dropout")
     optimizer = make_optimizer(model, config.optimizer)
@@ -116,7 +116,7 @@ def overfit_one_batch(
     fixed optimiser (AdamW, rate 0.01) keeps the question apart from the config's tuning.
     """
     config = _without_dropout(config)
-    model = build(config, data.vocabulary_size, stream(config.seed, "init"))
+    model = fresh_model(build, config, data.vocabulary_size, stream(config.seed, "init"))
     examples = data.examples("train", config.model.context_length)
     chosen = torch.randint(len(examples), (config.batch_size,), generator=stream(config.seed, "batches"))
     batch = Examples(examples.contexts[chosen], examples.targets[chosen])

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from harness.config import TrainConfig
 from harness.corpus import ContextCounts, Corpus, Examples
-from harness.model import Build, CharMLP, Model, multiplier
+from harness.model import Build, CharMLP, Model, fresh_model, multiplier
 from harness.train.evaluate import Nats, split_nats
 from harness.train.optimizer import make_optimizer
 from harness.train.seeds import stream
@@ -70,7 +70,7 @@ def train(
         on_evaluation: sees every point of the curve; returning False ends the run as `stopped`.
         device: any torch device.
     """
-    model = build(config, data.vocabulary_size, stream(config.seed, "init"))
+    model = fresh_model(build, config, data.vocabulary_size, stream(config.seed, "init"))
     model.to(device)  # built on the CPU first, so that a seed means the same weights everywhere
     context_length = config.model.context_length
     train_counts = _counts_to(data.counts("train", context_length), device)

@@ -1,0 +1,30 @@
+"""What is measured once beside a search: the counted bigram, and a learning-rate range test of the best config."""
+
+from __future__ import annotations
+
+from harness.corpus import Corpus
+from harness.model import Build, CountedBigram
+from harness.search.records import Baseline, RangeTest, StudyRecord, best_trial
+from harness.search.storage import Storage
+from harness.search.weights import pack
+from harness.train import lr_range, split_nats
+
+
+def measured_beside(storage: Storage, record: StudyRecord, corpus: Corpus, build: Build) -> StudyRecord:
+    """The study's record with what was missing of both."""
+    if record.bigram is None:
+        record = record.model_copy(update={"bigram": _bigram(storage, record, corpus)})
+    best = best_trial(storage.trials(record.key))
+    if best is None or best.config is None or (record.range_test and record.range_test.trial == best.number):
+        return record
+    probe = lr_range(best.config, corpus, build=build)
+    return record.model_copy(update={"range_test": RangeTest.of(best.number, best.config, probe)})
+
+
+def _bigram(storage: Storage, record: StudyRecord, corpus: Corpus) -> Baseline:
+    train, dev = corpus.counts("train", 1), corpus.counts("dev", 1)
+    bigram = CountedBigram.of(train, corpus.vocabulary_size)
+    nats = {"train_nats": split_nats(bigram, train), "dev_nats": split_nats(bigram, dev)}
+    facts = {"config": "counted bigram, add one", "fingerprint": corpus.fingerprint, **nats}
+    kept = storage.keep_file(pack(bigram, facts), "bigram.safetensors", storage.optuna_study(record.key))
+    return Baseline(weights=kept, **nats)
