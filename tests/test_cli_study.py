@@ -317,6 +317,7 @@ def test_an_interrupted_study_puts_its_trials_back_and_carries_on(items: str):
     assert study.returncode == 130
     assert "Traceback" not in shown
     assert "make study carries on" in shown
+    assert "make report" in shown
     assert open_storage().study("tiny-items").ended_by == "interrupted"
     again = begin_in_background(items)
     shown, _ = again.communicate(timeout=90)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Callable
 from types import SimpleNamespace
@@ -456,6 +457,11 @@ FLAT, RISING = (
     [2.9, 2.6, 2.4, 2.3, 2.25, 2.2, 2.2, 2.2, 2.2, 2.2],
     [2.9, 2.6, 2.4, 2.3, 2.2, 2.1, 2.15, 2.18, 2.19, 2.2],
 )
+# Train goes on falling while dev rises from its sixth point on; the gap stays below LARGE_GAP.
+MEMORISING = [
+    dataclasses.replace(point, train_nats=min(point.train_nats, 2.08) - 0.001 * n)
+    for n, point in enumerate(curve_of(RISING, gap=0.02))
+]
 FALLING = [2.9, 2.8, 2.7, 2.6, 2.55, 2.5, 2.45, 2.4, 2.35, 2.3]
 
 
@@ -468,9 +474,10 @@ FALLING = [2.9, 2.8, 2.7, 2.6, 2.55, 2.5, 2.45, 2.4, 2.35, 2.3]
         (curve_of(FALLING), "still improving"),
         (curve_of(FALLING, gap=0.5), "still improving"),  # goes before overfitting
         (curve_of(FALLING, gap=0.0), "still improving"),  # goes before underfitting
-        (curve_of(RISING), "overfitting"),
+        (MEMORISING, "overfitting"),
         (curve_of(FLAT, gap=0.2), "overfitting"),
-        (curve_of(RISING, gap=0.01), "overfitting"),  # goes before underfitting
+        (curve_of(RISING, gap=0.01), "underfitting"),  # both rise: the rate jumps about, nothing is memorised
+        (curve_of([2.9, 3.2, 3.4], gap=1.0), "overfitting"),  # dev alone above log V is memorising
         (curve_of(FLAT, gap=0.02), "underfitting"),
         (curve_of(FLAT, gap=0.1), "well fitted"),
         (curve_of([2.2]), "well fitted"),  # one point shows neither a fall nor a rise
@@ -481,15 +488,16 @@ def test_a_made_up_curve_gets_the_plain_verdict(curve: list[Evaluation], verdict
 
 
 def test_a_verdict_carries_the_numbers_it_rests_on():
-    evidence = diagnose(curve_of(RISING), TrainConfig(), 27).evidence
+    evidence = diagnose(MEMORISING, TrainConfig(), 27).evidence
     assert evidence == pytest.approx(
         {
-            "train_nats": 2.1,
+            "train_nats": 2.071,
             "dev_nats": 2.2,
             "log_vocabulary": math.log(27),
-            "gap": 0.1,
+            "gap": 0.129,
             "fall_in_last_tenth": -0.01,
             "rise_from_minimum": 0.1,
+            "train_since_minimum": -0.004,
         }
     )
 
@@ -509,9 +517,9 @@ def test_the_last_tenth_is_looked_at_alone_where_the_evaluations_do_not_divide_t
 @pytest.mark.parametrize(
     ("curve", "changes", "advice"),
     [
-        (curve_of(RISING), {}, "Add dropout, or more of it."),
-        (curve_of(RISING), {"dropout": 0.3}, "Add weight decay."),
-        (curve_of(RISING), {"dropout": 0.3, "optimizer": AdamW(weight_decay=0.1)}, "Make the hidden layer narrower"),
+        (MEMORISING, {}, "Add dropout, or more of it."),
+        (MEMORISING, {"dropout": 0.3}, "Add weight decay."),
+        (MEMORISING, {"dropout": 0.3, "optimizer": AdamW(weight_decay=0.1)}, "Make the hidden layer narrower"),
         (curve_of(FLAT, gap=0), {"dropout": 0.3}, "Take dropout away first."),
         (curve_of(FLAT, gap=0), {"model": ModelConfig(context_length=3)}, "Lengthen the context"),
         (curve_of(FLAT, gap=0), {"model": ModelConfig(hidden_width=64)}, "Widen the hidden layer"),

@@ -18,8 +18,9 @@ from harness.search.find import find_study, searched_studies
 from harness.search.holdout import Opening, open_holdout
 from harness.search.holdout import recorded as recorded_opening
 from harness.search.records import FINISHED, StudyRecord, best_trial
+from harness.search.request import Request
 from harness.search.rerun import rerun as run_again
-from harness.search.session import Request, Session, run_study
+from harness.search.session import Session, run_study
 from harness.search.storage import Storage, open_storage
 from harness.search.study import known_studies
 
@@ -68,7 +69,10 @@ def study(
     try:
         session = run_study(request, on_ready, lambda event: progress[0].on_event(event))
     except KeyboardInterrupt:
-        typer.echo("harness: stopped; the trials in flight were put back, and make study carries on.", err=True)
+        typer.echo(
+            "harness: stopped; the trials in flight were put back. make study carries on; make report shows what there is.",
+            err=True,
+        )
         raise typer.Exit(130) from None
     finally:
         for shown in progress:

@@ -7,41 +7,23 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TypeVar
 
 from harness import paths
 from harness.corpus import Corpus, load
-from harness.errors import ConfigError, CorpusUnavailable, StudyError
+from harness.errors import CorpusUnavailable, StudyError
 from harness.files import write_atomically
 from harness.search.beside import measured_beside
 from harness.search.environment import commit, now
 from harness.search.gate import gate, search_is_complete, sole_run, take_back_orphans
 from harness.search.records import CorpusFacts, EndedBy, StudyRecord
 from harness.search.reference import begin_reference, is_reference, is_settled, reference_key, stored_reference
+from harness.search.request import Request, as_asked, checked_workers, with_named
 from harness.search.storage import Storage, open_storage
-from harness.search.study import Study, check_sampler, load_study, pruner_by_name, sampler_by_name, signature
+from harness.search.study import Study, check_sampler, load_study, signature
 from harness.search.workers import Job, OnEvent, run_workers
 
-Made = TypeVar("Made")
 FALLBACK = "ssa-2017"
 _FALLBACK_PATIENCE = 5.0
-_MOST_WORKERS = 256
-
-
-@dataclass(frozen=True)
-class Request:
-    """What the user asked of `make study`; None where the study file or the stored study decides."""
-
-    study: str
-    name: str | None = None
-    corpus: str | None = None
-    trials: int | None = None
-    minutes: float | None = None
-    workers: int | None = None
-    seed: int | None = None
-    sampler: str | None = None
-    pruner: str | None = None
-    storage: str | None = None
 
 
 @dataclass(frozen=True)
@@ -52,11 +34,11 @@ class Session:
     study: Study
     record: StudyRecord
     corpus: Corpus
-    workers: int
     resumed: bool
     nothing_left: bool
     ends_at: float
-    notice: str
+    workers: int = 1
+    notice: str = ""
     """A line to show: which corpus stands in, or is carried on with."""
 
 
@@ -69,10 +51,9 @@ def run_study(request: Request, on_ready: Callable[[Session], None], on_event: O
         HarnessError: one line that says the rule, the value and the way out.
         KeyboardInterrupt: passed on, after the trials in flight were put back.
     """
-    began = time.time()
     study, file = load_study(request.study)
-    study = _as_asked(study, request)
-    workers = _checked(request)
+    study = as_asked(study, request)
+    workers = checked_workers(request)
     space = signature(study)
     explicit = None if study.corpus is None else load(study.corpus)
     _check_results_folder()
@@ -83,103 +64,79 @@ def run_study(request: Request, on_ready: Callable[[Session], None], on_event: O
     if is_reference(key):
         raise StudyError(f"the name {study.name!r} is kept for the lecture's recipe. Give the study another NAME.")
     with sole_run(key):
-        facts = _facts(corpus, by_default)
-        found = storage.study(key)
-        if found is None:
-            record = _begun(study, key, file, facts, request, space)
-        else:
-            record = _resumed(found, study, corpus, file, request, space)
-            study = _with_named(study, record.asked_sampler, record.asked_pruner)
-        check_sampler(study)
-        reference = _reference(storage, study, corpus, facts)
-        record = record.model_copy(update={"reference": reference})
-        job = Job(
-            study_file=str(file),
-            key=key,
-            corpus=corpus.source.spec,
-            storage=storage.url,
-            seed=record.seed,
-            sampler=record.asked_sampler,
-            pruner=record.asked_pruner,
-            target=record.trials,
-            ends_at=began + 60 * study.minutes,
-            reference=reference if study.reference else None,
-        )
-        nothing_left = found is not None and _nothing_left(storage, job)
-        if not nothing_left and key in storage.ledger():
-            raise StudyError(
-                f"a study whose test split was opened is closed; {key} has its holdout on record. "
-                "Begin a new one with NAME=…, and say in what you write that this test split was seen."
-            )
-        if found is None:
-            storage.create_study(record)
-        else:
-            record = record if nothing_left else record.model_copy(update={"ended_by": None})
-            storage.write_study(record)
-            with gate(key):  # no other process runs this study, whatever the trials say
-                take_back_orphans(storage, storage.optuna_study(key), all_running=True)
-        session = Session(storage, study, record, corpus, workers, found is not None, nothing_left, job.ends_at, notice)
+        session, job = _begin_or_resume(request, study, file, storage, corpus, by_default, space)
+        session = replace(session, workers=workers, notice=notice)
         on_ready(session)
         return replace(session, record=_search(session, job, on_event))
 
 
+def _begin_or_resume(
+    request: Request,
+    study: Study,
+    file: Path,
+    storage: Storage,
+    corpus: Corpus,
+    by_default: bool,
+    space: dict[str, list[str]],
+) -> tuple[Session, Job]:
+    """Store the study as begun or carried on with, if nothing speaks against it. Call as its sole runner."""
+    key, facts = f"{study.name}-{corpus.label}", _facts(corpus, by_default)
+    found = storage.study(key)
+    if found is None:
+        record = _begun(study, key, file, facts, request, space)
+    else:
+        record = _resumed(found, study, corpus, file, request, space)
+        study = with_named(study, record.asked_sampler, record.asked_pruner)
+    check_sampler(study)
+    record = record.model_copy(update={"reference": _reference(storage, study, corpus, facts)})
+    job = _job(study, record, storage, file)
+    nothing_left = found is not None and _nothing_left(storage, job)
+    if not nothing_left and key in storage.ledger():
+        raise StudyError(
+            f"a study whose test split was opened is closed; {key} has its holdout on record. "
+            "Begin a new one with NAME=…, and say in what you write that this test split was seen."
+        )
+    if found is None:
+        storage.create_study(record)
+    else:
+        record = record if nothing_left else record.model_copy(update={"ended_by": None})
+        storage.write_study(record)
+        with gate(key):  # no other process runs this study, whatever the trials say
+            take_back_orphans(storage, storage.optuna_study(key), all_running=True)
+    return Session(storage, study, record, corpus, found is not None, nothing_left, job.ends_at), job
+
+
+def _job(study: Study, record: StudyRecord, storage: Storage, file: Path) -> Job:
+    return Job(
+        study_file=str(file),
+        key=record.key,
+        corpus=record.corpus.spec,
+        storage=storage.url,
+        seed=record.seed,
+        sampler=record.asked_sampler,
+        pruner=record.asked_pruner,
+        target=record.trials,
+        ends_at=time.time() + 60 * study.minutes,
+        reference=record.reference if study.reference else None,
+    )
+
+
 def _search(session: Session, job: Job, on_event: OnEvent) -> StudyRecord:
     storage, record = session.storage, session.record
-    if session.nothing_left:
-        return record
-    ended_by: EndedBy = "failed"
-    try:
-        run_workers(job, session.workers, storage, on_event)
-        ended_by = "trials" if search_is_complete(storage, job.key, job.target) else "minutes"
-    except KeyboardInterrupt:
-        ended_by = "interrupted"
-        raise
-    finally:
-        record = record.model_copy(update={"ended_by": ended_by})
-        storage.write_study(record)
+    if not session.nothing_left:
+        ended_by: EndedBy = "failed"
+        try:
+            run_workers(job, session.workers, storage, on_event)
+            ended_by = "trials" if search_is_complete(storage, job.key, job.target) else "minutes"
+        except KeyboardInterrupt:
+            ended_by = "interrupted"
+            raise
+        finally:
+            record = record.model_copy(update={"ended_by": ended_by})
+            storage.write_study(record)
     record = measured_beside(storage, record, session.corpus, session.study.build)
     storage.write_study(record)
     return record
-
-
-def _as_asked(study: Study, request: Request) -> Study:
-    """The study file's settings, with the user's in their place; `Study` checks the values."""
-    asked = replace(
-        study,
-        name=request.name or study.name,
-        corpus=request.corpus or study.corpus,
-        trials=study.trials if request.trials is None else request.trials,
-        minutes=study.minutes if request.minutes is None else request.minutes,
-    )
-    return _with_named(asked, request.sampler, request.pruner)
-
-
-def _with_named(study: Study, sampler: str | None, pruner: str | None) -> Study:
-    """The study with a sampler and pruner by Optuna's names in place of its own, where they are given."""
-    return replace(
-        study,
-        sampler=_working(sampler_by_name(sampler)) if sampler else study.sampler,
-        pruner=_working(pruner_by_name(pruner)) if pruner else study.pruner,
-    )
-
-
-def _working(factory: Callable[[int], Made]) -> Callable[[int], Made]:
-    factory(0)  # what cannot be made is said before anything is begun
-    return factory
-
-
-def _checked(request: Request) -> int:
-    """The number of workers, once it and the seed are found to be in their ranges."""
-    asked = request.workers
-    if request.seed is not None and not 0 <= request.seed < 2**63:
-        raise ConfigError(f"seed must be at least 0 and below 2**63; got {request.seed}. Set SEED to such a number.")
-    if asked is None:
-        return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    if not 1 <= asked <= _MOST_WORKERS:
-        raise ConfigError(
-            f"workers must be at least 1 and at most {_MOST_WORKERS}; got {asked}. Set WORKERS to the processes to run."
-        )
-    return asked
 
 
 def _check_results_folder() -> None:
@@ -253,7 +210,7 @@ def _resumed(
             f"a study keeps its search space; {begun} with another range for {', '.join(changed)}. {way_out}"
         )
     sampler, pruner = request.sampler or found.asked_sampler, request.pruner or found.asked_pruner
-    study = _with_named(study, sampler, pruner)
+    study = with_named(study, sampler, pruner)
     return found.model_copy(
         update={
             "file": str(file),

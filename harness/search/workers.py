@@ -21,8 +21,9 @@ from harness.errors import HarnessError, StudyError, TrialsFailed
 from harness.search.gate import gate, search_is_complete, start_trial, take_back_orphans
 from harness.search.records import TrialRecord
 from harness.search.reference import REFERENCE, REFERENCE_SEED, is_settled
+from harness.search.request import with_named
 from harness.search.storage import Storage, open_storage
-from harness.search.study import Study, load_study, pruner_by_name, sampler_by_name
+from harness.search.study import Study, load_study
 from harness.search.trial import Deadline, run_trial
 
 GRACE = 5.0
@@ -67,16 +68,6 @@ class Event:
 OnEvent = Callable[[Event], None]
 
 
-def study_for(job: Job) -> Study:
-    """The study of a job, with the sampler and pruner it names in place of the file's."""
-    study, _ = load_study(job.study_file)
-    if job.sampler:
-        study = replace(study, sampler=sampler_by_name(job.sampler))
-    if job.pruner:
-        study = replace(study, pruner=pruner_by_name(job.pruner))
-    return study
-
-
 def worker_main(job: Job, index: int, pipe: Connection) -> None:
     """The whole life of a worker process."""
     deadline = Deadline(job.ends_at)
@@ -109,7 +100,7 @@ class _Worker:
     def __init__(self, job: Job, index: int, pipe: Connection, deadline: Deadline) -> None:
         self.job, self.index, self.pipe, self.deadline = job, index, pipe, deadline
         self.storage: Storage = open_storage(job.storage)
-        self.study = study_for(job)
+        self.study = with_named(load_study(job.study_file)[0], job.sampler, job.pruner)
         self.corpus: Corpus = load(job.corpus)
 
     def work(self) -> None:

@@ -37,7 +37,8 @@ def diagnose(curve: Sequence[Evaluation], config: TrainConfig, vocabulary_size: 
     1. diverged: a loss is not finite, or train ends above log V, what guessing blindly scores.
        (Dev alone above it is memorising, which is overfitting.)
     2. still improving: dev fell by more than STILL_FALLING in the last tenth of the run.
-    3. overfitting: dev ends more than SEED_SPAN above its minimum, or the gap exceeds LARGE_GAP.
+    3. overfitting: dev ends more than SEED_SPAN above its minimum although train fell since then
+       (both rising is a learning rate that jumps about), or the gap exceeds LARGE_GAP.
     4. underfitting: the gap is below SMALL_GAP.
     5. well fitted: none of these.
     """
@@ -48,11 +49,12 @@ def diagnose(curve: Sequence[Evaluation], config: TrainConfig, vocabulary_size: 
         return Diagnosis("diverged", evidence, "Lower the learning rate, or warm it up longer.")
     gap = last.dev_nats - last.train_nats
     fall = fall_in_last_tenth(curve)
-    rise = last.dev_nats - min(point.dev_nats for point in curve)
-    evidence |= {"gap": gap, "fall_in_last_tenth": fall, "rise_from_minimum": rise}
+    lowest = min(curve, key=lambda point: point.dev_nats)
+    rise, train_since = last.dev_nats - lowest.dev_nats, last.train_nats - lowest.train_nats
+    evidence |= {"gap": gap, "fall_in_last_tenth": fall, "rise_from_minimum": rise, "train_since_minimum": train_since}
     if fall > STILL_FALLING:
         return Diagnosis("still improving", evidence, "Give it more steps, or let the learning rate decay further.")
-    if rise > SEED_SPAN or gap > LARGE_GAP:
+    if (rise > SEED_SPAN and train_since < 0) or gap > LARGE_GAP:
         return Diagnosis("overfitting", evidence, _against_overfitting(config))
     if gap < SMALL_GAP:
         return Diagnosis("underfitting", evidence, _against_underfitting(config))
