@@ -69,10 +69,8 @@ def study(
     try:
         session = run_study(request, on_ready, lambda event: progress[0].on_event(event))
     except KeyboardInterrupt:
-        typer.echo(
-            "harness: stopped; the trials in flight were put back. make study carries on; make report shows what there is.",
-            err=True,
-        )
+        typer.echo("harness: stopped; the trials in flight were put back.", err=True)
+        typer.echo("make study carries on with them; make report shows what there is.", err=True)
         raise typer.Exit(130) from None
     finally:
         for shown in progress:
