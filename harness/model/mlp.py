@@ -110,10 +110,10 @@ class CharMLP:
         return {"embedding": self.embedding, "w1": self.w1, "b1": self.b1, "w2": self.w2, "b2": self.b2}
 
     def _by_table(self, batch_size: int) -> bool:
-        """Whether the first layer is cheaper as a table than as a product per example.
+        """Whether the first layer is computed as a table or as a product per example.
 
-        The table multiplies V embeddings per position, the product B of them; the
-        look-up costs about as much again (measured at V 27 and B from 32 to 1024).
+        The table multiplies V embeddings per position, the product B of them: by that count
+        the table pays until V is well above B. The factor 2 is a rule of thumb, not a measured one.
         """
         return self.embedding.shape[0] <= 2 * batch_size
 

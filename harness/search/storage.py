@@ -24,7 +24,7 @@ from harness.errors import StorageError, StudyError
 from harness.files import explained
 from harness.search.records import StudyRecord, TrialRecord
 
-_LOCKED_FOR = 2.0
+_LOCKED_FOR = 1.5
 """Seconds to wait for a locked database before saying so; a busy one frees itself sooner."""
 
 _tables = sql.MetaData()
