@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import optuna
@@ -270,9 +271,9 @@ def begin_in_background(items: str, *more: str) -> subprocess.Popen[str]:
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=os.environ)
 
 
-def wait_for(condition: object, seconds: float = 40) -> None:
+def wait_for(condition: Callable[[], bool], seconds: float = 40) -> None:
     until = time.monotonic() + seconds
-    while not condition():  # type: ignore[operator]
+    while not condition():
         assert time.monotonic() < until, "what was waited for did not come"
         time.sleep(0.05)
 

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from safetensors.torch import save
 
 from harness import paths
 from harness.cli import overrides
@@ -15,16 +14,14 @@ from harness.cli.console import console
 from harness.config import TrainConfig
 from harness.corpus import load
 from harness.errors import ConfigError, StorageError, StudyError
-from harness.files import replacing, write_atomically
-from harness.model import CharMLP, load_tensors
+from harness.files import replacing
 from harness.report.results import gather, samples_of
 from harness.search.find import find_study
 from harness.search.records import RangeTest
 from harness.search.storage import open_storage
-from harness.search.weights import facts_of, load_folder
-from harness.train import Evaluation, diagnose, overfit_one_batch, stream
+from harness.search.weights import draw, facts_of, load_folder, rebuilt, save_folder
+from harness.train import Evaluation, diagnose, overfit_one_batch
 from harness.train import lr_range as probe_lr_range
-from harness.train import sample as sample_items
 from harness.train import train as train_model
 
 Settings = Annotated[
@@ -67,10 +64,8 @@ def train(
     console.print(f"{result.parameters:,} parameters, {result.steps / result.seconds:,.0f} steps/s")
     console.print(f"{judged.verdict}: {judged.advice}")
     if out is not None and judged.verdict != "diverged":
-        tensors = {name: tensor.detach().contiguous() for name, tensor in result.model.tensors().items()}
-        write_atomically(out / "model.safetensors", save(tensors))
         facts = facts_of(chosen, data, result.train_nats, result.dev_nats)
-        write_atomically(out / "config.json", json.dumps(facts, indent=2, ensure_ascii=False) + "\n")
+        save_folder(out, result.model.tensors(), facts)
         console.print(f"saved to {out}")
 
 
@@ -88,14 +83,10 @@ def sample(
     """Draw new items from a trained model, one a line."""
     if Path(source).is_dir():
         tensors, facts = load_folder(Path(source))
-        config = TrainConfig.parse(facts["config"])
-        model = CharMLP.build(config, len(facts["vocabulary"]), stream(0, "init"))
         try:
-            load_tensors(model, tensors)
+            items = draw(rebuilt(tensors, facts), facts, count, seed)
         except ValueError as error:
             raise StorageError(f"{source} must hold a CharMLP: {error}. Give another folder.") from None
-        length = config.model.context_length
-        items = sample_items(model, facts["vocabulary"], length, count=count, generator=stream(seed, "sample"))
     else:
         opened = open_storage(storage)
         results = gather(opened, find_study(opened, source, corpus))
@@ -115,10 +106,10 @@ def lr_range(
     """The lecture's learning-rate range test: one step at each of exponentially growing rates, and a plot."""
     data = load(corpus)
     chosen = _config(config, settings)
-    found = probe_lr_range(chosen, data)
     target = out or paths.results_folder() / "lr_range.png"
     if target.suffix not in (".png", ".svg", ".pdf"):
         raise ConfigError(f"a plot must end in .png, .svg or .pdf; got {target.name!r}. Rename it.")
+    found = probe_lr_range(chosen, data)
     label = f"{data.label} · fingerprint {data.fingerprint} · config {chosen.hash()} · from fresh weights"
     from harness.report import style  # here: the plots take two seconds to load
     from harness.report.plots import draw_lr_range

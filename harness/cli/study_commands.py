@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Annotated, NoReturn
 
@@ -59,22 +60,21 @@ def study(
     """Search a study's space on all cores, or carry on where it stopped; write results/KEY."""
     signal.signal(signal.SIGTERM, _interrupt)
     request = Request(name, called, corpus, trials, minutes, workers, seed, sampler, pruner, storage)
-    progress: list[StudyProgress] = []
+    with ExitStack() as shown:
+        progress: list[StudyProgress] = []
 
-    def on_ready(session: Session) -> None:
-        _announce(session)
-        if not session.nothing_left:
-            progress.append(StudyProgress(console, session).__enter__())
+        def on_ready(session: Session) -> None:
+            _announce(session)
+            if not session.nothing_left:
+                progress.append(shown.enter_context(StudyProgress(console, session)))
 
-    try:
-        session = run_study(request, on_ready, lambda event: progress[0].on_event(event))
-    except KeyboardInterrupt:
-        typer.echo("harness: stopped; the trials in flight were put back.", err=True)
-        typer.echo("make study carries on with them; make report shows what there is.", err=True)
-        raise typer.Exit(130) from None
-    finally:
-        for shown in progress:
-            shown.__exit__(None, None, None)
+        try:
+            session = run_study(request, on_ready, lambda event: progress[0].on_event(event))
+        except KeyboardInterrupt:
+            shown.close()
+            typer.echo("harness: stopped; the trials in flight were put back.", err=True)
+            typer.echo("make study carries on with them; make report shows what there is.", err=True)
+            raise typer.Exit(130) from None
     _conclude(session)
 
 

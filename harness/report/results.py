@@ -6,14 +6,12 @@ from dataclasses import dataclass
 
 import optuna
 
-from harness.model import Model
 from harness.search.holdout import Opening, recorded
 from harness.search.records import StudyRecord, TrialRecord, best_trial
 from harness.search.reference import stored_reference
 from harness.search.storage import Storage
 from harness.search.study import build_of
-from harness.search.weights import restore, unpack
-from harness.train import sample, stream
+from harness.search.weights import draw, restore
 
 SAMPLES = 20
 LECTURE_DEV = 2.17
@@ -35,20 +33,7 @@ class Results:
     @property
     def label(self) -> str:
         """What stands under every figure: which corpus, which fingerprint, how many examples."""
-        corpus = self.study.corpus
-        return f"{corpus.label} · fingerprint {corpus.fingerprint} · {split_sizes(self.study)} · nats per symbol"
-
-    def best_model(self) -> Model | None:
-        """The best trial's stored model; None while no trial is complete."""
-        if self.best_weights is None:
-            return None
-        return restore(self.best_weights, build_of(self.study.file, self.study.own_model))[0]
-
-    def vocabulary(self) -> list[str]:
-        if self.best_weights is None:
-            return []
-        vocabulary: list[str] = unpack(self.best_weights)[1]["vocabulary"]
-        return vocabulary
+        return f"{self.study.corpus.short} · {split_sizes(self.study)} · nats per symbol"
 
 
 def split_sizes(study: StudyRecord) -> str:
@@ -72,9 +57,8 @@ def gather(storage: Storage, study: StudyRecord) -> Results:
 
 
 def samples_of(results: Results, count: int = SAMPLES, seed: int = 0) -> list[str]:
-    """New items from the best trial's model; the same ones for the same weights and seed."""
-    model = results.best_model()
-    if model is None or results.best is None or results.best.config is None:
+    """New items from the best trial's model; none while no trial is complete."""
+    if results.best_weights is None:
         return []
-    length = results.best.config.model.context_length
-    return sample(model, results.vocabulary(), length, count=count, generator=stream(seed, "sample"))
+    model, facts = restore(results.best_weights, build_of(results.study.file, results.study.own_model))
+    return draw(model, facts, count, seed)

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
-
-from safetensors.torch import save
 
 from harness import paths
 from harness.files import replacing, write_atomically
@@ -17,7 +14,7 @@ from harness.report.summary import to_json
 from harness.report.tables import to_latex, to_markdown
 from harness.search.records import StudyRecord
 from harness.search.storage import Storage
-from harness.search.weights import unpack
+from harness.search.weights import save_folder, unpack
 
 
 def write_report(storage: Storage, study: StudyRecord) -> tuple[Path, Results]:
@@ -43,10 +40,7 @@ def _write_best(folder: Path, results: Results) -> None:
         return
     study = results.study
     tensors, facts = unpack(results.best_weights)
-    write_atomically(folder / "best" / "model.safetensors", save(tensors))
-    facts = {"study": study.key, "trial": results.best.number} | facts
-    text = json.dumps(facts, indent=2, allow_nan=False, ensure_ascii=False)
-    write_atomically(folder / "best" / "config.json", text + "\n")
+    save_folder(folder / "best", tensors, {"study": study.key, "trial": results.best.number} | facts)
     title = f"# {study.key}, trial {results.best.number}, seed 0: {SAMPLES} items · {study.corpus.short}"
     write_atomically(folder / "samples.txt", "\n".join([title, *samples_of(results)]) + "\n")
 

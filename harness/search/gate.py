@@ -20,7 +20,7 @@ from optuna.trial import FrozenTrial, TrialState
 from harness import paths
 from harness.errors import StudyError, TrialsFailed
 from harness.search.environment import this_process, versions
-from harness.search.records import FINISHED, Status, TrialRecord
+from harness.search.records import Status, TrialRecord
 from harness.search.storage import Storage
 from harness.search.study import Study, check_config
 from harness.train import derive
@@ -29,6 +29,8 @@ MOST_ATTEMPTS = 3
 """A trial that fails of itself is tried again at most twice."""
 HOPELESS_AFTER = 3
 """So many different trials failing alike, with none finished, end the study."""
+_FINISHED = (TrialState.COMPLETE, TrialState.PRUNED)
+"""Optuna's states of what the records call finished: it is told that a diverged run is pruned."""
 
 
 @contextmanager
@@ -77,10 +79,12 @@ def start_trial(storage: Storage, study: Study, key: str, seed: int, target: int
         optuna_study = storage.optuna_study(key, pruner=study.pruner(derive(seed, "pruner")))
         take_back_orphans(storage, optuna_study)
         trials = optuna_study.get_trials(deepcopy=False)
-        counted = sum(trial.state in (TrialState.COMPLETE, TrialState.PRUNED, TrialState.RUNNING) for trial in trials)
-        if counted >= target:
+        finished = sum(trial.state in _FINISHED for trial in trials)
+        running = sum(trial.state == TrialState.RUNNING for trial in trials)
+        if finished + running >= target:
             return None
-        _give_up_if_hopeless(storage.trials(key))
+        if not finished:
+            _give_up_if_hopeless(storage.trials(key))
         # The same sampler seed draws the same points in every worker, so each trial has its own.
         optuna_study.sampler = study.sampler(derive(seed, "sampler", len(trials)))
         return _begin(storage, study, optuna_study, seed)
@@ -88,7 +92,7 @@ def start_trial(storage: Storage, study: Study, key: str, seed: int, target: int
 
 def search_is_complete(storage: Storage, key: str, target: int) -> bool:
     trials = storage.optuna_study(key).get_trials(deepcopy=False)
-    return sum(trial.state in (TrialState.COMPLETE, TrialState.PRUNED) for trial in trials) >= target
+    return sum(trial.state in _FINISHED for trial in trials) >= target
 
 
 def take_back_orphans(storage: Storage, study: optuna.Study, *, all_running: bool = False) -> list[int]:
@@ -166,8 +170,6 @@ def _seed_of(storage: Storage, study: optuna.Study) -> int:
 
 
 def _give_up_if_hopeless(records: list[TrialRecord]) -> None:
-    if any(record.status in FINISHED for record in records):
-        return
     failed = [record for record in records if record.status == "failed"]
     different = len({record.first for record in failed})
     # Sizes and addresses in a message change from trial to trial; the fault is the same.

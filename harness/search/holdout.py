@@ -77,7 +77,7 @@ def open_holdout(storage: Storage, record: StudyRecord, *, resume: bool = False)
         return found, False
     if found is None:
         with sole_run(record.key):  # the search must not go on between the freezing and the claim
-            claim = _frozen(storage, record)
+            claim = _frozen(storage, storage.study(record.key) or record)
             won = storage.claim(record.key, claim.model_dump(mode="json"))
         if not won:
             raise _raced(record.key)

@@ -14,8 +14,9 @@ from torch import Tensor
 from harness.config import TrainConfig
 from harness.corpus import Corpus
 from harness.errors import StorageError
+from harness.files import write_atomically
 from harness.model import Build, CharMLP, Model, Predictor, fresh_model, load_tensors
-from harness.train import stream
+from harness.train import sample, stream
 
 
 def pack(model: Predictor, facts: dict[str, Any]) -> bytes:
@@ -47,10 +48,33 @@ def unpack(content: bytes) -> tuple[dict[str, Tensor], dict[str, Any]]:
 def restore(content: bytes, build: Build = CharMLP.build) -> tuple[Model, dict[str, Any]]:
     """The model that was packed, and its facts."""
     tensors, facts = unpack(content)
+    return rebuilt(tensors, facts, build), facts
+
+
+def rebuilt(tensors: dict[str, Tensor], facts: dict[str, Any], build: Build = CharMLP.build) -> Model:
+    """A model with the given weights.
+
+    Raises:
+        ValueError: what `build` makes has other tensors.
+    """
     config = TrainConfig.parse(facts["config"])
     model = fresh_model(build, config, len(facts["vocabulary"]), stream(0, "init"))
     load_tensors(model, tensors)
-    return model, facts
+    return model
+
+
+def draw(model: Predictor, facts: dict[str, Any], count: int, seed: int) -> list[str]:
+    """New items from a model; the same ones for the same weights and seed."""
+    length = facts["config"]["model"]["context_length"]
+    return sample(model, facts["vocabulary"], length, count=count, generator=stream(seed, "sample"))
+
+
+def save_folder(folder: Path, tensors: dict[str, Tensor], facts: dict[str, Any]) -> None:
+    """Write `model.safetensors` and `config.json`, as `load_folder` reads them."""
+    plain = {name: tensor.detach().contiguous() for name, tensor in tensors.items()}
+    write_atomically(folder / "model.safetensors", save(plain))
+    text = json.dumps(facts, indent=2, allow_nan=False, ensure_ascii=False)
+    write_atomically(folder / "config.json", text + "\n")
 
 
 def load_folder(folder: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
