@@ -110,7 +110,7 @@ class StudyProgress:
         if self.reference is not None:
             line += f", lecture's recipe here {self.reference.dev_nats:.4f}"
         if record.corpus.is_the_lectures:
-            line += f", its own figure {LECTURE_DEV}"
+            line += f", the lecture's own figure {LECTURE_DEV}"
         return line
 
 
