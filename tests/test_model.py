@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from typing import NamedTuple
 
 import pytest
 import torch
@@ -28,24 +29,50 @@ from harness import (
 )
 from harness.corpus import Examples
 from harness.corpus.contexts import count_contexts
-from harness.model import CountedBigram, load_tensors, multiplier
+from harness.model import CountedBigram, load_tensors, multiplier, plan_of
+from harness.model.direct import DirectPlan
+from harness.model.dropout import dropout_mask
+from harness.model.merged import MergedPlan
 from tests.material import BELOW_ONE, SCHEDULES, build_plain
 
 MakeConfig = Callable[..., TrainConfig]
-TABLE, DIRECT = "by table", "by product"
+PLANS = {"merged": MergedPlan, "direct": DirectPlan}
+
+
+class Problem(NamedTuple):
+    """A float64 model with weights drawn at random, and a batch of examples, some of which share their context."""
+
+    model: CharMLP
+    distinct: Tensor
+    rows: Tensor
+    targets: Tensor
+
+    @property
+    def contexts(self) -> Tensor:
+        return self.distinct[self.rows]
+
+    def step(self, plan: str, seed: int = 0) -> Tensor:
+        """The loss of one step by the named plan; the model has its gradient then."""
+        model, made = self.model, PLANS[plan]
+        batches = made(
+            model.dims, model.parameters, model.gradient, self.distinct, len(self.targets), model.dropout
+        ).steps(self.rows.view(1, 1, -1), self.targets.view(1, 1, -1), [torch.Generator().manual_seed(seed)])
+        (nats,) = batches
+        return nats[0]
 
 
 @st.composite
-def problems(draw: st.DrawFn, rule: str, dropout: float = 0.0) -> tuple[CharMLP, Tensor, Tensor]:
-    """A float64 model with weights drawn at random, and a batch on the asked side of the table rule."""
-    B, T, E, H = (draw(st.integers(1, high)) for high in (24, 6, 6, 9))
-    V = draw(st.integers(2, 2 * B) if rule == TABLE else st.integers(2 * B + 1, 2 * B + 12))
+def problems(draw: st.DrawFn, dropout: float = 0.0) -> Problem:
+    B, T, E, H, V = (draw(st.integers(low, high)) for low, high in ((1, 24), (1, 6), (1, 6), (1, 9), (2, 12)))
     shape = ModelConfig(embedding_size=E, hidden_width=H, context_length=T)
     model = CharMLP(shape, V, dropout=dropout, dtype=torch.float64)
     generator = torch.Generator().manual_seed(draw(st.integers(0, 2**31)))
     model.initialise(draw(st.sampled_from(["scaled", "normal"])), generator)
-    contexts = torch.randint(V, (B, T), generator=generator)
-    return model, contexts, torch.randint(V, (B,), generator=generator)
+    # Few symbols other than the boundary in some, many in others.
+    distinct = torch.randint(V, (draw(st.integers(1, B)), T), generator=generator)
+    distinct *= torch.rand(distinct.shape, generator=generator) < draw(st.floats(0, 1))
+    rows = torch.randint(len(distinct), (B,), generator=generator).sort().values
+    return Problem(model, distinct, rows, torch.randint(V, (B,), generator=generator))
 
 
 def by_autograd(
@@ -59,11 +86,13 @@ def by_autograd(
     return loss.detach(), {name: leaf.grad for name, leaf in w.items() if leaf.grad is not None}
 
 
+def shape_of(model: CharMLP) -> ModelConfig:
+    return ModelConfig(embedding_size=model.dims.E, hidden_width=model.dims.H, context_length=model.dims.T)
+
+
 def named_gradient(model: CharMLP) -> dict[str, Tensor]:
     """The model's flat gradient by the names of its weights: those of a twin that has it as its weights."""
-    T, E, H = model.w1.shape
-    shape = ModelConfig(embedding_size=E, hidden_width=H, context_length=T)
-    twin = CharMLP(shape, len(model.embedding), dtype=model.parameters.dtype)
+    twin = CharMLP(shape_of(model), model.dims.V, dtype=model.parameters.dtype)
     twin.parameters.copy_(model.gradient)
     return twin.tensors()
 
@@ -77,54 +106,70 @@ def close(ours: Tensor, theirs: Tensor, tolerance: float) -> bool:
     return torch.allclose(ours, theirs, rtol=0, atol=tolerance)
 
 
-@pytest.mark.parametrize("rule", [TABLE, DIRECT])
-def test_the_closed_form_gradient_is_autograds(rule: str):
-    @given(problems(rule))
-    def holds(problem: tuple[CharMLP, Tensor, Tensor]) -> None:
-        model, contexts, targets = problem
-        assert model._by_table(len(contexts)) == (rule == TABLE)
-        loss = model.loss_and_gradient(contexts, targets, generator=torch.Generator())
-        expected_loss, expected_gradient = by_autograd(model, contexts, targets)
+@pytest.mark.parametrize("plan", PLANS)
+def test_the_closed_form_gradient_is_autograds(plan: str):
+    @given(problems())
+    def holds(problem: Problem) -> None:
+        loss = problem.step(plan)
+        expected_loss, expected_gradient = by_autograd(problem.model, problem.contexts, problem.targets)
         assert close(loss, expected_loss, 1e-10)
-        assert same_gradient(model, expected_gradient)
-        assert close(loss, nn.functional.cross_entropy(model.logits(contexts), targets), 1e-10)
+        assert same_gradient(problem.model, expected_gradient)
+        stated = nn.functional.cross_entropy(problem.model.logits(problem.contexts), problem.targets)
+        assert close(loss, stated, 1e-10)
 
     holds()
 
 
-@pytest.mark.parametrize("rule", [TABLE, DIRECT])
-def test_the_closed_form_gradient_is_autograds_with_dropout_too(rule: str):
-    @given(problems(rule, dropout=0.4), st.integers(0, 2**31))
-    def holds(problem: tuple[CharMLP, Tensor, Tensor], seed: int) -> None:
-        model, contexts, targets = problem
-        loss = model.loss_and_gradient(contexts, targets, generator=torch.Generator().manual_seed(seed))
-        like = torch.empty(len(contexts), model.w1.shape[2], dtype=torch.float64)
-        mask_BH = model._dropout_mask(like, torch.Generator().manual_seed(seed))
-
-        assert mask_BH is not None
-        expected_loss, expected_gradient = by_autograd(model, contexts, targets, mask_BH)
+@pytest.mark.parametrize("plan", PLANS)
+def test_the_closed_form_gradient_is_autograds_with_dropout_too(plan: str):
+    @given(problems(dropout=0.4), st.integers(0, 2**31))
+    def holds(problem: Problem, seed: int) -> None:
+        loss = problem.step(plan, seed)
+        like = torch.empty(len(problem.targets), problem.model.dims.H, dtype=torch.float64)
+        mask_BH = dropout_mask(0.4, like, torch.Generator().manual_seed(seed))
+        expected_loss, expected_gradient = by_autograd(problem.model, problem.contexts, problem.targets, mask_BH)
         assert close(loss, expected_loss, 1e-10)
-        assert same_gradient(model, expected_gradient)
+        assert same_gradient(problem.model, expected_gradient)
 
     holds()
 
 
-@pytest.mark.parametrize("rule", [TABLE, DIRECT])
-def test_log_probabilities_are_those_of_the_statement_and_sum_to_one(rule: str):
-    @given(problems(rule, dropout=0.5))
-    def holds(problem: tuple[CharMLP, Tensor, Tensor]) -> None:
-        model, contexts, _ = problem
-        log_p = model.log_probabilities(contexts)
-        assert close(log_p.exp().sum(1), torch.ones(len(contexts), dtype=torch.float64), 1e-12)
-        assert close(log_p, torch.log_softmax(model.logits(contexts), 1), 1e-10)
+@pytest.mark.parametrize("dropout", [0.0, 0.4])
+def test_replicas_in_a_stack_get_the_losses_and_gradients_they_get_alone(dropout: float):
+    @given(problems(dropout=dropout), st.integers(2, 5))
+    def holds(problem: Problem, replicas: int) -> None:
+        draw, V, B = torch.Generator().manual_seed(replicas), problem.model.dims.V, len(problem.targets)
+        models = [CharMLP(shape_of(problem.model), V, dropout=dropout, dtype=torch.float64) for _ in range(replicas)]
+        for model in models:
+            model.initialise("normal", draw)
+        rows = torch.randint(len(problem.distinct), (1, replicas, B), generator=draw)
+        targets = torch.randint(V, (1, replicas, B), generator=draw)
+        stack = plan_of(models, problem.distinct, B)
+        (nats_R,) = stack.steps(rows, targets, [stream(replica, "dropout") for replica in range(replicas)])
+        stack.parameters.copy_(stack.gradient)
+        weights = [model.parameters.clone() for model in models]
+        stack.settle()  # each model now has its gradient in the place of its weights
+        for replica, model in enumerate(models):
+            gradient = {name: tensor.clone() for name, tensor in model.tensors().items()}
+            model.parameters.copy_(weights[replica])
+            alone = Problem(model, problem.distinct, rows[0, replica], targets[0, replica])
+            assert close(nats_R[replica], alone.step("direct", stream(replica, "dropout").initial_seed()), 1e-12)
+            assert same_gradient(model, gradient, 1e-12)
 
     holds()
 
 
-@pytest.mark.parametrize(("batch_size", "rule"), [(16, TABLE), (4, DIRECT)])
-def test_the_gradient_is_overwritten_by_each_batch(tiny_config: MakeConfig, batch_size: int, rule: str):
+@given(problems(dropout=0.5))
+def test_log_probabilities_are_those_of_the_statement_and_sum_to_one(problem: Problem):
+    log_p = problem.model.log_probabilities(problem.contexts)
+    assert close(log_p.exp().sum(1), torch.ones(len(problem.contexts), dtype=torch.float64), 1e-12)
+    assert close(log_p, torch.log_softmax(problem.model.logits(problem.contexts), 1), 1e-10)
+
+
+@pytest.mark.parametrize(("batch_size", "direct"), [(16, True), (300, False)])
+def test_the_gradient_is_overwritten_by_each_batch(tiny_config: MakeConfig, batch_size: int, direct: bool):
     model = CharMLP.build(tiny_config(), 27, stream(0, "init"))
-    assert model._by_table(batch_size) == (rule == TABLE)
+    assert model.is_direct(batch_size) == direct
     contexts, targets = torch.full((batch_size, 3), 5), torch.full((batch_size,), 7)
     model.loss_and_gradient(contexts, targets, generator=torch.Generator())
     first = model.gradient.clone()
@@ -137,9 +182,7 @@ def test_the_gradient_is_overwritten_by_each_batch(tiny_config: MakeConfig, batc
 
 @pytest.mark.parametrize("dropout", [0.1, 0.25, 0.5, 0.9])
 def test_a_dropout_mask_has_two_exact_values_and_keeps_the_mean(dropout: float):
-    model = CharMLP(ModelConfig(), 27, dropout=dropout)
-    mask = model._dropout_mask(torch.empty(999, 201), torch.Generator().manual_seed(0))
-    assert mask is not None
+    mask = dropout_mask(dropout, torch.empty(999, 201), torch.Generator().manual_seed(0))
     dropped = round(dropout * 2**16)
     assert mask.unique().tolist() == [0.0, pytest.approx(2**16 / (2**16 - dropped), rel=1e-7)]
     assert mask.double().mean().item() == pytest.approx(1, abs=0.02)  # five standard deviations at 0.9
@@ -148,15 +191,12 @@ def test_a_dropout_mask_has_two_exact_values_and_keeps_the_mean(dropout: float):
 
 @given(st.floats(0, 0.99), st.integers(1, 9), st.integers(1, 9))
 def test_a_dropout_mask_has_the_shape_of_what_it_silences(dropout: float, rows: int, columns: int):
-    mask = CharMLP(ModelConfig(), 27, dropout=dropout)._dropout_mask(torch.empty(rows, columns), stream(0, "dropout"))
-    assert (mask is None) == (round(dropout * 2**16) == 0)
-    assert mask is None or mask.shape == (rows, columns)
+    mask = dropout_mask(dropout, torch.empty(rows, columns), stream(0, "dropout"))
+    assert mask.shape == (rows, columns)
 
 
 def test_units_are_dropped_independently_of_their_neighbours():
-    model = CharMLP(ModelConfig(), 27, dropout=0.5)
-    mask = model._dropout_mask(torch.empty(1, 200_000), torch.Generator().manual_seed(1))
-    assert mask is not None
+    mask = dropout_mask(0.5, torch.empty(1, 200_000), torch.Generator().manual_seed(1))
     kept = (mask[0] > 0).double() - 0.5
     for distance in (1, 2, 3, 4, 8):
         assert abs((kept[:-distance] * kept[distance:]).mean().item()) < 0.003  # 5 standard deviations: 0.0028

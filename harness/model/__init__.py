@@ -1,9 +1,10 @@
 """The mathematics: the MLP, the counted bigram, the schedules. Knows nothing of training."""
 
-from harness.model.interface import Autograd, Build, Model, Predictor, fresh_model, load_tensors
+from harness.model.interface import Autograd, Build, Model, Plan, Predictor, fresh_model, load_tensors
 from harness.model.mlp import CharMLP
 from harness.model.ngram import CountedBigram
 from harness.model.schedule import multiplier
+from harness.model.stack import plan_of, stacks
 
 __all__ = [
     "Autograd",
@@ -11,8 +12,11 @@ __all__ = [
     "CharMLP",
     "CountedBigram",
     "Model",
+    "Plan",
     "Predictor",
     "fresh_model",
     "load_tensors",
     "multiplier",
+    "plan_of",
+    "stacks",
 ]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from typing import Protocol
 
 import torch
@@ -48,6 +48,53 @@ class Model(Predictor, Protocol):
     def to(self, device: str) -> None:
         """Move parameters and gradient; called once, before training."""
         ...
+
+
+class Plan(Protocol):
+    """How models go through many batches of one size; usually one model, or replicas of it side by side.
+
+    R replicas, S steps, B examples a batch, P weights of a replica.
+    """
+
+    parameters: Tensor
+    """(R * P,) all weights."""
+    gradient: Tensor
+    """(R * P,) overwritten by each step."""
+
+    closed_form: bool
+    """Whether its steps do without autograd, and so may be taken in inference mode."""
+
+    def steps(self, rows: Tensor, targets: Tensor, generators: Sequence[torch.Generator]) -> Iterator[Tensor]:
+        """Mean nats of one batch after another, (R,) each, with its gradient written into `gradient`.
+
+        Args:
+            rows: (S, R, B), each example's row in the contexts that the plan was made for; equal ones side by side.
+            targets: (S, R, B).
+            generators: where each replica's dropout draws from.
+        """
+        ...
+
+    def settle(self) -> None:
+        """See to it that the models themselves hold the weights reached so far."""
+        ...
+
+
+class OneByOne:
+    """The plan of any model: each batch handed to its own `loss_and_gradient`."""
+
+    closed_form = False
+
+    def __init__(self, model: Model, contexts: Tensor) -> None:
+        self.parameters, self.gradient = model.parameters, model.gradient
+        self._model, self._contexts = model, contexts
+
+    def steps(self, rows: Tensor, targets: Tensor, generators: Sequence[torch.Generator]) -> Iterator[Tensor]:
+        for rows_B, targets_B in zip(rows[:, 0], targets[:, 0].long(), strict=True):
+            nats = self._model.loss_and_gradient(self._contexts[rows_B], targets_B, generator=generators[0])
+            yield nats.view(1)
+
+    def settle(self) -> None:
+        """Nothing to do: the model is trained in place."""
 
 
 Build = Callable[[TrainConfig, int, torch.Generator], Model]

@@ -10,30 +10,40 @@ from __future__ import annotations
 from typing import Protocol
 
 import torch
+from torch import Tensor
 
 from harness.config import SGD, AdamW
-from harness.model import Model
+
+
+class Trained(Protocol):
+    """Weights with a gradient beside them: a model, or a plan for several."""
+
+    parameters: Tensor
+    gradient: Tensor
 
 
 class Optimizer(Protocol):
-    """Steps a model's parameters along the gradient that the model wrote beside them."""
+    """Steps parameters along the gradient that was written beside them."""
 
     def step(self, learning_rate: float) -> None: ...
 
 
-def make_optimizer(model: Model, settings: SGD | AdamW) -> Optimizer:
+def make_optimizer(model: Trained, settings: SGD | AdamW) -> Optimizer:
     """A fresh optimiser over the model's memory."""
     return _SGD(model, settings) if isinstance(settings, SGD) else _AdamW(model, settings)
 
 
 class _SGD:
-    def __init__(self, model: Model, settings: SGD) -> None:
+    def __init__(self, model: Trained, settings: SGD) -> None:
         self._settings = settings
         self._parameters, self._gradient = [model.parameters], [model.gradient]
         self._momentum = [torch.zeros_like(model.parameters)] if settings.momentum else []
 
     def step(self, learning_rate: float) -> None:
-        torch.ops.aten._fused_sgd_(
+        if not self._momentum and not self._settings.weight_decay:
+            self._parameters[0].add_(self._gradient[0], alpha=-learning_rate)  # what is left of it, in one light call
+            return
+        torch._fused_sgd_(
             self._parameters,
             self._gradient,
             self._momentum,
@@ -48,15 +58,16 @@ class _SGD:
 
 
 class _AdamW:
-    def __init__(self, model: Model, settings: AdamW) -> None:
+    def __init__(self, model: Trained, settings: AdamW) -> None:
         self._settings = settings
         self._parameters, self._gradient = [model.parameters], [model.gradient]
         self._mean, self._square = ([torch.zeros_like(model.parameters)] for _ in range(2))
         self._steps = [torch.zeros((), device=model.parameters.device)]
+        self._one = torch.ones_like(self._steps[0])  # a tensor spares each step a conversion from a Python number
 
     def step(self, learning_rate: float) -> None:
-        self._steps[0] += 1
-        torch.ops.aten._fused_adamw_(
+        self._steps[0].add_(self._one)
+        torch._fused_adamw_(
             self._parameters,
             self._gradient,
             self._mean,

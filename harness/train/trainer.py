@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
 from typing import Literal
 
 import torch
 from torch import Tensor
 
 from harness.config import TrainConfig
-from harness.corpus import ContextCounts, Corpus, Examples
-from harness.model import Build, CharMLP, Model, fresh_model, multiplier
+from harness.corpus import ContextCounts, Corpus
+from harness.model import Build, CharMLP, Model, Plan, fresh_model, multiplier, plan_of, stacks
+from harness.train.batches import draw_batches
 from harness.train.evaluate import Nats, split_nats
 from harness.train.optimizer import make_optimizer
 from harness.train.seeds import stream
@@ -50,6 +51,8 @@ class TrainResult:
 
 OnEvaluation = Callable[[Evaluation], bool | None]
 """Called after each evaluation; False stops the run."""
+OnEvaluations = Callable[[Sequence[Evaluation]], bool | None]
+"""The same for seeds trained side by side, with the newest point of each."""
 
 
 def train(
@@ -70,54 +73,132 @@ def train(
         on_evaluation: sees every point of the curve; returning False ends the run as `stopped`.
         device: any torch device.
     """
-    model = fresh_model(build, config, data.vocabulary_size, stream(config.seed, "init"))
-    model.to(device)  # built on the CPU first, so that a seed means the same weights everywhere
+
+    def watch(points: Sequence[Evaluation]) -> bool | None:
+        return None if on_evaluation is None else on_evaluation(points[0])
+
+    (result,) = _train_together(config, [config.seed], data, build, watch, device)
+    return result
+
+
+def train_seeds(
+    config: TrainConfig,
+    data: Corpus,
+    seeds: Sequence[int],
+    *,
+    build: Build = CharMLP.build,
+    on_evaluation: OnEvaluations | None = None,
+    device: str = "cpu",
+) -> tuple[TrainResult, ...]:
+    """The same run from several seeds, side by side where small batches make that faster, else in turn.
+
+    Each seed draws its own weights, batches and dropout, the same as `train` draws for it; side
+    by side only the order of sums may differ. The seconds of a stack are shared out evenly.
+
+    Args:
+        seeds: take the place of the config's own.
+        on_evaluation: sees the newest point of each seed that is being trained and finite;
+            returning False ends the runs as `stopped`, and begins no further ones.
+
+    Returns:
+        one result per seed, in their order; fewer if it was stopped.
+    """
+    watch = on_evaluation or (lambda _points: None)
+    probe = fresh_model(build, config, data.vocabulary_size, stream(config.seed, "init"))
+    together = config.budget.seconds is None and stacks(probe, config.batch_size)
+    results: list[TrainResult] = []
+    for group in [list(seeds)] if together else [[seed] for seed in seeds]:
+        results += _train_together(config, group, data, build, watch, device)
+        if results[-1].status == "stopped":
+            break
+    return tuple(results)
+
+
+def _train_together(
+    config: TrainConfig, seeds: Sequence[int], data: Corpus, build: Build, watch: OnEvaluations, device: str
+) -> list[TrainResult]:
+    """One loop for one model, or for several that stack."""
+    configs = [config.model_copy(update={"seed": seed}) for seed in seeds]
+    models = [fresh_model(build, each, data.vocabulary_size, stream(each.seed, "init")) for each in configs]
+    for model in models:
+        model.to(device)  # built on the CPU first, so that a seed means the same weights everywhere
     context_length = config.model.context_length
     train_counts = _counts_to(data.counts("train", context_length), device)
     dev_counts = _counts_to(data.counts("dev", context_length), device)
-    batches = _batches(data.examples("train", context_length), config, device)
-    dropout_stream = torch.Generator(device).manual_seed(stream(config.seed, "dropout").initial_seed())
-    optimizer = make_optimizer(model, config.optimizer)
+    plan = plan_of(models, train_counts.contexts, config.batch_size)
+    optimizer = make_optimizer(plan, config.optimizer)
+    steps = _steps(plan, data.counts("train", context_length), config.batch_size, seeds, device)
 
-    clock, pace = _Stopwatch(), _Pace(config)
-    curve: list[Evaluation] = []
-    status: Status = "complete"
+    clock, pace = _Stopwatch(len(models)), _Pace(config)
+    runs = [_Run(model) for model in models]
+    going = runs
     step, seconds = 0, 0.0
-    while status == "complete" and pace.progress(step, seconds) < 1:
+    while going and pace.progress(step, seconds) < 1:
         clock.start()
-        rate = config.optimizer.learning_rate * multiplier(config.schedule, pace.progress(step, seconds))
-        contexts, targets = next(batches)
-        loss = model.loss_and_gradient(contexts, targets, generator=dropout_stream)
-        optimizer.step(rate)
-        step, seconds = step + 1, clock.seconds
-        if not pace.evaluation_due(step, seconds, len(curve)):
-            continue
+        taken = len(going[0].curve)
+        with torch.inference_mode(plan.closed_form):  # once a stretch: entering it costs as much as a small call
+            due = False
+            while not due:
+                rate = config.optimizer.learning_rate * multiplier(config.schedule, pace.progress(step, seconds))
+                nats_R = next(steps)
+                optimizer.step(rate)
+                step, seconds = step + 1, clock.seconds
+                due = pace.evaluation_due(step, seconds, taken)
         clock.stop()
-        measured = (split_nats(model, train_counts), split_nats(model, dev_counts))
-        point = Evaluation(step, step * config.batch_size, seconds, rate, *measured)
-        curve.append(point)
+        plan.settle()
+        for run, loss in zip(runs, nats_R.tolist(), strict=True):
+            if run.status == "complete":
+                measured = (split_nats(run.model, train_counts), split_nats(run.model, dev_counts))
+                run.add(Evaluation(step, step * config.batch_size, seconds, rate, *measured), loss)
+        going = [run for run in runs if run.status == "complete"]
+        if going and watch([run.curve[-1] for run in going]) is False:
+            for run in going:
+                run.status = "stopped"
+            break
+    return [run.result() for run in runs]
+
+
+def _steps(plan: Plan, counts: ContextCounts, batch_size: int, seeds: Sequence[int], device: str) -> Iterator[Tensor]:
+    """The losses (R,) of one step after another, each with its gradient written."""
+    batch_streams = [stream(seed, "batches") for seed in seeds]
+    dropout_streams = [torch.Generator(device).manual_seed(stream(seed, "dropout").initial_seed()) for seed in seeds]
+    for rows, targets in draw_batches(counts, batch_size, batch_streams):
+        yield from plan.steps(rows.to(device), targets.to(device), dropout_streams)
+
+
+@dataclass
+class _Run:
+    """One seed's way: its model, its curve so far, and how it stands."""
+
+    model: Model
+    curve: list[Evaluation] = field(default_factory=list)
+    status: Status = "complete"
+
+    def add(self, point: Evaluation, loss: Nats) -> None:
+        self.curve.append(point)
         # Weights that are not finite stay so: looking at the loss now and then misses nothing.
-        if not all(math.isfinite(value) for value in (float(loss), *measured)):
-            status = "diverged"
-        elif on_evaluation is not None and on_evaluation(point) is False:
-            status = "stopped"
-    last = curve[-1]
-    return TrainResult(
-        curve=tuple(curve),
-        train_nats=last.train_nats,
-        dev_nats=last.dev_nats,
-        seconds=last.seconds,
-        steps=step,
-        parameters=model.parameters.numel(),
-        status=status,
-        model=model,
-    )
+        if not all(map(math.isfinite, (loss, point.train_nats, point.dev_nats))):
+            self.status = "diverged"
+
+    def result(self) -> TrainResult:
+        last = self.curve[-1]
+        return TrainResult(
+            curve=tuple(self.curve),
+            train_nats=last.train_nats,
+            dev_nats=last.dev_nats,
+            seconds=last.seconds,
+            steps=last.step,
+            parameters=self.model.parameters.numel(),
+            status=self.status,
+            model=self.model,
+        )
 
 
 class _Stopwatch:
-    """Training time: runs between start and stop, stands still otherwise."""
+    """Training time of one of several runs side by side: goes between start and stop, stands still otherwise."""
 
-    def __init__(self) -> None:
+    def __init__(self, runs: int) -> None:
+        self._runs = runs
         self._total = 0.0
         self._since: float | None = None
 
@@ -130,7 +211,7 @@ class _Stopwatch:
 
     @property
     def seconds(self) -> float:
-        return self._total + (0.0 if self._since is None else time.perf_counter() - self._since)
+        return self._total + (0.0 if self._since is None else (time.perf_counter() - self._since) / self._runs)
 
 
 class _Pace:
@@ -152,16 +233,6 @@ class _Pace:
         if self._steps is not None:
             return step * self._evaluations >= (taken + 1) * self._steps
         return self.progress(step, seconds) * self._evaluations >= taken + 1
-
-
-def _batches(examples: Examples, config: TrainConfig, device: str) -> Iterator[tuple[Tensor, Tensor]]:
-    """Batches drawn with replacement, for many steps at once: one draw and one gather serve them all."""
-    contexts, targets = examples.contexts.to(device), examples.targets.to(device)
-    generator = stream(config.seed, "batches")
-    steps_at_once = max(1, 65_536 // config.batch_size)
-    while True:
-        chosen = torch.randint(len(examples), (steps_at_once, config.batch_size), generator=generator).to(device)
-        yield from zip(contexts[chosen], targets[chosen], strict=True)
 
 
 def _counts_to(counts: ContextCounts, device: str) -> ContextCounts:

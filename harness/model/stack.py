@@ -1,0 +1,63 @@
+"""Which plan goes with which models; replicas of one small run go side by side."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import TypeGuard
+
+import torch
+from torch import Tensor
+
+from harness.model.direct import DirectPlan
+from harness.model.interface import Model, OneByOne, Plan
+from harness.model.layout import weights_of
+from harness.model.mlp import CharMLP
+
+
+def stacks(model: Model, batch_size: int) -> bool:
+    """Whether replicas of this model train faster side by side than one after the other."""
+    return _has_own_plan(model) and model.is_direct(batch_size)
+
+
+def plan_of(models: Sequence[Model], contexts: Tensor, batch_size: int) -> Plan:
+    """How the models, one or several that stack, go through batches out of (N, T) contexts."""
+    first = models[0]
+    if len(models) > 1:
+        return Stack([model for model in models if isinstance(model, CharMLP)], contexts, batch_size)
+    return first.plan(contexts, batch_size) if _has_own_plan(first) else OneByOne(first, contexts)
+
+
+def _has_own_plan(model: Model) -> TypeGuard[CharMLP]:
+    # A subclass with a gradient of its own means it to be used.
+    return isinstance(model, CharMLP) and type(model).loss_and_gradient is CharMLP.loss_and_gradient
+
+
+class Stack:
+    """The plan of R models of one shape, each on batches of its own: they share each call's fixed cost alone.
+
+    Trains copies of their weights that lie side by side; `settle` writes them back.
+    """
+
+    closed_form = True
+
+    def __init__(self, models: Sequence[CharMLP], contexts: Tensor, batch_size: int) -> None:
+        self._models, dims = models, models[0].dims
+        self.parameters = torch.cat([model.parameters for model in models])
+        self.gradient = torch.zeros_like(self.parameters)
+        stacked = weights_of(self.parameters, dims, len(models))
+        self._pairs = [
+            pair
+            for replica, model in enumerate(models)
+            for pair in zip(stacked.of_replica(replica), weights_of(model.parameters, dims).of_replica(0), strict=True)
+        ]
+        for ours, theirs in self._pairs:
+            ours.copy_(theirs)
+        dropout = models[0].dropout
+        self._plan = DirectPlan(dims, self.parameters, self.gradient, contexts, batch_size, dropout)
+
+    def steps(self, rows: Tensor, targets: Tensor, generators: Sequence[torch.Generator]) -> Iterator[Tensor]:
+        return self._plan.steps(rows, targets, generators)
+
+    def settle(self) -> None:
+        for ours, theirs in self._pairs:
+            theirs.copy_(ours)
