@@ -32,11 +32,12 @@ from harness.train import (
     split_nats,
     stream,
     train,
+    train_seeds,
 )
 
 __all__ = [
     "SGD", "AdamW", "Autograd", "Budget", "CharMLP", "Constant", "Corpus", "Cosine", "Evaluation",
     "HarnessError", "InverseTime", "Linear", "ModelConfig", "OneCycle", "Schedule", "Step", "Study",
     "TrainConfig", "TrainResult", "diagnose", "lecture_recipe", "load", "lr_range", "overfit_one_batch",
-    "sample", "split_nats", "stream", "train",
+    "sample", "split_nats", "stream", "train", "train_seeds",
 ]  # fmt: skip

@@ -15,6 +15,7 @@ ROOT = Path(harness.__file__).resolve().parents[1]
 FLOORS = {
     "cli": 9,
     "report": 8,
+    "bench": 8,
     "search": 7,
     "train": 6,
     "model": 5,

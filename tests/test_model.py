@@ -33,6 +33,7 @@ from harness.model import CountedBigram, load_tensors, multiplier, plan_of
 from harness.model.direct import DirectPlan
 from harness.model.dropout import dropout_mask
 from harness.model.merged import MergedPlan
+from harness.model.table import entries_of
 from tests.material import BELOW_ONE, SCHEDULES, build_plain
 
 MakeConfig = Callable[..., TrainConfig]
@@ -175,6 +176,48 @@ def test_the_gradient_is_overwritten_by_each_batch(tiny_config: MakeConfig, batc
     first = model.gradient.clone()
     model.loss_and_gradient(contexts, targets, generator=torch.Generator())
     assert torch.equal(model.gradient, first)
+
+
+# Shared contexts
+
+
+def columns_of(batches: Tensor, dropout: float) -> list[tuple[int, list[float]]]:
+    """How many contexts a merged plan computes for each batch of rows, and each one's share of the batch."""
+    model = CharMLP(ModelConfig(embedding_size=2, hidden_width=3, context_length=2), 5)
+    distinct = torch.tensor([[0, 0], [0, 1], [2, 3], [4, 0]])
+    plan = MergedPlan(model.dims, model.parameters, model.gradient, distinct, batches.shape[1], dropout)
+    return [(len(batch.starts), batch.shares.tolist()) for batch in plan._batches(batches, torch.ones_like(batches))]
+
+
+def test_a_context_that_stands_in_a_batch_several_times_is_computed_once():
+    batches = torch.tensor([[0, 0, 1, 3, 3, 3, 3, 3], [2, 2, 2, 2, 2, 2, 2, 2], [2, 2, 2, 2, 3, 3, 3, 3]])
+    assert columns_of(batches, dropout=0.0) == [(3, [0.25, 0.125, 0.625]), (1, [1.0]), (2, [0.5, 0.5])]
+
+
+def test_with_dropout_every_example_is_computed_for_itself():
+    batches = torch.tensor([[0, 0, 1, 3, 3, 3, 3, 3], [2, 2, 2, 2, 2, 2, 2, 2]])
+    assert columns_of(batches, dropout=0.3) == [(8, [0.125] * 8)] * 2
+
+
+@given(problems())
+def test_a_batch_has_a_column_for_each_of_its_contexts_and_shares_that_sum_to_one(problem: Problem):
+    model, B = problem.model, len(problem.rows)
+    plan = MergedPlan(model.dims, model.parameters, model.gradient, problem.distinct, B, 0.0)
+    (batch,) = plan._batches(problem.rows.view(1, B), problem.targets.view(1, B))
+    assert len(batch.starts) == len(batch.shares) == len(problem.rows.unique())
+    assert float(batch.shares.sum()) == pytest.approx(1, abs=1e-12)
+
+
+def test_the_entries_of_contexts_are_their_table_rows_without_the_boundaries():
+    rows, starts = entries_of(torch.tensor([[0, 2, 1], [3, 0, 0]]))
+    assert rows.tolist() == [2 * 3 + 1, 1 * 3 + 2, 3 * 3 + 0]
+    assert starts.tolist() == [0, 2]
+
+
+def test_a_context_of_boundaries_alone_has_no_entries():
+    rows, starts = entries_of(torch.tensor([[0, 4], [0, 0], [1, 1]]))
+    assert rows.tolist() == [9, 2, 3]
+    assert starts.tolist() == [0, 1, 1]
 
 
 # Dropout

@@ -11,7 +11,7 @@ import torch
 import typer
 from typer.exceptions import TyperException
 
-from harness.cli import run_commands, study_commands
+from harness.cli import bench_command, run_commands, study_commands
 from harness.errors import HarnessError
 
 app = typer.Typer(
@@ -32,6 +32,7 @@ for command in (
     run_commands.sample,
     run_commands.lr_range,
     run_commands.overfit,
+    bench_command.bench,
 ):
     app.command(command.__name__.replace("_", "-"))(command)
 

@@ -14,9 +14,11 @@ from harness.model.layout import weights_of
 from harness.model.mlp import CharMLP
 
 
-def stacks(model: Model, batch_size: int) -> bool:
-    """Whether replicas of this model train faster side by side than one after the other."""
-    return _has_own_plan(model) and model.is_direct(batch_size)
+def stacks(models: Sequence[Model], batch_size: int) -> bool:
+    """Whether these models can be trained side by side, and faster so than one after the other."""
+    plain = [model for model in models if type(model) is CharMLP and _has_own_plan(model)]
+    alike = {(model.dims, model.dropout) for model in plain}
+    return len(plain) == len(models) and len(alike) == 1 and plain[0].is_direct(batch_size)
 
 
 def plan_of(models: Sequence[Model], contexts: Tensor, batch_size: int) -> Plan:
@@ -29,7 +31,8 @@ def plan_of(models: Sequence[Model], contexts: Tensor, batch_size: int) -> Plan:
 
 def _has_own_plan(model: Model) -> TypeGuard[CharMLP]:
     # A subclass with a gradient of its own means it to be used.
-    return isinstance(model, CharMLP) and type(model).loss_and_gradient is CharMLP.loss_and_gradient
+    gradient = getattr(model.loss_and_gradient, "__func__", None)
+    return isinstance(model, CharMLP) and gradient is CharMLP.loss_and_gradient
 
 
 class Stack:

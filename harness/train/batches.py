@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from harness.corpus import ContextCounts
+from harness.model import Plan
 
 _EXAMPLES_AT_ONCE = 65_536
 
@@ -32,3 +33,20 @@ def draw_batches(
             chosen[:, replica] = torch.randint(len(rows), (steps, batch_size), generator=generator, dtype=torch.int32)
         chosen.numpy().sort(axis=2)  # numpy sorts many short rows several times faster than torch
         yield rows[chosen], targets[chosen]
+
+
+def take_steps(
+    plan: Plan,
+    counts: ContextCounts,
+    batch_size: int,
+    *,
+    batches: Sequence[torch.Generator],
+    dropout: Sequence[torch.Generator],
+) -> Iterator[Tensor]:
+    """The losses (R,) of one step after another without end, each with its gradient written.
+
+    What steps along that gradient before it asks for the next one trains the models.
+    """
+    device = plan.parameters.device
+    for rows, targets in draw_batches(counts, batch_size, batches):
+        yield from plan.steps(rows.to(device), targets.to(device), dropout)

@@ -11,7 +11,8 @@ from harness.config import AdamW, TrainConfig
 from harness.corpus import Corpus, Examples
 from harness.corpus.contexts import count_contexts
 from harness.errors import ConfigError
-from harness.model import Build, CharMLP, fresh_model
+from harness.model import Build, CharMLP, fresh_model, plan_of
+from harness.train.batches import take_steps
 from harness.train.evaluate import Nats
 from harness.train.optimizer import make_optimizer
 from harness.train.seeds import stream
@@ -52,17 +53,18 @@ def lr_range(
     """
     config = _without_dropout(config)
     model = fresh_model(build, config, data.vocabulary_size, stream(config.seed, "init"))
-    examples = data.examples("train", config.model.context_length)
-    batches, dropout = stream(config.seed, "batches"), stream(config.seed, "dropout")
-    optimizer = make_optimizer(model, config.optimizer)
+    counts = data.counts("train", config.model.context_length)
+    plan = plan_of([model], counts.contexts, config.batch_size)
+    batches, dropout = [stream(config.seed, "batches")], [stream(config.seed, "dropout")]
+    losses = take_steps(plan, counts, config.batch_size, batches=batches, dropout=dropout)
+    optimizer = make_optimizer(plan, config.optimizer)
     rates: list[float] = []
     nats: list[Nats] = []
     smoothed: list[Nats] = []
     average = 0.0
     for step in range(_RANGE_STEPS):
         rate = _LOWEST_RATE * (_HIGHEST_RATE / _LOWEST_RATE) ** (step / (_RANGE_STEPS - 1))
-        chosen = torch.randint(len(examples), (config.batch_size,), generator=batches)
-        loss = float(model.loss_and_gradient(examples.contexts[chosen], examples.targets[chosen], generator=dropout))
+        loss = float(next(losses))
         average = _SMOOTHING * average + (1 - _SMOOTHING) * loss
         level = average / (1 - _SMOOTHING ** (step + 1))
         if not math.isfinite(loss) or (smoothed and level > _BLOWN_UP * min(smoothed)):

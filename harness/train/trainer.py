@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
 import torch
-from torch import Tensor
 
 from harness.config import TrainConfig
 from harness.corpus import ContextCounts, Corpus
-from harness.model import Build, CharMLP, Model, Plan, fresh_model, multiplier, plan_of, stacks
-from harness.train.batches import draw_batches
+from harness.model import Build, CharMLP, Model, fresh_model, multiplier, plan_of, stacks
+from harness.train.batches import take_steps
 from harness.train.evaluate import Nats, split_nats
 from harness.train.optimizer import make_optimizer
 from harness.train.seeds import stream
@@ -77,7 +76,8 @@ def train(
     def watch(points: Sequence[Evaluation]) -> bool | None:
         return None if on_evaluation is None else on_evaluation(points[0])
 
-    (result,) = _train_together(config, [config.seed], data, build, watch, device)
+    model = _fresh(config, config.seed, data, build)
+    (result,) = _train_together(config, [(config.seed, model)], data, watch, device)
     return result
 
 
@@ -104,22 +104,27 @@ def train_seeds(
         one result per seed, in their order; fewer if it was stopped.
     """
     watch = on_evaluation or (lambda _points: None)
-    probe = fresh_model(build, config, data.vocabulary_size, stream(config.seed, "init"))
-    together = config.budget.seconds is None and stacks(probe, config.batch_size)
+    models = [_fresh(config, seed, data, build) for seed in seeds]
+    pairs = list(zip(seeds, models, strict=True))
+    together = config.budget.seconds is None and stacks(models, config.batch_size)
     results: list[TrainResult] = []
-    for group in [list(seeds)] if together else [[seed] for seed in seeds]:
-        results += _train_together(config, group, data, build, watch, device)
+    for group in [pairs] if together else [[pair] for pair in pairs]:
+        results += _train_together(config, group, data, watch, device)
         if results[-1].status == "stopped":
             break
     return tuple(results)
 
 
+def _fresh(config: TrainConfig, seed: int, data: Corpus, build: Build) -> Model:
+    seeded = config.model_copy(update={"seed": seed})
+    return fresh_model(build, seeded, data.vocabulary_size, stream(seed, "init"))
+
+
 def _train_together(
-    config: TrainConfig, seeds: Sequence[int], data: Corpus, build: Build, watch: OnEvaluations, device: str
+    config: TrainConfig, group: Sequence[tuple[int, Model]], data: Corpus, watch: OnEvaluations, device: str
 ) -> list[TrainResult]:
-    """One loop for one model, or for several that stack."""
-    configs = [config.model_copy(update={"seed": seed}) for seed in seeds]
-    models = [fresh_model(build, each, data.vocabulary_size, stream(each.seed, "init")) for each in configs]
+    """One loop for one model, or for several that stack, each with its seed."""
+    seeds, models = [seed for seed, _ in group], [model for _, model in group]
     for model in models:
         model.to(device)  # built on the CPU first, so that a seed means the same weights everywhere
     context_length = config.model.context_length
@@ -127,7 +132,13 @@ def _train_together(
     dev_counts = _counts_to(data.counts("dev", context_length), device)
     plan = plan_of(models, train_counts.contexts, config.batch_size)
     optimizer = make_optimizer(plan, config.optimizer)
-    steps = _steps(plan, data.counts("train", context_length), config.batch_size, seeds, device)
+    losses = take_steps(
+        plan,
+        data.counts("train", context_length),
+        config.batch_size,
+        batches=[stream(seed, "batches") for seed in seeds],
+        dropout=[torch.Generator(device).manual_seed(stream(seed, "dropout").initial_seed()) for seed in seeds],
+    )
 
     clock, pace = _Stopwatch(len(models)), _Pace(config)
     runs = [_Run(model) for model in models]
@@ -140,7 +151,7 @@ def _train_together(
             due = False
             while not due:
                 rate = config.optimizer.learning_rate * multiplier(config.schedule, pace.progress(step, seconds))
-                nats_R = next(steps)
+                nats_R = next(losses)
                 optimizer.step(rate)
                 step, seconds = step + 1, clock.seconds
                 due = pace.evaluation_due(step, seconds, taken)
@@ -156,14 +167,6 @@ def _train_together(
                 run.status = "stopped"
             break
     return [run.result() for run in runs]
-
-
-def _steps(plan: Plan, counts: ContextCounts, batch_size: int, seeds: Sequence[int], device: str) -> Iterator[Tensor]:
-    """The losses (R,) of one step after another, each with its gradient written."""
-    batch_streams = [stream(seed, "batches") for seed in seeds]
-    dropout_streams = [torch.Generator(device).manual_seed(stream(seed, "dropout").initial_seed()) for seed in seeds]
-    for rows, targets in draw_batches(counts, batch_size, batch_streams):
-        yield from plan.steps(rows.to(device), targets.to(device), dropout_streams)
 
 
 @dataclass

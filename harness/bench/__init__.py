@@ -1,0 +1,1 @@
+"""This core beside what people would write instead: one run, one core, side by side."""

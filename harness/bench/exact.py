@@ -1,0 +1,93 @@
+"""Exact losses and building contexts, beside the plain way of doing either."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from functools import partial
+
+import torch
+from torch.nn import functional as F  # noqa: N812
+
+from harness.bench.timing import Burst, Row, interleave, rows_of
+from harness.config import ModelConfig, TrainConfig
+from harness.corpus import Corpus, OpenSplit
+from harness.corpus.contexts import examples_of
+from harness.errors import HarnessError
+from harness.model import CharMLP
+from harness.train import split_nats, stream
+
+SHAPES = ((3, 10, 200, "20 times"), (8, 24, 256, "5 times"), (12, 24, 256, "5 times"))
+"""Context length, embedding size, hidden width, and by how much exact losses are to be faster."""
+_CONTEXT = 8
+_SPLITS: tuple[OpenSplit, ...] = ("train", "dev")
+
+
+def measure_exact(data: Corpus, rounds: int) -> Iterator[list[Row]]:
+    """Exact train and dev loss per context length, then contexts from text; medians in milliseconds.
+
+    Raises:
+        HarnessError: the two ways disagree by more than 1e-6 nats.
+    """
+    for context_length, embedding_size, hidden_width, asked in SHAPES:
+        shape = ModelConfig(embedding_size=embedding_size, hidden_width=hidden_width, context_length=context_length)
+        model = CharMLP.build(TrainConfig(model=shape), data.vocabulary_size, stream(0, "init"))
+        _check(model, data, context_length)
+        bursts = {
+            "ours": _timed(partial(_our_nats, model, data, context_length)),
+            "forward over all examples": _timed(partial(_plain_nats, model, data, context_length)),
+        }
+        what = f"exact train + dev loss, context {context_length}"
+        seconds = interleave(bursts, rounds)
+        yield rows_of("exact", what, "ms", 1e3, seconds, ours="ours", asked={"forward over all examples": asked})
+    items, vocabulary = data.items("train"), data.vocabulary
+    builders: dict[str, Burst] = {
+        "ours": _timed(lambda: examples_of(items, vocabulary, _CONTEXT)),
+        "the lecture's double loop": _timed(lambda: _double_loop(items, vocabulary)),
+    }
+    seconds = interleave(builders, rounds)
+    asked_loop = {"the lecture's double loop": "20 times"}
+    yield rows_of(
+        "exact", f"train contexts from text, context {_CONTEXT}", "ms", 1e3, seconds, ours="ours", asked=asked_loop
+    )
+
+
+def _timed(work: Callable[[], object]) -> Burst:
+    def burst() -> float:
+        begun = time.perf_counter()
+        work()
+        return time.perf_counter() - begun
+
+    return burst
+
+
+def _our_nats(model: CharMLP, data: Corpus, context_length: int) -> list[float]:
+    return [split_nats(model, data.counts(split, context_length)) for split in _SPLITS]
+
+
+@torch.no_grad()
+def _plain_nats(model: CharMLP, data: Corpus, context_length: int, dtype: torch.dtype = torch.float32) -> list[float]:
+    """One forward pass over every example of a split, as the lecture has it."""
+    splits = [data.examples(split, context_length) for split in _SPLITS]
+    return [F.cross_entropy(model.logits(each.contexts).to(dtype), each.targets).item() for each in splits]
+
+
+def _check(model: CharMLP, data: Corpus, context_length: int) -> None:
+    # The same float32 logits, but summed in float64: summing 200,000 in float32 alone is worth 1e-6.
+    ours, plain = _our_nats(model, data, context_length), _plain_nats(model, data, context_length, torch.float64)
+    for split, by_counts, plainly in zip(_SPLITS, ours, plain, strict=True):
+        if abs(by_counts - plainly) > 1e-6:
+            raise HarnessError(f"exact losses must agree to 1e-6; {split}: {by_counts} by counts, {plainly} plainly.")
+
+
+def _double_loop(items: list[str], vocabulary: tuple[str, ...]) -> tuple[torch.Tensor, torch.Tensor]:
+    index = {symbol: i for i, symbol in enumerate(vocabulary)}
+    contexts, targets = [], []
+    for item in items:
+        context = [0] * _CONTEXT
+        for symbol in item + vocabulary[0]:
+            target = index[symbol]
+            contexts.append(context)
+            targets.append(target)
+            context = [*context[1:], target]
+    return torch.tensor(contexts), torch.tensor(targets)

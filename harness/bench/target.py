@@ -1,0 +1,158 @@
+"""Training seconds until the dev loss stands at a target, beside the lecture's recipe.
+
+Rules, as speed runs have them: the clock runs during training alone; how many steps a
+recipe takes is fixed before the run and common to all seeds; a recipe reaches a target if
+the mean dev loss of its seeds is at or below it with a one-sided p below 0.01.
+"""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+from scipy import stats
+
+from harness.bench.contenders import Problem, RawLoop
+from harness.config import AdamW, Budget, Linear, ModelConfig, TrainConfig, lecture_recipe
+from harness.corpus import Corpus
+from harness.model import CharMLP, load_tensors
+from harness.train import derive, split_nats, train
+
+_RATE = AdamW(learning_rate=0.03, beta2=0.98, weight_decay=0.1)
+RECIPES: dict[float, TrainConfig] = {
+    # The lecture's own architecture, 11,897 parameters.
+    2.17: TrainConfig(
+        model=ModelConfig(embedding_size=10, hidden_width=200, context_length=3),
+        optimizer=AdamW(learning_rate=0.05, beta1=0.8, beta2=0.98),
+        schedule=Linear(warmup=0.1),
+        batch_size=1024,
+        budget=Budget(steps=270),
+        evaluations=1,
+    ),
+    2.10: TrainConfig(
+        model=ModelConfig(embedding_size=16, hidden_width=128, context_length=6),
+        optimizer=_RATE,
+        schedule=Linear(warmup=0.1),
+        batch_size=1024,
+        budget=Budget(steps=400),
+        evaluations=1,
+    ),
+    1.9936: TrainConfig(
+        model=ModelConfig(embedding_size=24, hidden_width=256, context_length=8),
+        optimizer=_RATE.model_copy(update={"learning_rate": 0.02}),
+        schedule=Linear(warmup=0.1),
+        batch_size=1024,
+        budget=Budget(steps=2000),
+        evaluations=1,
+    ),
+}
+"""By target, in dev nats on `names`; found with this harness on train and dev."""
+_SEEDS, _LECTURE_SEEDS = 10, 5
+_LOOK_EVERY = 1000
+
+
+@dataclass(frozen=True)
+class ToTarget:
+    """How one recipe fared against one target."""
+
+    target: float
+    recipe: str
+    parameters: int
+    steps: int
+    """Of the run; of the lecture's recipe the median at which it crossed, the whole run where it did not."""
+    seconds: float
+    """Median over the seeds, of training alone."""
+    low: float
+    high: float
+    seeds: int
+    dev_nats: float
+    """Mean at the end."""
+    p: float | None
+    """One-sided, that the mean is above the target; None for the lecture's recipe, which is watched instead."""
+    reached: int
+    """Seeds at or below the target."""
+
+
+def measure_targets(data: Corpus) -> Iterator[ToTarget]:
+    """Our recipes first, then the lecture's, whose one set of runs serves every target."""
+    for target, config in RECIPES.items():
+        yield _ours(target, config, data)
+    curves = [_lecture_curve(data, seed) for seed in range(_LECTURE_SEEDS)]
+    for target in RECIPES:
+        yield _lecture(target, curves)
+
+
+def _ours(target: float, config: TrainConfig, data: Corpus) -> ToTarget:
+    train(config.model_copy(update={"budget": Budget(steps=50)}), data)  # burn-in; builds the contexts
+    results = [train(config.model_copy(update={"seed": seed}), data) for seed in range(_SEEDS)]
+    seconds, nats = [result.seconds for result in results], [result.dev_nats for result in results]
+    return ToTarget(
+        target=target,
+        recipe="ours",
+        parameters=results[0].parameters,
+        steps=results[0].steps,
+        seconds=statistics.median(seconds),
+        low=min(seconds),
+        high=max(seconds),
+        seeds=len(results),
+        dev_nats=statistics.mean(nats),
+        p=float(stats.ttest_1samp(nats, target, alternative="less").pvalue),
+        reached=sum(value <= target for value in nats),
+    )
+
+
+Curve = list[tuple[int, float, float]]
+"""(step, training seconds, dev nats)"""
+
+
+def _lecture_curve(data: Corpus, seed: int) -> Curve:
+    """The lecture's recipe by its own loop, scored on dev every 1,000 steps with the clock stopped."""
+    config, examples = lecture_recipe(), data.examples("train", 3)
+    shape = config.model
+    problem = Problem(
+        config.batch_size,
+        shape.context_length,
+        shape.embedding_size,
+        shape.hidden_width,
+        "sgd",
+        examples.contexts,
+        examples.targets,
+        data.vocabulary_size,
+    )
+    loop = RawLoop(problem, torch.Generator().manual_seed(derive(seed, "lecture")))
+    model = CharMLP(shape, data.vocabulary_size)
+    steps = config.budget.total_steps(config.batch_size) or 0
+    curve: Curve = []
+    seconds = 0.0
+    for step in range(_LOOK_EVERY, steps + 1, _LOOK_EVERY):
+        begun = time.perf_counter()
+        loop.run(_LOOK_EVERY, 0.1 if step <= steps // 2 else 0.01)
+        seconds += time.perf_counter() - begun
+        named = dict(zip(("embedding", "w1", "b1", "w2", "b2"), loop.weights, strict=True))
+        views = model.tensors()
+        load_tensors(model, {name: tensor.detach().view(views[name].shape) for name, tensor in named.items()})
+        curve.append((step, seconds, split_nats(model, data.counts("dev", shape.context_length))))
+    return curve
+
+
+def _lecture(target: float, curves: list[Curve]) -> ToTarget:
+    """First time at or below the target; a seed that never gets there counts its whole run."""
+    crossings = [next((point for point in curve if point[2] <= target), None) for curve in curves]
+    ends = [crossing or curve[-1] for crossing, curve in zip(crossings, curves, strict=True)]
+    seconds = [end[1] for end in ends]
+    return ToTarget(
+        target=target,
+        recipe="the lecture's",
+        parameters=11_897,
+        steps=round(statistics.median(end[0] for end in ends)),
+        seconds=statistics.median(seconds),
+        low=min(seconds),
+        high=max(seconds),
+        seeds=len(curves),
+        dev_nats=statistics.mean(curve[-1][2] for curve in curves),
+        p=None,
+        reached=sum(crossing is not None for crossing in crossings),
+    )

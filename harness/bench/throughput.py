@@ -1,0 +1,153 @@
+"""What a study adds around its trials: a second worker's gain, bookkeeping, and the start of a worker."""
+
+from __future__ import annotations
+
+import os
+import random
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from harness import paths
+from harness.bench.timing import Row
+from harness.search.request import Request
+from harness.search.session import Session, run_study
+from harness.search.workers import Event
+
+_STUDY = """
+import optuna
+from harness import AdamW, Budget, ModelConfig, Study, TrainConfig
+
+def suggest(trial: optuna.Trial) -> TrainConfig:
+    trial.suggest_float("unused", 0, 1)
+    return TrainConfig(
+        model=ModelConfig(embedding_size=24, hidden_width=256, context_length=8),
+        optimizer=AdamW(learning_rate=1e-2),
+        batch_size=1024,
+        budget=Budget(steps={steps}),
+        evaluations=10,
+    )
+
+STUDY = Study("{name}", suggest, sampler=optuna.samplers.RandomSampler, trials={trials}, minutes=30, reference=False)
+"""
+_SCALING_STEPS, _SCALING_TRIALS = 3000, 8
+_BOOKKEEPING_TRIALS = 40
+_TRIAL_S = 10.0
+"""A trial's length that bookkeeping is held against."""
+
+
+def measure_throughput(corpus: str) -> Iterator[list[Row]]:
+    """Real studies in a folder of their own, by the same way as `make study`."""
+    with _home_of_its_own() as home:
+        yield _scaling(home, corpus)
+        yield _bookkeeping(home)
+
+
+@contextmanager
+def _home_of_its_own() -> Iterator[Path]:
+    """A project folder that is thrown away, with the data of the real one."""
+    before = {name: os.environ.get(name) for name in ("HARNESS_HOME", "HARNESS_DATA")}
+    data = before["HARNESS_DATA"] or str(paths.data_folder())
+    with tempfile.TemporaryDirectory(prefix="harness-bench-") as folder:
+        os.environ |= {"HARNESS_HOME": folder, "HARNESS_DATA": str(Path(data).expanduser().resolve())}
+        try:
+            yield Path(folder)
+        finally:
+            for name, value in before.items():
+                os.environ.pop(name, None)
+                if value is not None:
+                    os.environ[name] = value
+
+
+class _Watch:
+    """When the first trial of each worker began, and when trials ended."""
+
+    def __init__(self) -> None:
+        self.ready = 0.0
+        self.began: dict[int, float] = {}
+        self.ended: list[float] = []
+
+    def on_ready(self, _session: Session) -> None:
+        self.ready = time.perf_counter()
+
+    def on_event(self, event: Event) -> None:
+        if event.kind == "started":
+            self.began.setdefault(event.worker, time.perf_counter())
+        elif event.kind == "finished":
+            self.ended.append(time.perf_counter())
+
+    @property
+    def trials_an_hour(self) -> float:
+        return 3600 * len(self.ended) / (self.ended[-1] - min(self.began.values()))
+
+
+def _run(home: Path, name: str, steps: int, trials: int, workers: int, corpus: str) -> _Watch:
+    file = home / f"{name}.py"
+    file.write_text(_STUDY.format(name=name, steps=steps, trials=trials))
+    watch = _Watch()
+    run_study(Request(study=str(file), workers=workers, corpus=corpus), watch.on_ready, watch.on_event)
+    return watch
+
+
+def _scaling(home: Path, corpus: str) -> list[Row]:
+    rates: dict[int, list[float]] = {1: [], 2: []}
+    starts: list[float] = []
+    for turn in range(2):
+        for workers in (1, 2):
+            watch = _run(home, f"scaling_{workers}_{turn}", _SCALING_STEPS, _SCALING_TRIALS, workers, corpus)
+            rates[workers].append(watch.trials_an_hour)
+            starts += [began - watch.ready for began in watch.began.values()]
+    one, two = (sum(values) / len(values) for values in rates.values())
+    label = f"trials of {_SCALING_STEPS:,} steps at 1024, 8, 24, 256"
+    rows = [
+        Row(
+            "study",
+            label,
+            f"{workers} worker{'s'[: workers - 1]}",
+            "trials an hour",
+            mean,
+            min(found),
+            max(found),
+            len(found),
+        )
+        for (workers, found), mean in zip(rates.items(), (one, two), strict=True)
+    ]
+    rows.append(Row("study", "two workers over one", "ours", "times", two / one, asked="1.8 at least"))
+    middle = sorted(starts)[len(starts) // 2]
+    rows.append(
+        Row(
+            "study",
+            "from launch to a worker's first trial",
+            "ours",
+            "s",
+            middle,
+            min(starts),
+            max(starts),
+            len(starts),
+            asked="under 5",
+        )
+    )
+    return rows
+
+
+def _bookkeeping(home: Path) -> list[Row]:
+    """Trials that hardly train, on a corpus that is scored in no time: what is left is storage and bookkeeping."""
+    chance = random.Random(0)
+    items = ["".join(chance.choices("abcde", k=5)) for _ in range(100)]
+    (home / "tiny.txt").write_text("\n".join(items))
+    watch = _run(home, "bookkeeping", 10, _BOOKKEEPING_TRIALS, 1, str(home / "tiny.txt"))
+    gaps = sorted(after - before for before, after in zip(watch.ended, watch.ended[1:], strict=False))
+    middle, label = gaps[len(gaps) // 2], "storage and bookkeeping of a trial with 10 evaluations"
+    return [
+        Row("study", label, "ours", "ms", 1e3 * middle, 1e3 * gaps[0], 1e3 * gaps[-1], len(gaps)),
+        Row(
+            "study",
+            f"its share of a {_TRIAL_S:.0f}-second trial",
+            "ours",
+            "%",
+            100 * middle / _TRIAL_S,
+            asked="under 3",
+        ),
+    ]

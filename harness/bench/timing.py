@@ -1,0 +1,89 @@
+"""Interleaved timing on one core, and what came of it."""
+
+from __future__ import annotations
+
+import os
+import statistics
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+Burst = Callable[[], float]
+"""Does a fixed amount of work and returns the seconds it took per unit of it."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """One contender's figure in one comparison."""
+
+    section: str
+    what: str
+    contender: str
+    unit: str
+    median: float | None = None
+    """None where the contender was skipped; `note` says why."""
+    low: float | None = None
+    high: float | None = None
+    rounds: int = 0
+    times_ours: float | None = None
+    """This median over ours in the same rounds: 3.0 takes three times as long as ours."""
+    asked: str = ""
+    """What was to be reached, where something was."""
+    note: str = ""
+
+
+@contextmanager
+def one_core() -> Iterator[None]:
+    """Keep this process, all its threads included, on one core where the system lets us."""
+    if not hasattr(os, "sched_setaffinity"):
+        yield
+        return
+    allowed = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {max(allowed)})
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, allowed)
+
+
+def interleave(bursts: Mapping[str, Burst], rounds: int) -> dict[str, list[float]]:
+    """Seconds per unit of every contender in every round, after one round of burn-in that does not count.
+
+    A machine's speed drifts by tens of per cent within minutes; taken in turn, all meet the same drift.
+    """
+    for burst in bursts.values():
+        burst()
+    seconds: dict[str, list[float]] = {name: [] for name in bursts}
+    for _ in range(rounds):
+        for name, burst in bursts.items():
+            seconds[name].append(burst())
+    return seconds
+
+
+def rows_of(
+    section: str,
+    what: str,
+    unit: str,
+    scale: float,
+    seconds: Mapping[str, list[float]],
+    *,
+    ours: str,
+    asked: Mapping[str, str] | None = None,
+) -> list[Row]:
+    """One row per contender: median and range of its rounds in `unit`, seconds times `scale`; its ratio to ours."""
+    base = statistics.median(seconds[ours])
+    return [
+        Row(
+            section,
+            what,
+            name,
+            unit,
+            median=scale * statistics.median(taken),
+            low=scale * min(taken),
+            high=scale * max(taken),
+            rounds=len(taken),
+            times_ours=statistics.median(taken) / base,
+            asked=(asked or {}).get(name, ""),
+        )
+        for name, taken in seconds.items()
+    ]

@@ -1,0 +1,100 @@
+"""`harness bench`: this core beside what people would write instead."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from harness import paths
+from harness.cli.console import console
+from harness.config import nearest
+from harness.corpus import Corpus, load
+from harness.errors import ConfigError
+
+if TYPE_CHECKING:  # the bench loads plots, statistics and optimisers; every other command does without
+    from harness.bench.target import ToTarget
+    from harness.bench.timing import Row
+
+_SECTIONS = ["steps", "exact", "target", "study"]
+
+
+def bench(
+    sections: Annotated[
+        list[str] | None, typer.Argument(help=f"Some of {', '.join(_SECTIONS)}.", show_default="all")
+    ] = None,
+    corpus: Annotated[str, typer.Option(help="What to train on; the targets are those of names.")] = "names",
+    rounds: Annotated[int, typer.Option(help="Interleaved rounds per comparison.", min=3, max=1000)] = 9,
+) -> None:
+    """Time this core beside other ways to train the same model; tables and a plot into results/bench/.
+
+    All of it takes about twenty minutes, most of them the lecture's recipe at its own pace.
+    """
+    from harness.bench.write import provenance, write_bench
+
+    for section in sections or []:
+        if section not in _SECTIONS:
+            known = ", ".join(_SECTIONS)
+            raise ConfigError(
+                f"a section must be one of {known}; got {section!r}.{nearest(section, _SECTIONS)} Name one."
+            )
+    data = load(corpus)
+    made_by = provenance(f"{data.label}, fingerprint {data.fingerprint}")
+    console.print(made_by)
+    rows: list[Row] = []
+    targets: list[ToTarget] = []
+    for section in sections or _SECTIONS:
+        if section == "target":
+            targets += _shown_targets(data)
+        else:
+            rows += _shown_rows(section, data, corpus, rounds)
+    for path in write_bench(paths.results_folder() / "bench", rows, targets, made_by):
+        console.print(f"wrote {path}")
+
+
+def _shown_rows(section: str, data: Corpus, corpus: str, rounds: int) -> Iterator[Row]:
+    from harness.bench.exact import measure_exact
+    from harness.bench.steps import measure_steps
+    from harness.bench.throughput import measure_throughput
+    from harness.bench.timing import one_core
+
+    if section == "study":
+        yield from _each(measure_throughput(corpus))
+        return
+    with one_core():
+        yield from _each(measure_steps(data, rounds) if section == "steps" else measure_exact(data, rounds))
+
+
+def _each(measured: Iterator[list[Row]]) -> Iterator[Row]:
+    from harness.bench.write import short
+
+    what = ""
+    for rows in measured:
+        for row in rows:
+            if row.what != what:
+                what = row.what
+                console.print(f"\n{what}")
+            figure = row.note if row.median is None else f"{short(row.median):>9} {row.unit}"
+            spread = "" if row.low is None else f" ({short(row.low)} to {short(row.high)})"
+            ratio = "" if row.times_ours is None else f"  {short(row.times_ours)} times ours"
+            asked = f"  (asked: {row.asked})" if row.asked else ""
+            console.print(f"  {row.contender:40} {figure}{spread}{ratio}{asked}")
+            yield row
+
+
+def _shown_targets(data: Corpus) -> Iterator[ToTarget]:
+    from harness.bench.target import measure_targets
+    from harness.bench.timing import one_core
+    from harness.bench.write import short
+
+    console.print("\nTraining seconds to a dev loss (nats per symbol, whole split)")
+    with one_core():
+        for found in measure_targets(data):
+            p = "" if found.p is None else f", p {found.p:.1e}"
+            console.print(
+                f"  {found.target:g} {found.recipe:14} {short(found.seconds):>7} s "
+                f"({short(found.low)} to {short(found.high)}) {found.steps:,} steps, {found.parameters:,} parameters, "
+                f"{found.reached} of {found.seeds} seeds there, mean dev {found.dev_nats:.4f}{p}"
+            )
+            yield found
