@@ -42,9 +42,11 @@ class DirectPlan:
         self._share = like.new_tensor(1 / B)
         self._minus_shares_R1B = like.new_full((R, 1, B), -1 / B)
         self._minus_shares_RB1 = self._minus_shares_R1B.mT
-        self._x_RETB, self._d_x_RETB = like.new_empty(R, E, T * B), like.new_empty(R, E, T * B)
-        self._x_RXB, self._d_x_RXB = self._x_RETB.view(R, E * T, B), self._d_x_RETB.view(R, E * T, B)
-        self._x_RBX = self._x_RXB.mT
+        # Concatenated embeddings, transposed, and below them a row of ones for b1.
+        self._x_RXB = like.new_ones(R, E * T + 1, B)
+        self._x_RBX, self._x_RETB = self._x_RXB.mT, self._x_RXB[:, :-1].view(R, E, T * B)
+        self._d_x_RXB = like.new_empty(R, E * T, B)
+        self._d_x_RETB = self._d_x_RXB.view(R, E, T * B)
         self._h, self._d_h = like.new_empty(R, B, H), like.new_empty(R, B, H)
         self._out = like.new_empty(R, V, B)
 
@@ -58,8 +60,7 @@ class DirectPlan:
     def _step(self, symbols_RETB: Tensor, targets_R1B: Tensor, generators: Sequence[torch.Generator]) -> Tensor:
         w, d = self._weights, self._d
         torch.gather(w.embedding, 2, symbols_RETB, out=self._x_RETB)
-        torch.baddbmm(w.b1, self._x_RBX, w.w1, beta=2, alpha=2, out=self._h)
-        h_RBH = tanh_of_half_(self._h, self._minus_one)
+        h_RBH = tanh_of_half_(self._h.baddbmm_(self._x_RBX, w.first, beta=0, alpha=2), self._minus_one)
         mask_RBH = self._mask(generators) if self._dropout else None
         kept_RBH = h_RBH if mask_RBH is None else h_RBH * mask_RBH
         # (V, B): a product 27 high runs at twice the speed of one 27 wide.
@@ -75,8 +76,7 @@ class DirectPlan:
         if mask_RBH is not None:
             self._d_h.mul_(mask_RBH)
         d_z_RBH = through_tanh_(self._d_h, h_RBH)
-        torch.sum(d_z_RBH, 1, keepdim=True, out=d.b1)
-        torch.bmm(self._x_RXB, d_z_RBH, out=d.w1)
+        torch.bmm(self._x_RXB, d_z_RBH, out=d.first)
         torch.bmm(w.w1, d_z_RBH.mT, out=self._d_x_RXB)
         d.embedding.zero_().scatter_add_(2, symbols_RETB, self._d_x_RETB)
         return nats_R11.view(-1)

@@ -26,11 +26,14 @@ class Weights(NamedTuple):
 
     The orders are those that make a step's matrix products single calls without copies:
     rows of w1 are ordered by embedding dimension first, so that it serves as
-    (E, T * H), a product over all positions at once, and as (E * T, H), one per example.
+    (E, T * H), a product over all positions at once, and as (E * T, H), one per example;
+    b1 is one more row below them, for inputs that end in a 1.
     """
 
     embedding: Tensor
     """(R, E, V)"""
+    first: Tensor
+    """(R, E * T + 1, H) w1 and b1."""
     w1: Tensor
     """(R, E * T, H); row e * T + t belongs to dimension e at position t, position 0 the oldest symbol."""
     b1: Tensor
@@ -49,7 +52,8 @@ def weights_of(flat: Tensor, dims: Dims, replicas: int = 1) -> Weights:
     """The weights within a flat tensor of `replicas * size_of(dims)` numbers."""
     shapes = [(replicas, *shape) for shape in _shapes(dims)]
     parts = torch.split(flat, [math.prod(shape) for shape in shapes])
-    return Weights(*(part.view(shape) for part, shape in zip(parts, shapes, strict=True)))
+    embedding, first, w2, b2 = (part.view(shape) for part, shape in zip(parts, shapes, strict=True))
+    return Weights(embedding, first, first[:, :-1], first[:, -1:], w2, b2)
 
 
 def size_of(dims: Dims) -> int:
@@ -59,4 +63,4 @@ def size_of(dims: Dims) -> int:
 
 def _shapes(dims: Dims) -> list[tuple[int, int]]:
     V, T, E, H = dims
-    return [(E, V), (E * T, H), (1, H), (V, H), (V, 1)]
+    return [(E, V), (E * T + 1, H), (V, H), (V, 1)]

@@ -104,6 +104,6 @@ class CharMLP:
         self.parameters, self.gradient = parameters, torch.zeros_like(parameters)
         self._weights = weights_of(parameters, self.dims)
         _, T, E, H = self.dims
-        embedding, w1, b1, w2, b2 = self._weights.of_replica(0)
-        self.embedding, self.w1, self.w2 = embedding.t(), w1.view(E, T, H).transpose(0, 1), w2.t()
-        self.b1, self.b2 = b1[0], b2[:, 0]
+        w = self._weights.of_replica(0)
+        self.embedding, self.w1, self.b1 = w.embedding.t(), w.w1.view(E, T, H).transpose(0, 1), w.b1[0]
+        self.w2, self.b2 = w.w2.t(), w.b2[:, 0]

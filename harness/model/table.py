@@ -63,7 +63,7 @@ class Table:
         torch.sub(self._embedding_VE, self._boundary_1E, out=self._factors_VE)
         self._first_1E.copy_(self._boundary_1E)
         # Doubled, as the tanh wants it: that rides along with the product.
-        torch.addmm(self._minus_one, self._factors_VE, self._w1, beta=0, alpha=2, out=self._table)
+        self._table.addmm_(self._factors_VE, self._w1, beta=0, alpha=2)
         torch.sum(self._boundaries_TH, 0, keepdim=True, out=self._boundaries_1H).add_(self._b1, alpha=2)
         twice_z_DH = torch.embedding_bag(self._rows, entries, starts)[0].add_(self._boundaries_1H)
         return tanh_of_half_(twice_z_DH, self._minus_one)
@@ -80,7 +80,7 @@ class Table:
         torch.sum(d_z_DH, 0, keepdim=True, out=self._d_b1)
         d_rows = torch.embedding_bag(d_z_DH, contexts, starts)[0]
         d_rows[: len(self._boundaries_TH)].copy_(self._d_b1)  # every context has the boundaries' sum once
-        d_table = d_rows.view(self._table.shape)
+        d_table = d_rows.view(len(self._table), -1)
         torch.mm(self._factors_EV, d_table, out=self._d_w1)
         torch.mm(d_table, self._w1_TH_E, out=self._d_factors_VE)
         self._d_embedding_EV.copy_(self._d_factors_EV)
