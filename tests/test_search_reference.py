@@ -3,21 +3,27 @@
 from __future__ import annotations
 
 import dataclasses
+import statistics
 from pathlib import Path
 
-from harness import Budget, Corpus, Step, TrainConfig, lecture_recipe, load
+import pytest
+
+from harness import Budget, Corpus, Step, TrainConfig, lecture_recipe, load, split_nats
 from harness.search.gate import start_trial
 from harness.search.records import CorpusFacts
 from harness.search.reference import (
     REFERENCE,
     REFERENCE_SEED,
+    REFERENCE_SEEDS,
     begin_reference,
     is_reference,
     is_settled,
+    run_reference,
     stored_reference,
 )
 from harness.search.storage import Storage, open_storage
-from harness.search.trial import Deadline, run_trial
+from harness.search.trial import Deadline
+from harness.search.weights import restore
 from tests.support import write_items
 
 
@@ -38,11 +44,11 @@ def begun(tmp_path: Path) -> tuple[Storage, Corpus, str]:
     return storage, corpus, key
 
 
-def run_once(storage: Storage, corpus: Corpus, key: str, recipe: TrainConfig) -> bool:
+def run_once(storage: Storage, corpus: Corpus, key: str, recipe: TrainConfig, ends_at: float = 2e12) -> bool:
     study = dataclasses.replace(REFERENCE, suggest=lambda _: recipe)
     started = start_trial(storage, study, key, REFERENCE_SEED, 1)
     if started is not None:
-        run_trial(storage, started, corpus, study.build, Deadline(2e12), lambda *_: None)
+        run_reference(storage, started, corpus, Deadline(ends_at), lambda *_: None)
     return started is not None
 
 
@@ -65,6 +71,32 @@ def test_a_reference_is_trained_once_and_kept_with_its_weights(tmp_path: Path):
     record = stored_reference(storage, key)
     assert record is not None
     assert record.weights is not None
+    assert is_settled(storage, key)
+
+
+def test_a_reference_is_the_mean_of_its_seeds_each_kept_with_its_weights(tmp_path: Path):
+    storage, corpus, key = begun(tmp_path)
+    run_once(storage, corpus, key, short_recipe())
+    record = stored_reference(storage, key)
+    assert record is not None
+    assert len({run.seed for run in record.seeds}) == REFERENCE_SEEDS == 5
+    assert record.dev_nats == pytest.approx(statistics.fmean(run.dev_nats for run in record.seeds))
+    assert record.curve[-1].dev_nats == record.dev_nats
+    assert record.gap == pytest.approx(record.dev_nats - record.train_nats)
+    for run in record.seeds:
+        model, facts = restore(storage.kept_file(run.weights))
+        assert facts["config"]["seed"] == run.seed
+        assert split_nats(model, corpus.counts("dev", 3)) == run.dev_nats
+    lowest, highest = (f"{end(run.dev_nats for run in record.seeds):.4f}" for end in (min, max))
+    assert record.dev_spread == f"mean of 5 seeds, {lowest} to {highest}"
+
+
+def test_a_reference_that_was_told_to_stop_is_put_back_and_trained_later(tmp_path: Path):
+    storage, corpus, key = begun(tmp_path)
+    assert run_once(storage, corpus, key, short_recipe(), ends_at=0)
+    assert [record.status for record in storage.trials(key)] == ["interrupted"]
+    assert not is_settled(storage, key)
+    assert run_once(storage, corpus, key, short_recipe())
     assert is_settled(storage, key)
 
 

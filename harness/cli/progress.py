@@ -116,7 +116,8 @@ class StudyProgress:
 
 def _outcome(name: str, record: TrialRecord) -> str:
     if record.status == "complete":
-        return f"{name} complete: dev {record.dev_nats:.4f}, train {record.train_nats:.4f}, {record.verdict}"
+        seeds = f" ({record.dev_spread})" if record.seeds else ""
+        return f"{name} complete: dev {record.dev_nats:.4f}{seeds}, train {record.train_nats:.4f}, {record.verdict}"
     if record.status in ("failed", "interrupted"):
         return f"{name} {record.status}: {record.failure}"
     at = "" if record.dev_nats is None else f" at dev {record.dev_nats:.4f}"

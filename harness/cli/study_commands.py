@@ -18,7 +18,7 @@ from harness.report.results import LECTURE_DEV, Results, split_sizes
 from harness.search.find import find_study, searched_studies
 from harness.search.holdout import Opening, open_holdout
 from harness.search.holdout import recorded as recorded_opening
-from harness.search.records import FINISHED, StudyRecord, best_trial
+from harness.search.records import FINISHED, StudyRecord, TrialRecord, best_trial
 from harness.search.request import Request
 from harness.search.rerun import rerun as run_again
 from harness.search.session import Session, run_study
@@ -247,11 +247,16 @@ def _headline(results: Results) -> str:
     line = f"best dev {best.dev_nats:.4f} nats (trial {best.number}, train {best.train_nats:.4f}, one seed)"
     if reference is not None and reference.dev_nats is not None:
         lower = reference.dev_nats - best.dev_nats
-        line += f"; {lower:.4f} below the lecture's recipe on the same split ({reference.dev_nats:.4f})"
+        line += f"; {lower:.4f} below the lecture's recipe on the same split ({_mean_of(reference)})"
     elif results.study.corpus.is_the_lectures:
         line += f"; the lecture's own figure is {LECTURE_DEV} (its recipe was not run here)"
     sealed = "sealed" if results.opening is None else f"{results.opening.state} {results.opening.scored or ''}"
     return f"{line}; {results.label}; test split {sealed}"
+
+
+def _mean_of(record: TrialRecord) -> str:
+    spread = f", {record.dev_spread}" if record.seeds else ", one seed"
+    return f"{record.dev_nats:.4f}{spread}"
 
 
 def _show_opening(opening: Opening, record: StudyRecord, *, now: bool) -> None:

@@ -218,7 +218,8 @@ def _empty(why: str, results: Results) -> Figure:
 
 def _lecture_lines(axes: Axes, results: Results) -> None:
     if results.reference is not None and results.reference.dev_nats is not None:
-        shown = f"lecture's recipe here, dev {results.reference.dev_nats:.3f}"
+        seeds = f" (mean of {len(results.reference.seeds)} seeds)" if results.reference.seeds else ""
+        shown = f"lecture's recipe here, dev {results.reference.dev_nats:.3f}{seeds}"
         axes.axhline(results.reference.dev_nats, color=style.REFERENCE, lw=1, ls=":", label=shown)
     if results.study.corpus.is_the_lectures:
         axes.axhline(LECTURE_DEV, color=style.BLACK, lw=1, ls=":", label=f"the lecture's own figure, {LECTURE_DEV}")

@@ -48,6 +48,7 @@ def summary(results: Results) -> dict[str, Any]:
             "train_nats": reference.train_nats,
             "dev_nats": reference.dev_nats,
             "seconds": reference.seconds,
+            "seeds": [run.model_dump(mode="json", exclude={"weights"}) for run in reference.seeds],
         },
         "finalists": [],
         "winner": None if best is None else {"trial": best.number, "chosen_by": "lowest dev of the search, one seed"},

@@ -14,13 +14,14 @@ _SHOWN = 10
 def leaderboard_frame(results: Results) -> pd.DataFrame:
     """The best complete trials, then the lecture's recipe and the counted bigram on the same corpus and split.
 
-    Losses in nats per symbol, exact means over the whole split; each row is one run.
+    Losses in nats per symbol, exact means over whole splits. A row is one run; the recipe's the mean of its seeds.
     """
     complete = [r for r in results.trials if r.status == "complete" and r.dev_nats is not None]
     best = sorted(complete, key=lambda record: record.dev_nats or 0.0)[:_SHOWN]
     rows = [_row(str(place), f"trial {record.number}", record) for place, record in enumerate(best, start=1)]
     if results.reference is not None:
-        rows.append(_row("", "lecture's recipe", results.reference))
+        seeds = f" ({results.reference.dev_spread})" if results.reference.seeds else ""
+        rows.append(_row("", f"lecture's recipe{seeds}", results.reference))
     if results.study.bigram is not None:
         bigram = results.study.bigram
         row = {"run": "counted bigram", "dev": f"{bigram.dev_nats:.4f}", "train": f"{bigram.train_nats:.4f}"}

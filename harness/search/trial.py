@@ -70,18 +70,27 @@ def run_trial(
     record = record.with_result(result)
     if result.status == "stopped" and not pruned:
         return _give_back(storage, study, record, "interrupted", "the time was up, or it was told to stop")
-    return _finish(storage, study, handle, record, result, corpus)
+
+    def weights() -> str | None:
+        if not _is_best(study, result.dev_nats):
+            return None
+        facts = facts_of(config, corpus, result.train_nats, result.dev_nats)
+        return storage.keep_file(pack(result.model, facts), f"trial-{record.number}.safetensors", handle)
+
+    return finish(storage, handle, record, result, corpus, weights)
 
 
-def _finish(
+def finish(
     storage: Storage,
-    study: optuna.Study,
     handle: optuna.Trial,
     record: TrialRecord,
     result: TrainResult,
     corpus: Corpus,
+    weights: Callable[[], str | None],
 ) -> TrialRecord:
+    """Judge a run, store its record with the `weights` if it is complete, and tell Optuna; returns what was stored."""
     assert record.config is not None
+    study = handle.study
     diagnosis = diagnose(result.curve, record.config, corpus.vocabulary_size)
     status: Status = "pruned" if result.status == "stopped" else "complete"
     if diagnosis.verdict == "diverged":
@@ -89,9 +98,8 @@ def _finish(
     update: dict[str, object] = {"status": status, "evidence": {k: finite(v) for k, v in diagnosis.evidence.items()}}
     if status != "pruned":  # a run cut short has not shown what it would have become
         update |= {"verdict": diagnosis.verdict, "advice": diagnosis.advice}
-    if status == "complete" and _is_best(study, result.dev_nats):
-        facts = facts_of(record.config, corpus, result.train_nats, result.dev_nats)
-        update["weights"] = storage.keep_file(pack(result.model, facts), f"trial-{record.number}.safetensors", handle)
+    if status == "complete":
+        update["weights"] = weights()
     record = record.model_copy(update=update)
     storage.write_trial(study.study_name, record)
     _show_columns(handle, record)

@@ -20,7 +20,7 @@ from harness.corpus import Corpus, load
 from harness.errors import HarnessError, StudyError, TrialsFailed
 from harness.search.gate import gate, search_is_complete, start_trial, take_back_orphans
 from harness.search.records import TrialRecord
-from harness.search.reference import REFERENCE, REFERENCE_SEED, is_settled
+from harness.search.reference import REFERENCE, REFERENCE_SEED, is_settled, run_reference
 from harness.search.request import with_named
 from harness.search.storage import Storage, open_storage
 from harness.search.study import Study, load_study
@@ -130,14 +130,14 @@ class _Worker:
         number = started.record.number
         began = Event(self.index, "started", number, study is REFERENCE, text=_in_short(started.record))
         self.pipe.send(began)
-        record = run_trial(
-            self.storage,
-            started,
-            self.corpus,
-            study.build,
-            self.deadline,
-            lambda share, dev: self.pipe.send(replace(began, kind="progress", share=share, dev_nats=dev)),
-        )
+
+        def on_progress(share: float, dev_nats: float) -> None:
+            self.pipe.send(replace(began, kind="progress", share=share, dev_nats=dev_nats))
+
+        if study is REFERENCE:
+            record = run_reference(self.storage, started, self.corpus, self.deadline, on_progress)
+        else:
+            record = run_trial(self.storage, started, self.corpus, study.build, self.deadline, on_progress)
         self.pipe.send(replace(began, kind="finished", record=record, dev_nats=record.dev_nats))
         return True
 
