@@ -19,7 +19,7 @@ SETTINGS = $(call flag,NAME,name) $(call flag,TRIALS,trials) $(call flag,MINUTES
 STORED  = "$(if $(filter command,$(firstword $(origin NAME))),$(NAME),$(STUDY))" $(call flag,CORPUS,corpus) $(COMMON)
 
 .DEFAULT_GOAL := help
-.PHONY: help study dashboard report holdout test lint typecheck clean
+.PHONY: help study dashboard report holdout bench test lint typecheck clean
 
 help:  ## This list
 	@echo "make study STUDY=beat_lecture NAME= TRIALS= MINUTES= WORKERS= CORPUS= SEED= SAMPLER= PRUNER= STORAGE="
@@ -36,6 +36,9 @@ report: $(VENV)/.run  ## Tables and plots again, from the stored trials of every
 
 holdout: $(VENV)/.run  ## Open the test split, once, for the study's winner (RESUME=1 after a crash)
 	@$(HARNESS) holdout $(STORED) $(if $(filter 1,$(RESUME)),--resume) || [ $$? -eq 3 ]
+
+bench: $(VENV)/.bench  ## This trainer beside other ways to write it, into results/bench/ (SECTIONS="steps exact target study")
+	@$(HARNESS) bench $(if $(filter command,$(firstword $(origin SECTIONS))),$(SECTIONS))
 
 test: $(VENV)/.dev  ## The tests
 	@$(BIN)/python -m pytest
@@ -60,6 +63,11 @@ $(VENV)/.python:
 $(VENV)/.run: pyproject.toml constraints.txt | $(VENV)/.python
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e .
 	@touch $@
+
+# JAX is one contender of several: where it cannot be had, the bench says so and goes on.
+$(VENV)/.bench: $(VENV)/.run
+	@{ $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[bench]' && touch $@; } || \
+		echo "JAX could not be installed; the bench goes on without it"
 
 $(VENV)/.dev: $(VENV)/.run
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'

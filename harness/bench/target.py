@@ -29,7 +29,7 @@ RECIPES: dict[float, TrainConfig] = {
         optimizer=AdamW(learning_rate=0.05, beta1=0.8, beta2=0.98),
         schedule=Linear(warmup=0.1),
         batch_size=1024,
-        budget=Budget(steps=270),
+        budget=Budget(steps=300),
         evaluations=1,
     ),
     2.10: TrainConfig(
@@ -45,7 +45,7 @@ RECIPES: dict[float, TrainConfig] = {
         optimizer=_RATE.model_copy(update={"learning_rate": 0.02}),
         schedule=Linear(warmup=0.1),
         batch_size=1024,
-        budget=Budget(steps=2000),
+        budget=Budget(steps=2200),
         evaluations=1,
     ),
 }

@@ -52,7 +52,9 @@ class Corpus:
     def counts(self, split: OpenSplit, context_length: int) -> ContextCounts:
         key = ("counts", split, context_length)
         if key not in self._cache:
-            self._cache[key] = count_contexts(self.examples(split, context_length), self.vocabulary_size)
+            # Training and scoring need the counts alone, so the examples, several times as large, are not kept.
+            examples = examples_of(self.items(split), self.vocabulary, context_length)
+            self._cache[key] = count_contexts(examples, self.vocabulary_size)
         counts: ContextCounts = self._cache[key]
         return counts
 
