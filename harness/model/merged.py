@@ -4,6 +4,12 @@ The first layer is a table (see `harness.model.table`), and examples of a batch 
 their context share its computation: of 1,024 drawn from `names` about 670 contexts
 differ at length 8. With dropout every example has a mask of its own, and nothing is shared.
 
+What a step would take without each of this, times what it takes (one core, the smallest
+and largest of five shapes from 256, 8, 16, 256 to 2048, 12, 64, 768): products per example in
+place of the table 2.3 to 5.0; contexts not shared 1.1 to 1.4; batches prepared one by one
+1.5 to 2.0; torch's tanh 1.4 to 1.5; index_add_ in place of the second bag 1.8; boundaries
+gathered like other symbols 1.05 to 1.2; logits as (D, V) 1.0 to 1.1.
+
 S steps, B batch, D distinct contexts of a batch, T context length, H hidden width, V vocabulary size.
 """
 
@@ -73,7 +79,7 @@ class MergedPlan:
         h_DH = self._table.hidden(batch.entries, batch.starts)
         mask_DH = dropout_mask(self._dropout, h_DH, generator) if self._dropout else None
         kept_DH = h_DH if mask_DH is None else h_DH * mask_DH
-        # (V, D): a product 27 high runs at twice the speed of one 27 wide.
+        # (V, D) and not (D, V): a product 27 high runs at twice the speed of one 27 wide.
         log_p_VD = torch.log_softmax(torch.addmm(w.b2, w.w2, kept_DH.t()), 0)
         log_p = log_p_VD.view(-1)
         nats = torch.dot(log_p.index_select(0, batch.cells), self._minus_shares)

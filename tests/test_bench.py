@@ -1,0 +1,426 @@
+"""The bench: fair turns, contenders that train the same thing, targets, a home thrown away, and its tables."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import optuna
+import pandas as pd
+import pytest
+import torch
+from scipy import stats
+
+from harness import Budget, CharMLP, Corpus, ModelConfig, TrainConfig, paths, split_nats, stream, train
+from harness.bench import exact, steps, target, throughput, timing, write
+from harness.bench.contenders import Problem, RawLoop
+from harness.bench.target import ToTarget
+from harness.bench.timing import Row
+from harness.cli.app import run
+from harness.config import lecture_recipe
+from harness.corpus.contexts import examples_of
+from harness.errors import HarnessError
+from harness.search.study import load_study
+from harness.search.workers import Event
+
+MakeConfig = Callable[..., TrainConfig]
+
+
+class Clock:
+    """In place of the module `time`: shows the given readings one after another, or what it was moved to."""
+
+    def __init__(self, *readings: float) -> None:
+        self.now, self.readings = 0.0, list(readings)
+
+    def perf_counter(self) -> float:
+        return self.readings.pop(0) if self.readings else self.now
+
+
+# Turns
+
+
+def test_contenders_take_turns_and_the_first_round_does_not_count():
+    calls: list[str] = []
+
+    def burst(name: str) -> Callable[[], float]:
+        return lambda: calls.append(name) or float(len(calls))
+
+    found = timing.interleave({name: burst(name) for name in "abc"}, 2)
+    assert "".join(calls) == "abcabcabc"
+    assert found == {"a": [4, 7], "b": [5, 8], "c": [6, 9]}
+
+
+def test_a_row_has_median_range_and_its_ratio_to_ours_in_the_unit_asked_for():
+    seconds = {"ours": [2.0, 1.0, 4.0], "other": [9.0, 3.0, 6.0]}
+    ours, other = timing.rows_of("s", "w", "ms", 1e3, seconds, ours="ours", asked={"other": "2 times"})
+    assert ours == Row("s", "w", "ours", "ms", 2000, 1000, 4000, 3, times_ours=1)
+    assert other == Row("s", "w", "other", "ms", 6000, 3000, 9000, 3, times_ours=3, asked="2 times")
+
+
+needs_affinity = pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="no affinity on this system")
+
+
+@needs_affinity
+def test_one_core_is_kept_inside_and_all_are_back_afterwards():
+    before = os.sched_getaffinity(0)
+    with timing.one_core():
+        assert os.sched_getaffinity(0) == {max(before)}
+    assert os.sched_getaffinity(0) == before
+
+
+@needs_affinity
+def test_all_cores_are_back_after_an_exception():
+    before = os.sched_getaffinity(0)
+    with pytest.raises(ZeroDivisionError), timing.one_core():
+        _ = 1 / 0
+    assert os.sched_getaffinity(0) == before
+
+
+def test_a_burst_is_as_long_as_the_speed_found_in_its_burn_in_asks_for(monkeypatch: pytest.MonkeyPatch):
+    clock, calls = Clock(), []
+
+    def take(n: int) -> None:
+        calls.append(n)
+        clock.now += n / 128
+
+    monkeypatch.setattr(steps, "time", clock)
+    burst = steps._timed(take)
+    assert [burst(), burst()] == [1 / 128, 1 / 128]
+    assert calls == [20, 20, 51, 51, 51]  # 0.4 s at 128 steps a second
+
+
+# Steps
+
+
+@pytest.fixture
+def rows_of_two_shapes(small_corpus: Corpus, monkeypatch: pytest.MonkeyPatch) -> list[list[Row]]:
+    """measure_steps with everything made tiny, and with contenders that cannot be had."""
+
+    def missing(kind: type[Exception], reason: str) -> Any:
+        def make(_: Problem) -> None:
+            raise kind(reason)
+
+        return make
+
+    others = {"ready": lambda _: lambda _n: None, "no jax": missing(ImportError, "No module named 'jax'")}
+    monkeypatch.setattr(steps, "_OTHERS", others | {"no g++": missing(RuntimeError, "no C++ compiler here")})
+    monkeypatch.setattr(steps, "SHAPES", ((8, 2, 3, 4, "sgd"), (64, 2, 3, 4, "adamw")))
+    monkeypatch.setattr(steps, "_limits", lambda _: {"limit": lambda: 1.0})
+    monkeypatch.setattr(steps, "_steps_a_burst", lambda _: 2)
+    monkeypatch.setattr(steps, "_SECONDS_A_BURST", 0)
+    return list(steps.measure_steps(small_corpus, 3))
+
+
+def test_a_contender_that_cannot_be_had_is_a_row_with_its_reason(rows_of_two_shapes: list[list[Row]]):
+    label = "8, 2, 3, 4 sgd"
+    assert [row for row in rows_of_two_shapes[0] if row.median is None] == [
+        Row("steps", label, "no jax", "µs a step", note="skipped: No module named 'jax'"),
+        Row("steps", label, "no g++", "µs a step", note="skipped: no C++ compiler here"),
+    ]
+
+
+def test_seeds_side_by_side_stand_in_the_first_shape_alone(rows_of_two_shapes: list[list[Row]]):
+    first, second = ([row.contender for row in rows if row.median is not None] for rows in rows_of_two_shapes)
+    assert first == [steps.OURS, steps.STACKED, "ready", "limit"]
+    assert second == [steps.OURS, "ready", "limit"]
+    for row in (row for rows in rows_of_two_shapes for row in rows if row.median is not None):
+        assert (row.section, row.rounds) == ("steps", 3)
+        assert 0 < row.low <= row.median <= row.high
+
+
+def test_the_limits_are_the_products_at_the_rate_of_one_large_product(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(steps, "time", Clock(0, 1, 0, 1))
+    monkeypatch.setattr(steps.torch, "mm", lambda *_: None)
+    problem = Problem(100, 3, 10, 200, "sgd", torch.zeros(1, 3), torch.zeros(1), 27)
+    found = [burst() * 2 * 1024**3 for burst in steps._limits(problem).values()]
+    assert found == pytest.approx([6 * 200 * (100 * 30 + 100 * 27), 6 * 200 * (27 * 30 + 100 * 27)])
+
+
+# Exact losses and contexts
+
+
+def small_model(corpus: Corpus) -> CharMLP:
+    config = TrainConfig(model=ModelConfig(embedding_size=4, hidden_width=16, context_length=3))
+    return CharMLP.build(config, corpus.vocabulary_size, stream(0, "init"))
+
+
+def test_exact_losses_by_counts_and_by_examples_agree(small_corpus: Corpus):
+    model = small_model(small_corpus)
+    exact._check(model, small_corpus, 3)
+    plain = exact._plain_nats(model, small_corpus, 3)
+    assert plain == pytest.approx([split_nats(model, small_corpus.counts(s, 3)) for s in ("train", "dev")], abs=1e-5)
+
+
+def test_exact_losses_that_disagree_stop_the_bench(small_corpus: Corpus, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(exact, "split_nats", lambda *given: split_nats(*given) + 1e-3)
+    with pytest.raises(HarnessError, match="exact losses must agree to 1e-6; train: "):
+        exact._check(small_model(small_corpus), small_corpus, 3)
+
+
+def test_the_double_loop_builds_the_same_examples(small_corpus: Corpus):
+    items = small_corpus.items("train")
+    ours = examples_of(items, small_corpus.vocabulary, 8)
+    contexts, targets = exact._double_loop(items, small_corpus.vocabulary)
+    assert torch.equal(contexts, ours.contexts)
+    assert torch.equal(targets, ours.targets)
+
+
+# Targets
+
+
+CURVES = [
+    [(1000, 2.0, 2.5), (2000, 4.0, 2.2), (3000, 6.0, 2.1)],
+    [(1000, 3.0, 2.2), (2000, 6.0, 2.3), (3000, 9.0, 2.3)],  # there once, then above again
+    [(1000, 1.0, 2.6), (2000, 2.0, 2.5), (3000, 7.0, 2.4)],  # never there
+]
+
+
+def test_the_lecture_counts_to_its_first_crossing_and_where_there_is_none_to_the_end():
+    found = target._lecture(2.2, CURVES)
+    assert (found.seconds, found.low, found.high, found.steps) == (4.0, 3.0, 7.0, 2000)
+    assert (found.reached, found.seeds, found.p) == (2, 3, None)
+    assert found.dev_nats == pytest.approx((2.1 + 2.3 + 2.4) / 3)
+
+
+def test_a_target_that_no_seed_reaches_counts_whole_runs():
+    found = target._lecture(1.0, CURVES)
+    assert (found.seconds, found.low, found.high, found.steps, found.reached) == (7.0, 6.0, 9.0, 3000, 0)
+
+
+def test_a_recipe_of_ours_is_scored_over_its_seeds(
+    small_corpus: Corpus, tiny_config: MakeConfig, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(target, "_SEEDS", 3)
+    config = tiny_config(evaluations=1)
+    nats = [train(config.model_copy(update={"seed": seed}), small_corpus).dev_nats for seed in range(3)]
+    aimed = sorted(nats)[1]
+    found = target._ours(aimed, config, small_corpus)
+    assert (found.recipe, found.steps, found.seeds, found.reached) == ("ours", 40, 3, 2)
+    assert found.parameters == small_model(small_corpus).parameters.numel()
+    assert found.dev_nats == pytest.approx(sum(nats) / 3)
+    assert found.p == stats.ttest_1samp(nats, aimed, alternative="less").pvalue
+    assert 0 < found.low <= found.seconds <= found.high
+
+
+def test_the_lectures_curve_is_that_of_its_own_loop_at_its_two_rates(
+    small_corpus: Corpus, monkeypatch: pytest.MonkeyPatch
+):
+    loops, rates = [], []
+
+    class Watched(RawLoop):
+        def run(self, steps: int, rate: float) -> None:
+            loops.append(self)
+            rates.append((steps, rate))
+            super().run(steps, rate)
+
+    monkeypatch.setattr(target, "RawLoop", Watched)
+    monkeypatch.setattr(target, "_LOOK_EVERY", 10)
+    short = lecture_recipe().model_copy(update={"budget": Budget(steps=40)})
+    monkeypatch.setattr(target, "lecture_recipe", lambda: short)
+    curve = target._lecture_curve(small_corpus, 0)
+    assert [step for step, _, _ in curve] == [10, 20, 30, 40]
+    assert rates == [(10, 0.1), (10, 0.1), (10, 0.01), (10, 0.01)]
+    embedding, w1, b1, w2, b2 = loops[0].weights
+    dev = small_corpus.examples("dev", 3)
+    logits = torch.tanh(embedding[dev.contexts].flatten(1) @ w1 + b1) @ w2 + b2
+    assert curve[-1][2] == pytest.approx(torch.nn.functional.cross_entropy(logits, dev.targets).item(), abs=1e-5)
+
+
+def test_the_recipe_for_the_lectures_target_is_the_lectures_own_network():
+    shape, lectures = target.RECIPES[2.17].model, lecture_recipe().model
+    assert CharMLP(shape, 27).parameters.numel() == 11_897
+    for size in ("context_length", "embedding_size", "hidden_width"):
+        assert getattr(shape, size) == getattr(lectures, size)
+
+
+@pytest.mark.parametrize("config", target.RECIPES.values(), ids=map(str, target.RECIPES))
+def test_a_recipe_fixes_its_steps_and_is_scored_once(config: TrainConfig):
+    assert (config.budget.steps or 0) > 0
+    assert config.evaluations == 1
+
+
+# A study's own costs
+
+
+@pytest.mark.parametrize("before", [{}, {"HARNESS_HOME": "/some/home", "HARNESS_DATA": "/some/data"}], ids=len)
+def test_studies_of_the_bench_have_a_home_that_is_thrown_away(before: dict[str, str], monkeypatch: pytest.MonkeyPatch):
+    for name in ("HARNESS_HOME", "HARNESS_DATA"):
+        monkeypatch.delenv(name)
+    for name, value in before.items():
+        monkeypatch.setenv(name, value)
+    data = before.get("HARNESS_DATA") or str(paths.data_folder())
+    with pytest.raises(ZeroDivisionError), throughput._home_of_its_own() as home:
+        assert paths.home() == home.resolve()
+        assert os.environ["HARNESS_DATA"] == str(Path(data).resolve())
+        _ = 1 / 0
+    assert not home.exists()
+    assert {name: os.environ[name] for name in ("HARNESS_HOME", "HARNESS_DATA") if name in os.environ} == before
+
+
+def test_trials_an_hour_count_from_the_first_trials_begin_to_the_last_ones_end(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(throughput, "time", Clock(10, 20, 30, 40, 46))
+    watch = throughput._Watch()
+    for worker, kind in [(1, "started"), (0, "started"), (1, "progress"), (1, "finished"), (0, "finished")]:
+        watch.on_event(Event(worker, kind))
+    watch.on_event(Event(1, "started"))
+    assert watch.began == {1: 10, 0: 20}
+    assert watch.ended == [30, 40]
+    assert watch.trials_an_hour == 2 * 3600 / 30
+
+
+def test_the_study_that_is_timed_loads_and_suggests(tmp_path: Path):
+    file = tmp_path / "timed.py"
+    file.write_text(throughput._STUDY.format(name="timed", steps=70, trials=5))
+    study, _ = load_study(str(file))
+    assert (study.name, study.trials, study.reference) == ("timed", 5, False)
+    assert study.suggest(optuna.trial.FixedTrial({"unused": 0.5})).budget == Budget(steps=70)
+
+
+# What is written
+
+
+ROWS = [
+    Row("steps", "8, 2, 3, 4 sgd", "ours", "µs a step", 20.5, 20.0, 31.0, 9, times_ours=1.0),
+    Row("steps", "8, 2, 3, 4 sgd", "raw loop", "µs a step", 123.4, 120.0, 140.0, 9, times_ours=6.02, asked="4 times"),
+    Row("steps", "64, 2, 3, 4 adamw", "ours", "µs a step", 40.0, 39.0, 41.0, 9, times_ours=1.0),
+    Row("steps", "64, 2, 3, 4 adamw", "JAX", "µs a step", note="skipped: No module named 'jax'"),
+    Row("study", "two workers over one", "ours", "times", 1.93, asked="1.8 at least"),
+]
+TARGETS = [
+    ToTarget(2.17, "ours", 11_897, 270, 0.5, 0.4, 0.7, 10, 2.1652, 1.2e-4, 10),
+    ToTarget(2.17, "the lecture's", 11_897, 112_000, 20.0, 18.0, 22.0, 5, 2.15, None, 5),
+]
+
+
+def test_everything_measured_is_written_with_its_numbers(tmp_path: Path):
+    written = write.write_bench(tmp_path / "bench", ROWS, TARGETS, "harness bench · commit abc")
+    assert [path.name for path in written] == ["bench.csv", "targets.csv", "bench.md", "steps.png"]
+    assert written[3].read_bytes()[:4] == b"\x89PNG"
+    rows, targets = (pd.read_csv(path, keep_default_na=False) for path in written[:2])
+    for found, given in zip(rows.to_dict("records"), ROWS, strict=True):
+        expected = {key: "" if value is None else value for key, value in dataclasses.asdict(given).items()}
+        assert {key: type(expected[key])(value) for key, value in found.items()} == expected
+    assert list(targets["times_ours"]) == [1.0, 40.0]
+    assert list(targets["seconds"]) == [0.5, 20.0]
+
+
+def test_the_page_says_what_made_it_and_why_a_row_is_missing(tmp_path: Path):
+    write.write_bench(tmp_path, ROWS, TARGETS, "harness bench · commit abc")
+    page = (tmp_path / "bench.md").read_text(encoding="utf-8")
+    assert "harness bench · commit abc" in page.splitlines()
+    cells = [[cell.strip() for cell in line.strip("|").split("|")] for line in page.splitlines() if line[:1] == "|"]
+    assert ["8, 2, 3, 4 sgd", "raw loop", "123 µs a step", "120 to 140", "6.02", "4 times"] in cells
+    assert ["64, 2, 3, 4 adamw", "JAX", "skipped: No module named 'jax'", "", "", ""] in cells
+    assert ["2.17", "ours", "11,897", "0.5 (0.4 to 0.7)", "1", "270", "10 of 10", "2.1652", "1.2e-04"] in cells
+    assert ["2.17", "the lecture's", "11,897", "20 (18 to 22)", "40", "112,000", "5 of 5", "2.1500", ""] in cells
+
+
+@pytest.mark.parametrize(
+    ("rows", "targets", "files"),
+    [(ROWS[4:], [], {"bench.csv", "bench.md"}), ([], TARGETS, {"targets.csv", "bench.md"}), ([], [], {"bench.md"})],
+    ids=["study alone", "targets alone", "nothing"],
+)
+def test_of_what_was_not_measured_nothing_is_written(tmp_path: Path, rows: Any, targets: Any, files: set[str]):
+    write.write_bench(tmp_path, rows, targets, "made by")
+    assert {path.name for path in tmp_path.iterdir()} == files
+
+
+@pytest.mark.parametrize(("commit", "said"), [("abc123-dirty", "abc123-dirty"), (None, "unknown")])
+def test_the_line_of_what_made_it_names_command_commit_and_corpus(
+    commit: str | None, said: str, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(write, "commit", lambda: commit)
+    line = write.provenance("names, fingerprint 0123")
+    assert line.startswith(f"harness bench · commit {said} · ")
+    assert line.endswith(" · names, fingerprint 0123")
+    assert f"torch {torch.__version__.split('+')[0]}" in line
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [
+        (None, ""),
+        (math.nan, ""),
+        (0.01234, "0.0123"),
+        (9.999, "10"),
+        (12.34, "12.3"),
+        (1234.5, "1,234"),
+        (-150, "-150"),
+    ],
+)
+def test_a_number_is_shown_with_three_digits(value: float | None, shown: str):
+    assert write.short(value) == shown
+
+
+def test_the_plot_has_one_panel_per_shape_and_one_bar_per_contender():
+    drawn = write.draw_steps([row for row in ROWS if row.section == "steps" and row.median is not None], "made by")
+    panels = {axis.get_title(loc="center"): axis for axis in drawn.axes}
+    assert [title.split(": ")[1] for title in panels] == ["8, 2, 3, 4 sgd", "64, 2, 3, 4 adamw"]
+    assert [[bar.get_width() for bar in axis.patches] for axis in panels.values()] == [[20.5, 123.4], [40.0]]
+    assert [text.get_text().strip() for text in drawn.axes[0].texts] == [
+        "20.5  (1 times ours)",
+        "123  (6.02 times ours)",
+    ]
+
+
+# The command
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["bench", "exatc"], "got 'exatc'. Did you mean 'exact'?"),
+        (["bench", "exact", "nonsense"], "must be one of steps, exact, target, study; got 'nonsense'"),
+        (["bench", "exact", "--rounds", "2"], "got '2'"),
+    ],
+)
+def test_a_bench_that_cannot_be_run_is_refused_in_one_line(
+    arguments: list[str], said: str, capfd: pytest.CaptureFixture[str]
+):
+    assert run(arguments) == 2
+    (line,) = capfd.readouterr().err.splitlines()
+    assert line.startswith("harness: ")
+    assert said in line
+    assert not paths.results_folder().exists()
+
+
+def test_exact_losses_are_measured_and_written_from_the_command_line(
+    small_corpus_file: Path, home: Path, capfd: pytest.CaptureFixture[str]
+):
+    assert run(["bench", "exact", "--corpus", str(small_corpus_file), "--rounds", "3"]) == 0
+    assert f"wrote {home / 'results' / 'bench' / 'bench.csv'}" in capfd.readouterr().out
+    rows = pd.read_csv(home / "results" / "bench" / "bench.csv")
+    assert len(rows) == 8
+    assert set(rows["section"]) == {"exact"}
+    assert set(rows["rounds"]) == {3}
+    assert list(rows["contender"][:2]) == ["ours", "forward over all examples"]
+    assert (rows["median"] > 0).all()
+
+
+@needs_affinity
+def test_a_bench_of_everything_holds_all_but_the_studies_to_one_core(
+    small_corpus_file: Path, home: Path, monkeypatch: pytest.MonkeyPatch
+):
+    before, seen = len(os.sched_getaffinity(0)), {}
+
+    def measured(section: str, found: Any) -> Callable[..., Iterator[Any]]:
+        def measure(*_: object) -> Iterator[Any]:
+            seen[section] = len(os.sched_getaffinity(0))
+            yield found
+
+        return measure
+
+    for module, section, found in [
+        ("steps.measure_steps", "steps", ROWS[:2]),
+        ("exact.measure_exact", "exact", ROWS[2:3]),
+        ("target.measure_targets", "target", TARGETS[0]),
+        ("throughput.measure_throughput", "study", ROWS[4:]),
+    ]:
+        monkeypatch.setattr(f"harness.bench.{module}", measured(section, found))
+    assert run(["bench", "--corpus", str(small_corpus_file)]) == 0
+    assert list(seen.items()) == [("steps", 1), ("exact", 1), ("target", 1), ("study", before)]
+    assert len(os.sched_getaffinity(0)) == before
+    assert len(pd.read_csv(home / "results" / "bench" / "bench.csv")) == 4

@@ -1,0 +1,177 @@
+"""The bench's contenders train the same model on the same problem as ours, each in its own way."""
+
+from __future__ import annotations
+
+import importlib.util
+import inspect
+import math
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+from torch.nn import functional as F  # noqa: N812
+
+from harness import SGD, AdamW, CharMLP, Corpus, ModelConfig
+from harness.bench import contenders
+from harness.bench.contenders import Problem, RawLoop
+from harness.bench.jax_loop import jax_loop
+from harness.model import load_tensors
+from harness.train.optimizer import make_optimizer
+
+NAMES = ("embedding", "w1", "b1", "w2", "b2")
+
+
+def problem_of(corpus: Corpus, optimizer: str = "sgd", examples: slice = slice(None)) -> Problem:
+    every = corpus.examples("train", 3)
+    return Problem(16, 3, 4, 32, optimizer, every.contexts[examples], every.targets[examples], corpus.vocabulary_size)
+
+
+def model_with(problem: Problem, weights: dict[str, Tensor]) -> CharMLP:
+    shape = ModelConfig(embedding_size=problem.embedding_size, hidden_width=32, context_length=problem.context_length)
+    model = CharMLP(shape, problem.vocabulary_size)
+    views = model.tensors()
+    load_tensors(model, {name: weights[name].detach().view(views[name].shape) for name in NAMES})
+    return model
+
+
+def named(loop: RawLoop) -> dict[str, Tensor]:
+    return dict(zip(NAMES, loop.weights, strict=True))
+
+
+def loss_of(problem: Problem, weights: dict[str, Tensor]) -> float:
+    return F.cross_entropy(model_with(problem, weights).logits(problem.contexts), problem.targets).item()
+
+
+def trained(model: CharMLP, optimizer: SGD | AdamW, batches: list[tuple[Tensor, Tensor]]) -> Tensor:
+    made = make_optimizer(model, optimizer)
+    for contexts, targets in batches:
+        model.loss_and_gradient(contexts, targets, generator=torch.Generator())
+        made.step(optimizer.learning_rate)
+    return model.parameters
+
+
+def test_three_steps_of_the_raw_loop_are_three_steps_of_our_gradient(small_corpus: Corpus):
+    problem, generator = problem_of(small_corpus), torch.Generator().manual_seed(1)
+    loop = RawLoop(problem, generator)
+    model, draws = model_with(problem, named(loop)), generator.clone_state()
+    chosen = [torch.randint(0, len(problem.contexts), (16,), generator=draws) for _ in range(3)]
+    before = model.parameters.clone()
+    loop.run(3, 0.1)
+    expected = trained(model, SGD(learning_rate=0.1), [(problem.contexts[c], problem.targets[c]) for c in chosen])
+    torch.testing.assert_close(model_with(problem, named(loop)).parameters, expected, rtol=0, atol=1e-5)
+    assert not torch.allclose(before, expected, atol=1e-2)
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "adamw"])
+def test_the_raw_loop_learns(small_corpus: Corpus, optimizer: str):
+    problem = problem_of(small_corpus, optimizer)
+    loop = RawLoop(problem, torch.Generator().manual_seed(0))
+    before = loss_of(problem, named(loop))
+    loop.run(300, 0.1)
+    assert loss_of(problem, named(loop)) < 0.8 * before
+
+
+def test_the_raw_loop_takes_the_steps_asked_for_at_the_optimisers_rate(
+    small_corpus: Corpus, monkeypatch: pytest.MonkeyPatch
+):
+    taken: list[tuple[int, float]] = []
+    monkeypatch.setattr(RawLoop, "run", lambda _, n, rate: taken.append((n, rate)))
+    for optimizer in ("sgd", "adamw"):
+        contenders.raw_loop(problem_of(small_corpus, optimizer))(7)
+    assert taken == [(7, 0.01), (7, 1e-3)]
+
+
+@pytest.fixture
+def made(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Any]]:
+    """The PlainMLPs that contenders make in a test, each with the batches it has been through."""
+    models: list[Any] = []
+
+    class Watched(contenders.PlainMLP):
+        def __init__(self, problem: Problem) -> None:
+            super().__init__(problem)
+            self.batches: list[Tensor] = []
+            models.append(self)
+
+        def forward(self, contexts: Tensor) -> Tensor:
+            self.batches.append(contexts)
+            return super().forward(contexts)
+
+    monkeypatch.setattr(contenders, "PlainMLP", Watched)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        yield models
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "adamw"])
+@pytest.mark.parametrize("make", [contenders.module_loop, contenders.loader_loop])
+def test_a_module_learns_in_exactly_the_steps_asked_for(small_corpus: Corpus, made: list[Any], make: Any, optimizer):
+    problem = problem_of(small_corpus, optimizer)
+    take = make(problem)
+    (model,) = made
+    with torch.no_grad():
+        before = F.cross_entropy(model(problem.contexts), problem.targets).item()
+        model.batches.clear()
+        take(100)
+        take(200)
+        assert [tuple(batch.shape) for batch in model.batches] == [(16, 3)] * 300
+        after = F.cross_entropy(model(problem.contexts), problem.targets).item()
+    assert before > 0.95 * math.log(problem.vocabulary_size)
+    assert after < before - 0.2
+
+
+def test_a_module_is_the_same_model_as_ours(small_corpus: Corpus):
+    problem = problem_of(small_corpus)
+    theirs = contenders.PlainMLP(problem)
+    weights = dict(zip(NAMES, theirs.parameters(), strict=True))
+    weights |= {"w1": weights["w1"].t().contiguous(), "w2": weights["w2"].t()}
+    torch.testing.assert_close(model_with(problem, weights).logits(problem.contexts), theirs(problem.contexts))
+
+
+def test_without_a_compiler_the_compiled_module_says_so(small_corpus: Corpus, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("shutil.which", lambda _: None)
+    with pytest.raises(RuntimeError, match=r"no C\+\+ compiler here"):
+        contenders.compiled_loop(problem_of(small_corpus))
+
+
+def jax_weights(take: contenders.Steps, optimizer: str) -> dict[str, Tensor]:
+    """Copies of the weights inside a jax_loop, which hands out nothing but its steps."""
+    state = inspect.getclosurevars(take).nonlocals["held"]["state"]
+    found = state[0] if optimizer == "adamw" else state
+    return {name: torch.tensor(weight.tolist()) for name, weight in found.items()}
+
+
+@pytest.fixture
+def _jax(monkeypatch: pytest.MonkeyPatch) -> None:
+    if importlib.util.find_spec("jax") is None:
+        pytest.skip("JAX comes with the extra `bench`")
+    monkeypatch.setenv("JAX_PLATFORMS", "cpu")  # set here, they are unset afterwards
+    monkeypatch.setenv("XLA_FLAGS", "--xla_cpu_multi_thread_eigen=false")
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.usefixtures("_jax")
+@pytest.mark.parametrize("optimizer", [SGD(learning_rate=0.01), AdamW(learning_rate=1e-3)], ids=["sgd", "adamw"])
+def test_three_steps_in_jax_are_three_of_ours(small_corpus: Corpus, optimizer: Any):
+    problem = problem_of(
+        small_corpus, optimizer.kind, slice(5, 6)
+    )  # one example: whatever is drawn, the batch is known
+    take = jax_loop(problem)
+    model = model_with(problem, jax_weights(take, optimizer.kind))
+    take(3)
+    batch = problem.contexts.expand(16, 3), problem.targets.expand(16)
+    expected = trained(model, optimizer, [batch] * 3)
+    found = model_with(problem, jax_weights(take, optimizer.kind)).parameters
+    torch.testing.assert_close(found, expected, rtol=0, atol=1e-5)
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.usefixtures("_jax")
+@pytest.mark.parametrize("optimizer", ["sgd", "adamw"])
+def test_jax_learns(small_corpus: Corpus, optimizer: str):
+    problem = problem_of(small_corpus, optimizer)
+    take = jax_loop(problem)
+    before = loss_of(problem, jax_weights(take, optimizer))
+    take(300)
+    assert loss_of(problem, jax_weights(take, optimizer)) < before - 0.2
