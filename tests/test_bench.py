@@ -2,24 +2,20 @@
 
 from __future__ import annotations
 
-import dataclasses
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import optuna
-import pandas as pd
 import pytest
 import torch
 from scipy import stats
 
 from harness import Budget, CharMLP, Corpus, ModelConfig, TrainConfig, paths, split_nats, stream, train
-from harness.bench import exact, steps, target, throughput, timing, write
+from harness.bench import exact, steps, target, throughput, timing
 from harness.bench.contenders import Problem, RawLoop
-from harness.bench.target import ToTarget
 from harness.bench.timing import Row
-from harness.cli.app import run
 from harness.config import lecture_recipe
 from harness.corpus.contexts import examples_of
 from harness.errors import HarnessError
@@ -115,7 +111,7 @@ def rows_of_two_shapes(small_corpus: Corpus, monkeypatch: pytest.MonkeyPatch) ->
 
 
 def test_a_contender_that_cannot_be_had_is_a_row_with_its_reason(rows_of_two_shapes: list[list[Row]]):
-    label = "8, 2, 3, 4 sgd"
+    label = "8, 2, 3, 4, sgd"
     assert [row for row in rows_of_two_shapes[0] if row.median is None] == [
         Row("steps", label, "no jax", "µs a step", note="skipped: No module named 'jax'"),
         Row("steps", label, "no g++", "µs a step", note="skipped: no C++ compiler here"),
@@ -179,14 +175,14 @@ CURVES = [
 
 
 def test_the_lecture_counts_to_its_first_crossing_and_where_there_is_none_to_the_end():
-    found = target._lecture(2.2, CURVES)
+    found = target._lecture(2.2, CURVES, 11_897)
     assert (found.seconds, found.low, found.high, found.steps) == (4.0, 3.0, 7.0, 2000)
     assert (found.reached, found.seeds, found.p) == (2, 3, None)
     assert found.dev_nats == pytest.approx((2.1 + 2.3 + 2.4) / 3)
 
 
 def test_a_target_that_no_seed_reaches_counts_whole_runs():
-    found = target._lecture(1.0, CURVES)
+    found = target._lecture(1.0, CURVES, 11_897)
     assert (found.seconds, found.low, found.high, found.steps, found.reached) == (7.0, 6.0, 9.0, 3000, 0)
 
 
@@ -252,10 +248,9 @@ def test_studies_of_the_bench_have_a_home_that_is_thrown_away(before: dict[str, 
     for name, value in before.items():
         monkeypatch.setenv(name, value)
     data = before.get("HARNESS_DATA") or str(paths.data_folder())
-    with pytest.raises(ZeroDivisionError), throughput._home_of_its_own() as home:
+    with throughput._home_of_its_own() as home:
         assert paths.home() == home.resolve()
         assert os.environ["HARNESS_DATA"] == str(Path(data).resolve())
-        _ = 1 / 0
     assert not home.exists()
     assert {name: os.environ[name] for name in ("HARNESS_HOME", "HARNESS_DATA") if name in os.environ} == before
 
@@ -277,150 +272,3 @@ def test_the_study_that_is_timed_loads_and_suggests(tmp_path: Path):
     study, _ = load_study(str(file))
     assert (study.name, study.trials, study.reference) == ("timed", 5, False)
     assert study.suggest(optuna.trial.FixedTrial({"unused": 0.5})).budget == Budget(steps=70)
-
-
-# What is written
-
-
-ROWS = [
-    Row("steps", "8, 2, 3, 4 sgd", "ours", "µs a step", 20.5, 20.0, 31.0, 9, times_ours=1.0),
-    Row("steps", "8, 2, 3, 4 sgd", "raw loop", "µs a step", 123.4, 120.0, 140.0, 9, times_ours=6.02, asked="4 times"),
-    Row("steps", "64, 2, 3, 4 adamw", "ours", "µs a step", 40.0, 39.0, 41.0, 9, times_ours=1.0),
-    Row("steps", "64, 2, 3, 4 adamw", "JAX", "µs a step", note="skipped: No module named 'jax'"),
-    Row("study", "two workers over one", "ours", "times", 1.93, asked="1.8 at least"),
-]
-TARGETS = [
-    ToTarget(2.17, "ours", 11_897, 270, 0.5, 0.4, 0.7, 10, 2.1652, 1.2e-4, 10),
-    ToTarget(2.17, "the lecture's", 11_897, 112_000, 20.0, 18.0, 22.0, 5, 2.15, None, 5),
-]
-
-
-def test_everything_measured_is_written_with_its_numbers(tmp_path: Path):
-    written = write.write_bench(tmp_path / "bench", ROWS, TARGETS, "harness bench · commit abc")
-    assert [path.name for path in written] == ["bench.csv", "targets.csv", "bench.md", "steps.png"]
-    assert written[3].read_bytes()[:4] == b"\x89PNG"
-    rows, targets = (pd.read_csv(path, keep_default_na=False) for path in written[:2])
-    for found, given in zip(rows.to_dict("records"), ROWS, strict=True):
-        expected = {key: "" if value is None else value for key, value in dataclasses.asdict(given).items()}
-        assert {key: type(expected[key])(value) for key, value in found.items()} == expected
-    assert list(targets["times_ours"]) == [1.0, 40.0]
-    assert list(targets["seconds"]) == [0.5, 20.0]
-
-
-def test_the_page_says_what_made_it_and_why_a_row_is_missing(tmp_path: Path):
-    write.write_bench(tmp_path, ROWS, TARGETS, "harness bench · commit abc")
-    page = (tmp_path / "bench.md").read_text(encoding="utf-8")
-    assert "harness bench · commit abc" in page.splitlines()
-    cells = [[cell.strip() for cell in line.strip("|").split("|")] for line in page.splitlines() if line[:1] == "|"]
-    assert ["8, 2, 3, 4 sgd", "raw loop", "123 µs a step", "120 to 140", "6.02", "4 times"] in cells
-    assert ["64, 2, 3, 4 adamw", "JAX", "skipped: No module named 'jax'", "", "", ""] in cells
-    assert ["2.17", "ours", "11,897", "0.5 (0.4 to 0.7)", "1", "270", "10 of 10", "2.1652", "1.2e-04"] in cells
-    assert ["2.17", "the lecture's", "11,897", "20 (18 to 22)", "40", "112,000", "5 of 5", "2.1500", ""] in cells
-
-
-@pytest.mark.parametrize(
-    ("rows", "targets", "files"),
-    [(ROWS[4:], [], {"bench.csv", "bench.md"}), ([], TARGETS, {"targets.csv", "bench.md"}), ([], [], {"bench.md"})],
-    ids=["study alone", "targets alone", "nothing"],
-)
-def test_of_what_was_not_measured_nothing_is_written(tmp_path: Path, rows: Any, targets: Any, files: set[str]):
-    write.write_bench(tmp_path, rows, targets, "made by")
-    assert {path.name for path in tmp_path.iterdir()} == files
-
-
-@pytest.mark.parametrize(("commit", "said"), [("abc123-dirty", "abc123-dirty"), (None, "unknown")])
-def test_the_line_of_what_made_it_names_command_commit_and_corpus(
-    commit: str | None, said: str, monkeypatch: pytest.MonkeyPatch
-):
-    monkeypatch.setattr(write, "commit", lambda: commit)
-    line = write.provenance("names, fingerprint 0123")
-    assert line.startswith(f"harness bench · commit {said} · ")
-    assert line.endswith(" · names, fingerprint 0123")
-    assert f"torch {torch.__version__.split('+')[0]}" in line
-
-
-@pytest.mark.parametrize(
-    ("value", "shown"),
-    [
-        (None, ""),
-        (math.nan, ""),
-        (0.01234, "0.0123"),
-        (9.999, "10"),
-        (12.34, "12.3"),
-        (1234.5, "1,234"),
-        (-150, "-150"),
-    ],
-)
-def test_a_number_is_shown_with_three_digits(value: float | None, shown: str):
-    assert write.short(value) == shown
-
-
-def test_the_plot_has_one_panel_per_shape_and_one_bar_per_contender():
-    drawn = write.draw_steps([row for row in ROWS if row.section == "steps" and row.median is not None], "made by")
-    panels = {axis.get_title(loc="center"): axis for axis in drawn.axes}
-    assert [title.split(": ")[1] for title in panels] == ["8, 2, 3, 4 sgd", "64, 2, 3, 4 adamw"]
-    assert [[bar.get_width() for bar in axis.patches] for axis in panels.values()] == [[20.5, 123.4], [40.0]]
-    assert [text.get_text().strip() for text in drawn.axes[0].texts] == [
-        "20.5  (1 times ours)",
-        "123  (6.02 times ours)",
-    ]
-
-
-# The command
-
-
-@pytest.mark.parametrize(
-    ("arguments", "said"),
-    [
-        (["bench", "exatc"], "got 'exatc'. Did you mean 'exact'?"),
-        (["bench", "exact", "nonsense"], "must be one of steps, exact, target, study; got 'nonsense'"),
-        (["bench", "exact", "--rounds", "2"], "got '2'"),
-    ],
-)
-def test_a_bench_that_cannot_be_run_is_refused_in_one_line(
-    arguments: list[str], said: str, capfd: pytest.CaptureFixture[str]
-):
-    assert run(arguments) == 2
-    (line,) = capfd.readouterr().err.splitlines()
-    assert line.startswith("harness: ")
-    assert said in line
-    assert not paths.results_folder().exists()
-
-
-def test_exact_losses_are_measured_and_written_from_the_command_line(
-    small_corpus_file: Path, home: Path, capfd: pytest.CaptureFixture[str]
-):
-    assert run(["bench", "exact", "--corpus", str(small_corpus_file), "--rounds", "3"]) == 0
-    assert f"wrote {home / 'results' / 'bench' / 'bench.csv'}" in capfd.readouterr().out
-    rows = pd.read_csv(home / "results" / "bench" / "bench.csv")
-    assert len(rows) == 8
-    assert set(rows["section"]) == {"exact"}
-    assert set(rows["rounds"]) == {3}
-    assert list(rows["contender"][:2]) == ["ours", "forward over all examples"]
-    assert (rows["median"] > 0).all()
-
-
-@needs_affinity
-def test_a_bench_of_everything_holds_all_but_the_studies_to_one_core(
-    small_corpus_file: Path, home: Path, monkeypatch: pytest.MonkeyPatch
-):
-    before, seen = len(os.sched_getaffinity(0)), {}
-
-    def measured(section: str, found: Any) -> Callable[..., Iterator[Any]]:
-        def measure(*_: object) -> Iterator[Any]:
-            seen[section] = len(os.sched_getaffinity(0))
-            yield found
-
-        return measure
-
-    for module, section, found in [
-        ("steps.measure_steps", "steps", ROWS[:2]),
-        ("exact.measure_exact", "exact", ROWS[2:3]),
-        ("target.measure_targets", "target", TARGETS[0]),
-        ("throughput.measure_throughput", "study", ROWS[4:]),
-    ]:
-        monkeypatch.setattr(f"harness.bench.{module}", measured(section, found))
-    assert run(["bench", "--corpus", str(small_corpus_file)]) == 0
-    assert list(seen.items()) == [("steps", 1), ("exact", 1), ("target", 1), ("study", before)]
-    assert len(os.sched_getaffinity(0)) == before
-    assert len(pd.read_csv(home / "results" / "bench" / "bench.csv")) == 4

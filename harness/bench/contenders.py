@@ -6,7 +6,7 @@ Every function makes a fresh model and returns `steps(n)`, which takes n trainin
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 import torch
@@ -35,10 +35,11 @@ class Problem:
     @property
     def label(self) -> str:
         shape = (self.batch_size, self.context_length, self.embedding_size, self.hidden_width)
-        return f"{', '.join(map(str, shape))} {self.optimizer}"
+        return f"{', '.join(map(str, shape))}, {self.optimizer}"
 
 
 RATE = {"sgd": 0.01, "adamw": 1e-3}
+BETAS = (0.9, 0.99)
 
 
 def raw_loop(problem: Problem) -> Steps:
@@ -57,8 +58,7 @@ class RawLoop:
         self.weights = [torch.randn(shape, generator=generator) for shape in shapes]
         for weight in self.weights:
             weight.requires_grad = True
-        adamw = problem.optimizer == "adamw"
-        self._adamw = torch.optim.AdamW(self.weights, lr=RATE["adamw"], fused=True) if adamw else None
+        self._adamw = _optimizer(self.weights, problem) if problem.optimizer == "adamw" else None
 
     def run(self, steps: int, rate: float) -> None:
         embedding, w1, b1, w2, b2 = self.weights
@@ -112,7 +112,8 @@ def compiled_loop(problem: Problem) -> Steps:
 def loader_loop(problem: Problem) -> Steps:
     """The same fed by a shuffling DataLoader, as most tutorials have it."""
     dataset = torch.utils.data.TensorDataset(problem.contexts, problem.targets)
-    loader = torch.utils.data.DataLoader(dataset, batch_size=problem.batch_size, shuffle=True, drop_last=True)
+    B = problem.batch_size
+    loader = torch.utils.data.DataLoader(dataset, batch_size=B, shuffle=True, drop_last=len(dataset) >= B)
 
     def epochs() -> Iterator[tuple[Tensor, Tensor]]:
         while True:
@@ -127,10 +128,15 @@ def _drawn(problem: Problem) -> Iterator[tuple[Tensor, Tensor]]:
         yield problem.contexts[chosen], problem.targets[chosen]
 
 
+def _optimizer(weights: Iterable[Tensor], problem: Problem) -> torch.optim.Optimizer:
+    if problem.optimizer == "sgd":
+        return torch.optim.SGD(weights, lr=RATE["sgd"], fused=True)
+    return torch.optim.AdamW(weights, lr=RATE["adamw"], betas=BETAS, weight_decay=0.0, fused=True)
+
+
 def _module_steps(problem: Problem, batches: Iterator[tuple[Tensor, Tensor]], *, compiled: bool) -> Steps:
     model = PlainMLP(problem)
-    kind = torch.optim.AdamW if problem.optimizer == "adamw" else torch.optim.SGD
-    optimizer = kind(model.parameters(), lr=RATE[problem.optimizer], fused=True)
+    optimizer = _optimizer(model.parameters(), problem)
 
     def loss_of(contexts: Tensor, targets: Tensor) -> Tensor:
         return F.cross_entropy(model(contexts), targets)

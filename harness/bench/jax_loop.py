@@ -6,9 +6,7 @@ import os
 from functools import partial
 from typing import Any
 
-from harness.bench.contenders import RATE, Problem, Steps
-
-_BETA1, _BETA2 = 0.9, 0.99
+from harness.bench.contenders import BETAS, RATE, Problem, Steps
 
 
 def jax_loop(problem: Problem) -> Steps:
@@ -28,6 +26,7 @@ def jax_loop(problem: Problem) -> Steps:
     E, H = problem.embedding_size, problem.hidden_width
     shapes = {"embedding": (V, E), "w1": (T * E, H), "b1": (H,), "w2": (H, V), "b2": (V,)}
     keys = jax.random.split(jax.random.PRNGKey(0), len(shapes))
+    beta1, beta2 = BETAS
     weights = {
         name: 0.1 * jax.random.normal(key, shape) for key, (name, shape) in zip(keys, shapes.items(), strict=True)
     }
@@ -45,11 +44,11 @@ def jax_loop(problem: Problem) -> Steps:
         w, mean, square, step = state
         loss, gradient = jax.value_and_grad(loss_of)(w, chosen)
         step = step + 1
-        mean = jax.tree.map(lambda m, g: _BETA1 * m + (1 - _BETA1) * g, mean, gradient)
-        square = jax.tree.map(lambda s, g: _BETA2 * s + (1 - _BETA2) * g * g, square, gradient)
+        mean = jax.tree.map(lambda m, g: beta1 * m + (1 - beta1) * g, mean, gradient)
+        square = jax.tree.map(lambda s, g: beta2 * s + (1 - beta2) * g * g, square, gradient)
 
         def moved(weight: Any, m: Any, s: Any) -> Any:
-            direction = (m / (1 - _BETA1**step)) / (jnp.sqrt(s / (1 - _BETA2**step)) + 1e-8)
+            direction = (m / (1 - beta1**step)) / (jnp.sqrt(s / (1 - beta2**step)) + 1e-8)
             return weight - RATE["adamw"] * direction
 
         return (jax.tree.map(moved, w, mean, square), mean, square, step), loss

@@ -50,9 +50,13 @@ def _measure(problem: Problem, data: Corpus, rounds: int) -> list[Row]:
     skipped = []
     for name, make in _OTHERS.items():
         try:
-            bursts[name] = _timed(make(problem))
-        except (ImportError, RuntimeError) as reason:
+            burst = _timed(make(problem))
+            burst()  # what compiles does so now
+        except (ImportError, RuntimeError) as error:
+            reason = (str(error).splitlines() or [type(error).__name__])[0]
             skipped.append(Row("steps", problem.label, name, "µs a step", note=f"skipped: {reason}"))
+        else:
+            bursts[name] = burst
     bursts |= _limits(problem)
     asked = {
         "raw loop (the lecture's)": "4 times ours" if stacked else "",

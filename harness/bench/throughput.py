@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+import statistics
 import tempfile
 import time
 from collections.abc import Iterator
@@ -30,7 +31,15 @@ def suggest(trial: optuna.Trial) -> TrainConfig:
         evaluations=10,
     )
 
-STUDY = Study("{name}", suggest, sampler=optuna.samplers.RandomSampler, trials={trials}, minutes=30, reference=False)
+STUDY = Study(
+    "{name}",
+    suggest,
+    sampler=optuna.samplers.RandomSampler,
+    pruner=lambda _seed: optuna.pruners.NopPruner(),
+    trials={trials},
+    minutes=30,
+    reference=False,
+)
 """
 _SCALING_STEPS, _SCALING_TRIALS = 3000, 8
 _BOOKKEEPING_TRIALS = 40
@@ -99,7 +108,7 @@ def _scaling(home: Path, corpus: str) -> list[Row]:
             watch = _run(home, f"scaling_{workers}_{turn}", _SCALING_STEPS, _SCALING_TRIALS, workers, corpus)
             rates[workers].append(watch.trials_an_hour)
             starts += [began - watch.ready for began in watch.began.values()]
-    one, two = (sum(values) / len(values) for values in rates.values())
+    one, two = (statistics.median(values) for values in rates.values())
     label = f"trials of {_SCALING_STEPS:,} steps at 1024, 8, 24, 256"
     rows = [
         Row(
@@ -119,7 +128,7 @@ def _scaling(home: Path, corpus: str) -> list[Row]:
     rows.append(
         Row(
             "study",
-            "from launch to a worker's first trial",
+            "from the workers' launch to a worker's first trial",
             "ours",
             "s",
             middle,

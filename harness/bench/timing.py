@@ -5,8 +5,10 @@ from __future__ import annotations
 import os
 import statistics
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+
+import psutil
 
 Burst = Callable[[], float]
 """Does a fixed amount of work and returns the seconds it took per unit of it."""
@@ -26,7 +28,7 @@ class Row:
     high: float | None = None
     rounds: int = 0
     times_ours: float | None = None
-    """This median over ours in the same rounds: 3.0 takes three times as long as ours."""
+    """Median over the rounds of this contender's time over ours in the same round; at 3.0 it takes 3 times as long."""
     asked: str = ""
     """What was to be reached, where something was."""
     note: str = ""
@@ -39,11 +41,18 @@ def one_core() -> Iterator[None]:
         yield
         return
     allowed = os.sched_getaffinity(0)
-    os.sched_setaffinity(0, {max(allowed)})
+    _keep_on({max(allowed)})
     try:
         yield
     finally:
-        os.sched_setaffinity(0, allowed)
+        _keep_on(allowed)
+
+
+def _keep_on(cores: set[int]) -> None:
+    """A thread begun later stays where the one that began it stays; those there are moved one by one."""
+    for thread in psutil.Process().threads():
+        with suppress(ProcessLookupError):  # it has just ended
+            os.sched_setaffinity(thread.id, cores)
 
 
 def interleave(bursts: Mapping[str, Burst], rounds: int) -> dict[str, list[float]]:
@@ -71,7 +80,6 @@ def rows_of(
     asked: Mapping[str, str] | None = None,
 ) -> list[Row]:
     """One row per contender: median and range of its rounds in `unit`, seconds times `scale`; its ratio to ours."""
-    base = statistics.median(seconds[ours])
     return [
         Row(
             section,
@@ -82,7 +90,7 @@ def rows_of(
             low=scale * min(taken),
             high=scale * max(taken),
             rounds=len(taken),
-            times_ours=statistics.median(taken) / base,
+            times_ours=statistics.median(a / b for a, b in zip(taken, seconds[ours], strict=True)),
             asked=(asked or {}).get(name, ""),
         )
         for name, taken in seconds.items()

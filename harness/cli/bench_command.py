@@ -25,32 +25,27 @@ def bench(
         list[str] | None, typer.Argument(help=f"Some of {', '.join(_SECTIONS)}.", show_default="all")
     ] = None,
     corpus: Annotated[str, typer.Option(help="What to train on; the targets are those of names.")] = "names",
-    rounds: Annotated[int, typer.Option(help="Interleaved rounds per comparison.", min=3, max=1000)] = 9,
+    rounds: Annotated[int, typer.Option(help="Interleaved rounds of steps and exact.", min=3, max=1000)] = 9,
 ) -> None:
     """Time this core beside other ways to train the same model; tables and a plot into results/bench/.
 
-    All of it takes about twenty minutes, most of them the lecture's recipe at its own pace.
+    All of it takes some twelve minutes, half of them the lecture's recipe at its own pace.
     """
-    from harness.bench.write import provenance, write_bench
+    from harness.bench.write import in_a_line, provenance, write_section
 
     for section in sections or []:
         if section not in _SECTIONS:
             known = ", ".join(_SECTIONS)
-            raise ConfigError(
-                f"a section must be one of {known}; got {section!r}.{nearest(section, _SECTIONS)} Name one."
-            )
+            near = nearest(section, _SECTIONS)
+            raise ConfigError(f"a section must be one of {known}; got {section!r}.{near} Name one.")
     data = load(corpus)
-    made_by = provenance(f"{data.label}, fingerprint {data.fingerprint}")
-    console.print(made_by)
-    rows: list[Row] = []
-    targets: list[ToTarget] = []
-    for section in sections or _SECTIONS:
-        if section == "target":
-            targets += _shown_targets(data)
-        else:
-            rows += _shown_rows(section, data, corpus, rounds)
-    for path in write_bench(paths.results_folder() / "bench", rows, targets, made_by):
-        console.print(f"wrote {path}")
+    made_by = provenance(f"{data.label} {data.fingerprint}")
+    console.print(in_a_line(made_by))
+    for section in dict.fromkeys(sections or _SECTIONS):
+        found: list[Row] | list[ToTarget]
+        found = list(_shown_targets(data)) if section == "target" else list(_shown_rows(section, data, corpus, rounds))
+        for path in write_section(paths.results_folder() / "bench", section, found, made_by):
+            console.print(f"wrote {path}")
 
 
 def _shown_rows(section: str, data: Corpus, corpus: str, rounds: int) -> Iterator[Row]:
