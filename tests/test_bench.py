@@ -51,9 +51,9 @@ def test_contenders_take_turns_and_the_first_round_does_not_count():
 
 def test_a_row_has_median_range_and_its_ratio_to_ours_in_the_unit_asked_for():
     seconds = {"ours": [2.0, 1.0, 4.0], "other": [9.0, 3.0, 6.0]}
-    ours, other = timing.rows_of("s", "w", "ms", 1e3, seconds, ours="ours", asked={"other": "2 times"})
+    ours, other = timing.rows_of("s", "w", "ms", 1e3, seconds, ours="ours", goal={"other": "2 times"})
     assert ours == Row("s", "w", "ours", "ms", 2000, 1000, 4000, 3, times_ours=1)
-    assert other == Row("s", "w", "other", "ms", 6000, 3000, 9000, 3, times_ours=3, asked="2 times")
+    assert other == Row("s", "w", "other", "ms", 6000, 3000, 9000, 3, times_ours=3, goal="2 times")
 
 
 needs_affinity = pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="no affinity on this system")
@@ -83,7 +83,7 @@ def test_a_burst_is_as_long_as_the_speed_found_in_its_burn_in_asks_for(monkeypat
         clock.now += n / 128
 
     monkeypatch.setattr(steps, "time", clock)
-    burst = steps._timed(take)
+    burst = steps._theirs(take)
     assert [burst(), burst()] == [1 / 128, 1 / 128]
     assert calls == [20, 20, 51, 51, 51]  # 0.4 s at 128 steps a second
 
@@ -104,8 +104,8 @@ def rows_of_two_shapes(small_corpus: Corpus, monkeypatch: pytest.MonkeyPatch) ->
     others = {"ready": lambda _: lambda _n: None, "no jax": missing(ImportError, "No module named 'jax'")}
     monkeypatch.setattr(steps, "_OTHERS", others | {"no g++": missing(RuntimeError, "no C++ compiler here")})
     monkeypatch.setattr(steps, "SHAPES", ((8, 2, 3, 4, "sgd"), (64, 2, 3, 4, "adamw")))
-    monkeypatch.setattr(steps, "_limits", lambda _: {"limit": lambda: 1.0})
-    monkeypatch.setattr(steps, "_steps_a_burst", lambda _: 2)
+    monkeypatch.setattr(steps, "_limits", lambda *_: {"limit": lambda: 1.0})
+    monkeypatch.setattr(steps, "_FIRST", 2)
     monkeypatch.setattr(steps, "_SECONDS_A_BURST", 0)
     return list(steps.measure_steps(small_corpus, 3))
 
@@ -127,12 +127,21 @@ def test_seeds_side_by_side_stand_in_the_first_shape_alone(rows_of_two_shapes: l
         assert 0 < row.low <= row.median <= row.high
 
 
-def test_the_limits_are_the_products_at_the_rate_of_one_large_product(monkeypatch: pytest.MonkeyPatch):
+def test_the_limits_are_the_products_at_the_rate_of_one_large_product(
+    small_corpus: Corpus, monkeypatch: pytest.MonkeyPatch
+):
     monkeypatch.setattr(steps, "time", Clock(0, 1, 0, 1))
     monkeypatch.setattr(steps.torch, "mm", lambda *_: None)
     problem = Problem(100, 3, 10, 200, "sgd", torch.zeros(1, 3), torch.zeros(1), 27)
-    found = [burst() * 2 * 1024**3 for burst in steps._limits(problem).values()]
-    assert found == pytest.approx([6 * 200 * (100 * 30 + 100 * 27), 6 * 200 * (27 * 30 + 100 * 27)])
+    stated, shared = (burst() * 2 * 1024**3 for burst in steps._limits(problem, small_corpus).values())
+    assert stated == pytest.approx(6 * 200 * (100 * 30 + 100 * 27))
+    distinct = (shared / (6 * 200) - 27 * 30) / 27
+    assert 20 < distinct < 90  # of 100 examples at context length 3
+
+
+def test_small_batches_have_no_limit_by_table(small_corpus: Corpus):
+    problem = Problem(8, 3, 10, 200, "sgd", torch.zeros(1, 3), torch.zeros(1), 27)
+    assert list(steps._limits(problem, small_corpus)) == ["limit: products as stated"]
 
 
 # Exact losses and contexts
@@ -186,14 +195,11 @@ def test_a_target_that_no_seed_reaches_counts_whole_runs():
     assert (found.seconds, found.low, found.high, found.steps, found.reached) == (7.0, 6.0, 9.0, 3000, 0)
 
 
-def test_a_recipe_of_ours_is_scored_over_its_seeds(
-    small_corpus: Corpus, tiny_config: MakeConfig, monkeypatch: pytest.MonkeyPatch
-):
-    monkeypatch.setattr(target, "_SEEDS", 3)
-    config = tiny_config(evaluations=1)
-    nats = [train(config.model_copy(update={"seed": seed}), small_corpus).dev_nats for seed in range(3)]
+def test_a_recipe_of_ours_is_scored_over_its_seeds(small_corpus: Corpus, tiny_config: MakeConfig):
+    results = [train(tiny_config(evaluations=1, seed=seed), small_corpus) for seed in range(3)]
+    nats = [result.dev_nats for result in results]
     aimed = sorted(nats)[1]
-    found = target._ours(aimed, config, small_corpus)
+    found = target._ours(aimed, results)
     assert (found.recipe, found.steps, found.seeds, found.reached) == ("ours", 40, 3, 2)
     assert found.parameters == small_model(small_corpus).parameters.numel()
     assert found.dev_nats == pytest.approx(sum(nats) / 3)

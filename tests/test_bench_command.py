@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,7 @@ import pandas as pd
 import pytest
 import torch
 
-from harness import paths
+from harness import load, paths
 from harness.bench import write
 from harness.bench.target import ToTarget
 from harness.bench.timing import Row
@@ -24,10 +24,10 @@ from harness.cli.app import run
 
 ROWS = [
     Row("steps", "8, 2, 3, 4 sgd", "ours", "µs a step", 20.5, 20.0, 31.0, 9, times_ours=1.0),
-    Row("steps", "8, 2, 3, 4 sgd", "raw loop", "µs a step", 123.4, 120.0, 140.0, 9, times_ours=6.02, asked="4 times"),
+    Row("steps", "8, 2, 3, 4 sgd", "raw loop", "µs a step", 123.4, 120.0, 140.0, 9, times_ours=6.02, goal="4 times"),
     Row("steps", "64, 2, 3, 4 adamw", "ours", "µs a step", 40.0, 39.0, 41.0, 9, times_ours=1.0),
     Row("steps", "64, 2, 3, 4 adamw", "JAX", "µs a step", note="skipped: No module named 'jax'"),
-    Row("study", "two workers over one", "ours", "times", 1.93, asked="1.8 at least"),
+    Row("study", "two workers over one", "ours", "times", 1.93, goal="1.8 at least"),
 ]
 TARGETS = [
     ToTarget(2.17, "ours", 11_897, 270, 0.5, 0.4, 0.7, 10, 2.1652, 1.2e-4, 10),
@@ -77,8 +77,15 @@ def test_the_page_holds_every_section_there_is_with_what_made_it_and_why_a_row_i
     cells = [[cell.strip() for cell in line.strip("|").split("|")] for line in page.splitlines() if line[:1] == "|"]
     assert ["8, 2, 3, 4 sgd", "raw loop", "123 µs a step", "120 to 140", "6.02", "4 times"] in cells
     assert ["64, 2, 3, 4 adamw", "JAX", "skipped: No module named 'jax'", "", "", ""] in cells
-    assert ["2.17", "ours", "11,897", "0.5 (0.4 to 0.7)", "1", "270", "10 of 10", "2.1652", "1.2e-04"] in cells
-    assert ["2.17", "the lecture's", "11,897", "20 (18 to 22)", "40", "112,000", "5 of 5", "2.1500", ""] in cells
+    assert ["2.17", "ours", "11,897", "yes", "0.5 (0.4 to 0.7)", "1", "270", "10 of 10", "2.1652", "1.2e-04"] in cells
+    assert ["2.17", "the lecture's", "11,897", "yes", "20 (18 to 22)", "40", "112,000", "5 of 5", "2.1500", ""] in cells
+
+
+def test_a_recipe_that_did_not_get_there_is_marked_as_needing_more(tmp_path: Path):
+    missed = ToTarget(2.17, "the lecture's", 11_897, 200_000, 60.0, 55.0, 70.0, 5, 2.18, None, 0)
+    write.write_section(tmp_path, "target", [TARGETS[0], missed], MADE_BY)
+    assert "| no        | > 60 (55 to 70)" in (tmp_path / "target.md").read_text()
+    assert list(pd.read_csv(tmp_path / "target.csv")["stands"]) == [True, False]
 
 
 def test_a_section_measured_again_takes_its_own_place_and_leaves_the_others(tmp_path: Path):
@@ -136,6 +143,7 @@ def test_the_plot_has_one_panel_per_shape_and_one_bar_per_contender():
         (["bench", "exatc"], "got 'exatc'. Did you mean 'exact'?"),
         (["bench", "exact", "nonsense"], "must be one of steps, exact, target, study; got 'nonsense'"),
         (["bench", "exact", "--rounds", "2"], "got '2'"),
+        (["bench", "target", "--corpus", "ssa-2017"], "the targets are dev losses on names; got ssa-2017"),
     ],
 )
 def test_a_bench_that_cannot_be_run_is_refused_in_one_line(
@@ -161,29 +169,46 @@ def test_exact_losses_are_measured_and_written_from_the_command_line(
     assert (rows["median"] > 0).all()
 
 
-@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="no affinity on this system")
-def test_a_bench_of_everything_holds_all_but_the_studies_to_one_core(
-    small_corpus_file: Path, home: Path, monkeypatch: pytest.MonkeyPatch
-):
-    before, seen = len(os.sched_getaffinity(0)), {}
+@pytest.fixture
+def cores_seen(monkeypatch: pytest.MonkeyPatch) -> dict[str, int]:
+    """How many cores each section was allowed; none of them measures anything."""
+    seen: dict[str, int] = {}
 
-    def measured(section: str, found: Any) -> Callable[..., Iterator[Any]]:
-        def measure(*_: object) -> Iterator[Any]:
+    def stands_in(section: str, found: list[Any]) -> Callable[..., list[Any]]:
+        def measure(*_: object) -> list[Any]:
             seen[section] = len(os.sched_getaffinity(0))
-            yield found
+            return found
 
         return measure
 
-    for module, section, found in [
-        ("steps.measure_steps", "steps", ROWS[:2]),
-        ("exact.measure_exact", "exact", ROWS[2:3]),
-        ("target.measure_targets", "target", TARGETS[0]),
-        ("throughput.measure_throughput", "study", ROWS[4:]),
+    for measure, section, found in [
+        ("steps.measure_steps", "steps", [ROWS[:2]]),
+        ("exact.measure_exact", "exact", [ROWS[2:3]]),
+        ("target.measure_targets", "target", TARGETS),
+        ("throughput.measure_throughput", "study", [ROWS[4:]]),
     ]:
-        monkeypatch.setattr(f"harness.bench.{module}", measured(section, found))
+        monkeypatch.setattr(f"harness.bench.{measure}", stands_in(section, found))
+    return seen
+
+
+needs_affinity = pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="no affinity on this system")
+
+
+@needs_affinity
+def test_a_bench_of_everything_holds_all_but_the_studies_to_one_core(
+    small_corpus_file: Path, home: Path, cores_seen: dict[str, int], monkeypatch: pytest.MonkeyPatch
+):
+    before = len(os.sched_getaffinity(0))
+    monkeypatch.setattr("harness.cli.bench_command.LECTURE_FINGERPRINT", load(str(small_corpus_file)).fingerprint)
     assert run(["bench", "--corpus", str(small_corpus_file)]) == 0
-    assert list(seen.items()) == [("steps", 1), ("exact", 1), ("target", 1), ("study", before)]
+    assert cores_seen == {"steps": 1, "exact": 1, "target": 1, "study": before}
     assert len(os.sched_getaffinity(0)) == before
     assert {path.name for path in (home / "results" / "bench").glob("*.csv")} == {
         "steps.csv", "exact.csv", "target.csv", "study.csv",
     }  # fmt: skip
+
+
+@needs_affinity
+def test_on_another_corpus_the_targets_of_names_are_left_out(small_corpus_file: Path, cores_seen: dict[str, int]):
+    assert run(["bench", "--corpus", str(small_corpus_file)]) == 0
+    assert list(cores_seen) == ["steps", "exact", "study"]

@@ -29,10 +29,11 @@ from harness import (
 )
 from harness.corpus import Examples
 from harness.corpus.contexts import count_contexts
-from harness.model import CountedBigram, load_tensors, multiplier, plan_of
+from harness.model import CountedBigram, load_tensors, multiplier
 from harness.model.direct import DirectPlan
 from harness.model.dropout import dropout_mask
 from harness.model.merged import MergedPlan
+from harness.model.stack import Stack
 from harness.model.table import entries_of
 from tests.material import BELOW_ONE, SCHEDULES, build_plain
 
@@ -145,7 +146,7 @@ def test_replicas_in_a_stack_get_the_losses_and_gradients_they_get_alone(dropout
             model.initialise("normal", draw)
         rows = torch.randint(len(problem.distinct), (1, replicas, B), generator=draw)
         targets = torch.randint(V, (1, replicas, B), generator=draw)
-        stack = plan_of(models, problem.distinct, B)
+        stack = Stack(models, problem.distinct, B)
         (nats_R,) = stack.steps(rows, targets, [stream(replica, "dropout") for replica in range(replicas)])
         stack.parameters.copy_(stack.gradient)
         weights = [model.parameters.clone() for model in models]

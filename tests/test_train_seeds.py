@@ -33,8 +33,13 @@ from tests.material import build_plain
 
 MakeConfig = Callable[..., TrainConfig]
 SEEDS = (3, 0, 7)
-IN_TURN = 300
-"""A batch size at which seeds do not go side by side."""
+SIDE_BY_SIDE, IN_TURN = 16, 300
+"""Batch sizes at which seeds go so with the small corpus's 10 symbols."""
+
+
+@pytest.fixture(scope="module")
+def tiny_config(tiny_config: MakeConfig) -> MakeConfig:
+    return lambda **changes: tiny_config(**({"batch_size": SIDE_BY_SIDE} | changes))
 
 
 def losses(result: TrainResult) -> list[tuple[float, float]]:
@@ -146,7 +151,7 @@ def test_results_come_in_the_order_of_the_seeds(small_corpus: Corpus, tiny_confi
     assert [result.dev_nats for result in forth] == pytest.approx([result.dev_nats for result in back[::-1]], abs=1e-5)
 
 
-@pytest.mark.parametrize("batch_size", [32, IN_TURN])
+@pytest.mark.parametrize("batch_size", [SIDE_BY_SIDE, IN_TURN])
 def test_the_same_seeds_give_the_same_bits_again(small_corpus: Corpus, tiny_config: MakeConfig, batch_size: int):
     config = tiny_config(batch_size=batch_size, dropout=0.2)
     first, again = (train_seeds(config, small_corpus, SEEDS) for _ in range(2))
@@ -155,7 +160,7 @@ def test_the_same_seeds_give_the_same_bits_again(small_corpus: Corpus, tiny_conf
         assert torch.equal(one.model.parameters, other.model.parameters)
 
 
-@pytest.mark.parametrize("batch_size", [32, IN_TURN])
+@pytest.mark.parametrize("batch_size", [SIDE_BY_SIDE, IN_TURN])
 def test_each_model_scores_what_its_result_says(small_corpus: Corpus, tiny_config: MakeConfig, batch_size: int):
     for result in train_seeds(tiny_config(batch_size=batch_size), small_corpus, SEEDS):
         assert split_nats(result.model, small_corpus.counts("train", 3)) == result.train_nats
@@ -210,7 +215,7 @@ def blown_up(*seeds: int) -> Any:
     return build
 
 
-@pytest.mark.parametrize("batch_size", [32, IN_TURN])
+@pytest.mark.parametrize("batch_size", [SIDE_BY_SIDE, IN_TURN])
 def test_a_seed_that_blows_up_diverges_alone(small_corpus: Corpus, tiny_config: MakeConfig, batch_size: int):
     config = tiny_config(batch_size=batch_size)
     results = train_seeds(config, small_corpus, SEEDS, build=blown_up(0))
@@ -245,7 +250,9 @@ def test_a_stop_leaves_a_seed_that_has_blown_up_as_diverged(small_corpus: Corpus
 
 
 @pytest.mark.parametrize(
-    ("batch_size", "build"), [(IN_TURN, CharMLP.build), (32, build_plain)], ids=["large batch", "another model"]
+    ("batch_size", "build"),
+    [(IN_TURN, CharMLP.build), (SIDE_BY_SIDE, build_plain)],
+    ids=["large batch", "another model"],
 )
 @pytest.mark.parametrize("dropout", [0.0, 0.2])
 def test_in_turn_every_seed_gets_the_bits_it_gets_alone(
@@ -281,7 +288,7 @@ def test_in_turn_a_callback_that_answers_false_begins_no_further_seed(small_corp
     assert [(result.status, result.steps) for result in results] == [("complete", 40), ("stopped", 20)]
 
 
-@pytest.mark.parametrize("batch_size", [32, IN_TURN])
+@pytest.mark.parametrize("batch_size", [SIDE_BY_SIDE, IN_TURN])
 def test_a_subclass_is_trained_through_its_own_gradient(small_corpus: Corpus, tiny_config: MakeConfig, batch_size: int):
     calls: list[int] = []
 

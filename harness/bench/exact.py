@@ -29,7 +29,7 @@ def measure_exact(data: Corpus, rounds: int) -> Iterator[list[Row]]:
     Raises:
         HarnessError: the two ways disagree by more than 1e-6 nats.
     """
-    for context_length, embedding_size, hidden_width, asked in SHAPES:
+    for context_length, embedding_size, hidden_width, goal in SHAPES:
         shape = ModelConfig(embedding_size=embedding_size, hidden_width=hidden_width, context_length=context_length)
         model = CharMLP.build(TrainConfig(model=shape), data.vocabulary_size, stream(0, "init"))
         _check(model, data, context_length)
@@ -39,16 +39,16 @@ def measure_exact(data: Corpus, rounds: int) -> Iterator[list[Row]]:
         }
         what = f"exact train + dev loss, context {context_length}"
         seconds = interleave(bursts, rounds)
-        yield rows_of("exact", what, "ms", 1e3, seconds, ours="ours", asked={"forward over all examples": asked})
+        yield rows_of("exact", what, "ms", 1e3, seconds, ours="ours", goal={"forward over all examples": goal})
     items, vocabulary = data.items("train"), data.vocabulary
     builders: dict[str, Burst] = {
         "ours": _timed(lambda: examples_of(items, vocabulary, _CONTEXT)),
         "the lecture's double loop": _timed(lambda: _double_loop(items, vocabulary)),
     }
     seconds = interleave(builders, rounds)
-    asked_loop = {"the lecture's double loop": "20 times"}
+    loop_goal = {"the lecture's double loop": "20 times"}
     yield rows_of(
-        "exact", f"train contexts from text, context {_CONTEXT}", "ms", 1e3, seconds, ours="ours", asked=asked_loop
+        "exact", f"train contexts from text, context {_CONTEXT}", "ms", 1e3, seconds, ours="ours", goal=loop_goal
     )
 
 

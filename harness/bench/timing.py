@@ -29,8 +29,8 @@ class Row:
     rounds: int = 0
     times_ours: float | None = None
     """Median over the rounds of this contender's time over ours in the same round; at 3.0 it takes 3 times as long."""
-    asked: str = ""
-    """What was to be reached, where something was."""
+    goal: str = ""
+    """What the project set itself to reach, where it did."""
     note: str = ""
 
 
@@ -77,7 +77,7 @@ def rows_of(
     seconds: Mapping[str, list[float]],
     *,
     ours: str,
-    asked: Mapping[str, str] | None = None,
+    goal: Mapping[str, str] | None = None,
 ) -> list[Row]:
     """One row per contender: median and range of its rounds in `unit`, seconds times `scale`; its ratio to ours."""
     return [
@@ -91,7 +91,7 @@ def rows_of(
             high=scale * max(taken),
             rounds=len(taken),
             times_ours=statistics.median(a / b for a, b in zip(taken, seconds[ours], strict=True)),
-            asked=(asked or {}).get(name, ""),
+            goal=(goal or {}).get(name, ""),
         )
         for name, taken in seconds.items()
     ]

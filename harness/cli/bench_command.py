@@ -12,6 +12,7 @@ from harness.cli.console import console
 from harness.config import nearest
 from harness.corpus import Corpus, load
 from harness.errors import ConfigError
+from harness.search.records import LECTURE_FINGERPRINT
 
 if TYPE_CHECKING:  # the bench loads plots, statistics and optimisers; every other command does without
     from harness.bench.target import ToTarget
@@ -39,11 +40,16 @@ def bench(
             near = nearest(section, _SECTIONS)
             raise ConfigError(f"a section must be one of {known}; got {section!r}.{near} Name one.")
     data = load(corpus)
+    wanted = list(dict.fromkeys(sections or _SECTIONS))
+    if data.fingerprint != LECTURE_FINGERPRINT and "target" in wanted:
+        if sections:
+            raise ConfigError(f"the targets are dev losses on names; got {data.label}. Leave target out, or --corpus.")
+        wanted.remove("target")
     made_by = provenance(f"{data.label} {data.fingerprint}")
     console.print(in_a_line(made_by))
-    for section in dict.fromkeys(sections or _SECTIONS):
+    for section in wanted:
         found: list[Row] | list[ToTarget]
-        found = list(_shown_targets(data)) if section == "target" else list(_shown_rows(section, data, corpus, rounds))
+        found = _shown_targets(data) if section == "target" else list(_shown_rows(section, data, corpus, rounds))
         for path in write_section(paths.results_folder() / "bench", section, found, made_by):
             console.print(f"wrote {path}")
 
@@ -73,23 +79,24 @@ def _each(measured: Iterator[list[Row]]) -> Iterator[Row]:
             figure = row.note if row.median is None else f"{short(row.median):>9} {row.unit}"
             spread = "" if row.low is None else f" ({short(row.low)} to {short(row.high)})"
             ratio = "" if row.times_ours is None else f"  {short(row.times_ours)} times ours"
-            asked = f"  (asked: {row.asked})" if row.asked else ""
-            console.print(f"  {row.contender:40} {figure}{spread}{ratio}{asked}")
+            goal = f"  (goal: {row.goal})" if row.goal else ""
+            console.print(f"  {row.contender:40} {figure}{spread}{ratio}{goal}")
             yield row
 
 
-def _shown_targets(data: Corpus) -> Iterator[ToTarget]:
+def _shown_targets(data: Corpus) -> list[ToTarget]:
     from harness.bench.target import measure_targets
     from harness.bench.timing import one_core
     from harness.bench.write import short
 
-    console.print("\nTraining seconds to a dev loss (nats per symbol, whole split)")
+    console.print("\nTraining seconds to a dev loss (nats per symbol, whole split); takes some seven minutes")
     with one_core():
-        for found in measure_targets(data):
-            p = "" if found.p is None else f", p {found.p:.1e}"
-            console.print(
-                f"  {found.target:g} {found.recipe:14} {short(found.seconds):>7} s "
-                f"({short(found.low)} to {short(found.high)}) {found.steps:,} steps, {found.parameters:,} parameters, "
-                f"{found.reached} of {found.seeds} seeds there, mean dev {found.dev_nats:.4f}{p}"
-            )
-            yield found
+        targets = measure_targets(data)
+    for found in targets:
+        verdict, p = "reached" if found.stands else "not reached", "" if found.p is None else f", p {found.p:.1e}"
+        console.print(
+            f"  {found.target:g} {found.recipe:14} {verdict}: {short(found.seconds)} s "
+            f"({short(found.low)} to {short(found.high)}) {found.steps:,} steps, {found.parameters:,} parameters, "
+            f"{found.reached} of {found.seeds} seeds there, mean dev {found.dev_nats:.4f}{p}"
+        )
+    return targets

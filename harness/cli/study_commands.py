@@ -16,7 +16,7 @@ from harness.cli.progress import StudyProgress
 from harness.errors import StudyError
 from harness.report.results import LECTURE_DEV, Results, split_sizes
 from harness.search.find import find_study, searched_studies
-from harness.search.holdout import Opening, open_holdout
+from harness.search.holdout import Contender, Opening, open_holdout
 from harness.search.holdout import recorded as recorded_opening
 from harness.search.records import FINISHED, StudyRecord, TrialRecord, best_trial
 from harness.search.request import Request
@@ -272,8 +272,7 @@ def _show_opening(opening: Opening, record: StudyRecord, *, now: bool) -> None:
     )
     rows = [
         (
-            contender.what
-            + ("" if contender.trial is None or contender.what != "winner" else f" (trial {contender.trial})"),
+            contender.what + _which(contender),
             *(f"{value:.4f}" for value in (contender.train_nats, contender.dev_nats)),
             "-" if contender.test_nats is None else f"{contender.test_nats:.4f}",
             contender.sha256[:12],
@@ -283,6 +282,12 @@ def _show_opening(opening: Opening, record: StudyRecord, *, now: bool) -> None:
     _show_table(("scored", "train", "dev", "test", "weights (SHA-256)"), rows)
     if opening.openings_before:
         console.print(f"{opening.openings_before} other studies had opened this same test split before")
+
+
+def _which(contender: Contender) -> str:
+    if contender.what == "winner":
+        return f" (trial {contender.trial})"
+    return f" (seed {contender.config['seed']})" if isinstance(contender.config, dict) else ""
 
 
 def _show_table(head: tuple[str, ...], rows: list[tuple[str, ...]]) -> None:

@@ -16,7 +16,7 @@ OpenSplit = Literal["train", "dev"]
 
 @dataclass(frozen=True)
 class Corpus:
-    """Items, their splits and their vocabulary; examples are built once per context length.
+    """Items, their splits and their vocabulary; counts are built once per context length.
 
     The vocabulary covers the whole corpus, so that the test split can be scored one
     day; which symbols exist is all that is known of it before.

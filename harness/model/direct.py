@@ -14,7 +14,7 @@ from collections.abc import Iterator, Sequence
 import torch
 from torch import Tensor
 
-from harness.model.dropout import dropout_mask
+from harness.model.dropout import attainable, dropout_mask
 from harness.model.hidden import tanh_of_half_, through_tanh_
 from harness.model.layout import Dims, size_of, weights_of
 
@@ -33,7 +33,7 @@ class DirectPlan:
     ) -> None:
         """Lays itself over the given memory, (R * P,) weights and gradient; contexts are (D, T) int64."""
         self.parameters, self.gradient = parameters, gradient
-        self._contexts, self._dropout = contexts, dropout
+        self._contexts, self._dropout = contexts, attainable(dropout)
         V, T, E, H = dims
         R, B = parameters.numel() // size_of(dims), batch_size
         self._weights, self._d = weights_of(parameters, dims, R), weights_of(gradient, dims, R)

@@ -91,7 +91,7 @@ class OneByOne:
     def steps(self, rows: Tensor, targets: Tensor, generators: Sequence[torch.Generator]) -> Iterator[Tensor]:
         for rows_B, targets_B in zip(rows[:, 0], targets[:, 0].long(), strict=True):
             nats = self._model.loss_and_gradient(self._contexts[rows_B], targets_B, generator=generators[0])
-            yield nats.view(1)
+            yield torch.as_tensor(nats).view(1)
 
     def settle(self) -> None:
         """Nothing to do: the model is trained in place."""

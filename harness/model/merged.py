@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_array
 from torch import Tensor
 
-from harness.model.dropout import dropout_mask
+from harness.model.dropout import attainable, dropout_mask
 from harness.model.hidden import through_tanh_
 from harness.model.layout import Dims, weights_of
 from harness.model.table import Table, entries_of
@@ -57,7 +57,7 @@ class MergedPlan:
     ) -> None:
         """Lays itself over the given memory, (P,) weights and gradient; contexts are (N, T) int64."""
         self.parameters, self.gradient = parameters, gradient
-        self._dims, self._dropout = dims, dropout
+        self._dims, self._dropout = dims, attainable(dropout)
         weights, d = weights_of(parameters, dims), weights_of(gradient, dims)
         self._table = Table(dims, weights, d)
         self._w, self._d = weights.of_replica(0), d.of_replica(0)

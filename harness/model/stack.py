@@ -16,20 +16,26 @@ from harness.model.mlp import CharMLP
 
 def stacks(models: Sequence[Model], batch_size: int) -> bool:
     """Whether these models can be trained side by side, and faster so than one after the other."""
-    plain = [model for model in models if type(model) is CharMLP and _has_own_plan(model)]
+    plain = [model for model in models if type(model) is CharMLP and _trains_by_plan(model)]
     alike = {(model.dims, model.dropout) for model in plain}
     return len(plain) == len(models) and len(alike) == 1 and plain[0].is_direct(batch_size)
 
 
 def plan_of(models: Sequence[Model], contexts: Tensor, batch_size: int) -> Plan:
-    """How the models, one or several that stack, go through batches out of (N, T) contexts."""
+    """How the models, one or several that stack, go through batches out of (N, T) contexts.
+
+    Raises:
+        ValueError: there are several, and they do not stack.
+    """
     first = models[0]
     if len(models) > 1:
+        if not stacks(models, batch_size):
+            raise ValueError(f"models must be CharMLPs of one shape and dropout to stack; got {models}")
         return Stack([model for model in models if isinstance(model, CharMLP)], contexts, batch_size)
-    return first.plan(contexts, batch_size) if _has_own_plan(first) else OneByOne(first, contexts)
+    return first.plan(contexts, batch_size) if _trains_by_plan(first) else OneByOne(first, contexts)
 
 
-def _has_own_plan(model: Model) -> TypeGuard[CharMLP]:
+def _trains_by_plan(model: Model) -> TypeGuard[CharMLP]:
     # A subclass with a gradient of its own means it to be used.
     gradient = getattr(model.loss_and_gradient, "__func__", None)
     return isinstance(model, CharMLP) and gradient is CharMLP.loss_and_gradient

@@ -111,11 +111,9 @@ def _frozen(storage: Storage, record: StudyRecord) -> Opening:
         raise StudyError(f"a holdout needs a winner; {record.key} has no complete trial. Search more with make study.")
     reference = stored_reference(storage, record.reference)
     for what, trial in (("winner", winner), ("lecture's recipe", reference)):
-        if trial is not None and trial.weights is not None and trial.config is not None:
-            contenders.append(
-                _contender(storage, what, trial.number, trial.config.model_dump(mode="json"), trial.weights)
-            )
-    contenders.append(_contender(storage, "counted bigram", None, "counted bigram, add one", record.bigram.weights))
+        if trial is not None and trial.weights is not None:
+            contenders.append(_contender(storage, what, trial.number, trial.weights))
+    contenders.append(_contender(storage, "counted bigram", None, record.bigram.weights))
     others = [entry for entry in storage.ledger().values() if entry["fingerprint"] == record.corpus.fingerprint]
     return Opening(
         state="claimed",
@@ -130,14 +128,14 @@ def _frozen(storage: Storage, record: StudyRecord) -> Opening:
     )
 
 
-def _contender(storage: Storage, what: str, trial: int | None, config: dict[str, Any] | str, weights: str) -> Contender:
+def _contender(storage: Storage, what: str, trial: int | None, weights: str) -> Contender:
     content = storage.kept_file(weights)
     _, facts = unpack(content)
     return Contender.model_validate(
         {
             "what": what,
             "trial": trial,
-            "config": config,
+            "config": facts["config"],
             "weights": weights,
             "sha256": sha256(content),
             "train_nats": facts["train_nats"],

@@ -78,7 +78,7 @@ class TrialRecord(BaseModel, frozen=True):
     """Artifact id, if the weights were kept."""
     seeds: tuple[SeedRun, ...] = ()
     """Filled where one config was trained from several seeds; curve, losses and gap are then means of those
-    that did not diverge, and `weights` those of the first."""
+    that did not diverge, and `weights` those of the first of these."""
 
     @property
     def dev_spread(self) -> str:

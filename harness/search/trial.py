@@ -21,6 +21,11 @@ OnProgress = Callable[[float, float], None]
 """Called with the share of the run done and the dev nats there."""
 
 
+STORAGE_FAULTS = (optuna.exceptions.StorageInternalError, sqlalchemy.exc.SQLAlchemyError)
+"""Not the trial's fault."""
+TOLD_TO_STOP = "the time was up, or it was told to stop"
+
+
 class Deadline:
     """When a worker has to let go: at a wall time, or when told."""
 
@@ -44,7 +49,7 @@ def run_trial(
     record, handle = started.record, started.handle
     study = handle.study
     if record.config is None:
-        return _give_back(storage, study, record, "failed", record.failure or "suggest() gave no config")
+        return put_back(storage, started, record, "failed", record.failure or "suggest() gave no config")
     pruned = False
     reported: set[int] = set()
 
@@ -63,13 +68,13 @@ def run_trial(
     total_steps = config.budget.total_steps(config.batch_size) or 1
     try:
         result = train(config, corpus, build=build, on_evaluation=on_evaluation)
-    except (optuna.exceptions.StorageInternalError, sqlalchemy.exc.SQLAlchemyError):
-        raise  # not the trial's fault
+    except STORAGE_FAULTS:
+        raise
     except Exception as error:  # the user's model or an impossible shape: keep the reason, go on searching
-        return _give_back(storage, study, record, "failed", f"{type(error).__name__}: {error}")
+        return put_back(storage, started, record, "failed", f"{type(error).__name__}: {error}")
     record = record.with_result(result)
     if result.status == "stopped" and not pruned:
-        return _give_back(storage, study, record, "interrupted", "the time was up, or it was told to stop")
+        return put_back(storage, started, record, "interrupted", TOLD_TO_STOP)
 
     def weights() -> str | None:
         if not _is_best(study, result.dev_nats):
@@ -123,6 +128,8 @@ def _show_columns(handle: optuna.Trial, record: TrialRecord) -> None:
             handle.set_user_attr(name, round(value, 4) if isinstance(value, float) else value)
 
 
-def _give_back(storage: Storage, study: optuna.Study, record: TrialRecord, status: Status, reason: str) -> TrialRecord:
+def put_back(storage: Storage, started: Started, record: TrialRecord, status: Status, reason: str) -> TrialRecord:
+    """Give a trial up with its reason, to be tried again; returns the record as stored."""
+    study = started.handle.study
     with gate(study.study_name):
         return give_back(storage, study, record, status, reason)

@@ -123,12 +123,14 @@ def overfit_one_batch(
     chosen = torch.randint(len(examples), (config.batch_size,), generator=stream(config.seed, "batches"))
     batch = Examples(examples.contexts[chosen], examples.targets[chosen])
     floor = count_contexts(batch, data.vocabulary_size).conditional_entropy()
-    optimizer = make_optimizer(model, AdamW())
-    dropout = stream(config.seed, "dropout")
+    plan = plan_of([model], batch.contexts, len(batch))
+    each, targets = torch.arange(len(batch)).view(1, 1, -1), batch.targets.view(1, 1, -1)
+    optimizer = make_optimizer(plan, AdamW())
+    dropout = [stream(config.seed, "dropout")]
     reached, taken = math.inf, 0
     while taken < steps:
         taken += 1
-        reached = float(model.loss_and_gradient(batch.contexts, batch.targets, generator=dropout))
+        reached = float(next(iter(plan.steps(each, targets, dropout))))
         if reached - floor <= tolerance:
             break
         optimizer.step(_OVERFIT_RATE)

@@ -128,13 +128,14 @@ def _train_together(
     for model in models:
         model.to(device)  # built on the CPU first, so that a seed means the same weights everywhere
     context_length = config.model.context_length
-    train_counts = _counts_to(data.counts("train", context_length), device)
+    counts = data.counts("train", context_length)
+    train_counts = _counts_to(counts, device)
     dev_counts = _counts_to(data.counts("dev", context_length), device)
     plan = plan_of(models, train_counts.contexts, config.batch_size)
     optimizer = make_optimizer(plan, config.optimizer)
     losses = take_steps(
         plan,
-        data.counts("train", context_length),
+        counts,
         config.batch_size,
         batches=[stream(seed, "batches") for seed in seeds],
         dropout=[torch.Generator(device).manual_seed(stream(seed, "dropout").initial_seed()) for seed in seeds],
@@ -155,9 +156,10 @@ def _train_together(
                 optimizer.step(rate)
                 step, seconds = step + 1, clock.seconds
                 due = pace.evaluation_due(step, seconds, taken)
+            losses_R = nats_R.tolist()  # waits for a device that is still at it
         clock.stop()
         plan.settle()
-        for run, loss in zip(runs, nats_R.tolist(), strict=True):
+        for run, loss in zip(runs, losses_R, strict=True):
             if run.status == "complete":
                 measured = (split_nats(run.model, train_counts), split_nats(run.model, dev_counts))
                 run.add(Evaluation(step, step * config.batch_size, seconds, rate, *measured), loss)
