@@ -10,6 +10,7 @@ from pathlib import Path
 import pandas as pd
 import torch
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from harness.bench.target import MOST_P, ToTarget
 from harness.bench.timing import Row
@@ -145,7 +146,14 @@ def short(value: float | None) -> str:
 def draw_steps(rows: Sequence[Row], made_by: str) -> Figure:
     """Bars of microseconds a step, one panel per shape; whiskers are the range over the rounds."""
     shapes = list(dict.fromkeys(row.what for row in rows))
-    figure, axes = style.figure(11, 1.2 + 2.6 * math.ceil(len(shapes) / 2), columns=2, rows=math.ceil(len(shapes) / 2))
+    lines = math.ceil(len(shapes) / 2)
+    figure, axes = style.figure(14, 1.4 + 2.8 * lines, columns=2, rows=lines)
+    figure.suptitle(
+        "Microseconds a step: median, whiskers from the fastest to the slowest round\n"
+        "(B batch, T context length, E embedding size, H hidden width)",
+        x=0.01,
+        ha="left",
+    )
     for axis in axes[len(shapes) :]:
         axis.set_axis_off()
     for axis, shape in zip(axes, shapes, strict=False):
@@ -157,15 +165,20 @@ def draw_steps(rows: Sequence[Row], made_by: str) -> Figure:
         axis.barh([row.contender for row in shown], medians, xerr=[below, above], color=colors, ecolor=style.GREY)
         axis.invert_yaxis()
         axis.grid(axis="y", visible=False)
-        axis.set(
-            title=f"batch, context, embedding, hidden, optimiser: {shape}", xlabel="µs a step (median; whiskers: range)"
-        )
-        axis.set_xlim(0, 1.25 * max(row.high or 0.0 for row in shown))
+        axis.set(title=_worded(shape), xlabel="µs a step")
+        axis.xaxis.set_major_locator(MaxNLocator(5))
+        axis.xaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
+        axis.set_xlim(0, 1.6 * max(row.high or 0.0 for row in shown))
         for place, row in enumerate(shown):
             text = f" {short(row.median)}  ({short(row.times_ours)} times ours)"
             axis.text(row.high or 0.0, place, text, va="center", fontsize=8, color=style.GREY)
     style.small_print(figure, made_by)
     return figure
+
+
+def _worded(shape: str) -> str:
+    batch, context, embedding, hidden, optimizer = shape.split(", ")
+    return f"B {batch}, T {context}, E {embedding}, H {hidden}, {optimizer}"
 
 
 def _color(row: Row) -> str:
