@@ -30,6 +30,7 @@ for command in (
     study_commands.rerun,
     run_commands.train,
     run_commands.sample,
+    run_commands.baselines,
     run_commands.lr_range,
     run_commands.overfit,
     bench_command.bench,

@@ -14,11 +14,12 @@ from harness import corpus as corpora_module
 from harness.cli.console import console
 from harness.cli.progress import StudyProgress
 from harness.errors import StudyError
-from harness.report.results import LECTURE_DEV, Results, split_sizes
+from harness.report.headline import headline
+from harness.report.results import Results, split_sizes
 from harness.search.find import find_study, searched_studies
 from harness.search.holdout import Contender, Opening, open_holdout
 from harness.search.holdout import recorded as recorded_opening
-from harness.search.records import FINISHED, StudyRecord, TrialRecord, best_trial
+from harness.search.records import FINISHED, StudyRecord, best_trial
 from harness.search.request import Request
 from harness.search.rerun import rerun as run_again
 from harness.search.session import Session, run_study
@@ -123,7 +124,7 @@ def report(
         raise StudyError("a report needs a study; the storage has none yet. Begin one with make study.")
     for record in records:
         folder, results = _write(opened, record)
-        console.print(f"{folder}: {_headline(results)}")
+        console.print(f"{folder}: {headline(results)}")
 
 
 def dashboard(
@@ -227,7 +228,7 @@ def _conclude(session: Session) -> None:
     else:
         ended = {"trials": "all trials asked for are finished", "minutes": "the minutes were up"}
         console.print(f"ended: {ended.get(session.record.ended_by or '', '')}, {finished} of {session.record.trials}")
-    console.print(_headline(results))
+    console.print(headline(results))
     if results.best is not None and results.best.verdict is not None:
         console.print(f"the best trial is {results.best.verdict}: {results.best.advice}")
     key = session.record.key
@@ -237,26 +238,6 @@ def _conclude(session: Session) -> None:
     if results.opening is None:
         console.print("      make study as before (carry on; TRIALS= for more, MINUTES= for longer)")
         console.print(f"      make holdout NAME={key} (the sealed test split, once)")
-
-
-def _headline(results: Results) -> str:
-    """What won, by how much over what, on which split; one line."""
-    best, reference = results.best, results.reference
-    if best is None or best.dev_nats is None:
-        return f"{results.study.key}: no complete trial yet"
-    line = f"best dev {best.dev_nats:.4f} nats (trial {best.number}, train {best.train_nats:.4f}, one seed)"
-    if reference is not None and reference.dev_nats is not None:
-        lower = reference.dev_nats - best.dev_nats
-        line += f"; {lower:.4f} below the lecture's recipe on the same split ({_mean_of(reference)})"
-    elif results.study.corpus.is_the_lectures:
-        line += f"; the lecture's own figure is {LECTURE_DEV} (its recipe was not run here)"
-    sealed = "sealed" if results.opening is None else f"{results.opening.state} {results.opening.scored or ''}"
-    return f"{line}; {results.label}; test split {sealed}"
-
-
-def _mean_of(record: TrialRecord) -> str:
-    spread = f", {record.dev_spread}" if record.seeds else ", one seed"
-    return f"{record.dev_nats:.4f}{spread}"
 
 
 def _show_opening(opening: Opening, record: StudyRecord, *, now: bool) -> None:

@@ -221,6 +221,12 @@ def _lecture_lines(axes: Axes, results: Results) -> None:
         seeds = f" (mean of {len(results.reference.seeds)} seeds)" if results.reference.seeds else ""
         shown = f"lecture's recipe here, dev {results.reference.dev_nats:.3f}{seeds}"
         axes.axhline(results.reference.dev_nats, color=style.REFERENCE, lw=1, ls=":", label=shown)
+    ngrams = results.study.ngrams
+    if ngrams is not None:
+        shown = f"counted {ngrams.best.order}-gram (Kneser-Ney), dev {ngrams.best.dev_nats:.3f}"
+        axes.axhline(ngrams.best.dev_nats, color=style.GREEN, lw=1, ls="--", label=shown)
+        shown = f"floor of train at context {ngrams.context_length}, {ngrams.floor:.3f}"
+        axes.axhline(ngrams.floor, color=style.GREY, lw=1, ls="--", label=shown)
     if results.study.corpus.is_the_lectures:
         axes.axhline(LECTURE_DEV, color=style.BLACK, lw=1, ls=":", label=f"the lecture's own figure, {LECTURE_DEV}")
 

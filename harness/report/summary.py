@@ -50,6 +50,7 @@ def summary(results: Results) -> dict[str, Any]:
             "seconds": reference.seconds,
             "seeds": [run.model_dump(mode="json", exclude={"weights"}) for run in reference.seeds],
         },
+        "ngrams": None if study.ngrams is None else study.ngrams.model_dump(mode="json"),
         "finalists": [],
         "winner": None if best is None else {"trial": best.number, "chosen_by": "lowest dev of the search, one seed"},
         "holdout": None if results.opening is None else results.opening.model_dump(mode="json"),

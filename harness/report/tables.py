@@ -12,7 +12,7 @@ _SHOWN = 10
 
 
 def leaderboard_frame(results: Results) -> pd.DataFrame:
-    """The best complete trials, then the lecture's recipe and the counted bigram on the same corpus and split.
+    """The best complete trials, then the lecture's recipe and counted n-grams on the same corpus and split.
 
     Losses in nats per symbol, exact means over whole splits. A row is one run; the recipe's the mean of its seeds.
     """
@@ -22,6 +22,10 @@ def leaderboard_frame(results: Results) -> pd.DataFrame:
     if results.reference is not None:
         seeds = f" ({results.reference.dev_spread})" if results.reference.seeds else ""
         rows.append(_row("", f"lecture's recipe{seeds}", results.reference))
+    if results.study.ngrams is not None:
+        ngram = results.study.ngrams.best
+        row = {"run": f"counted {ngram.order}-gram (Kneser-Ney)", "dev": _nats(ngram.dev_nats)}
+        rows.append(row | {"train": _nats(ngram.train_nats), "gap": _nats(ngram.dev_nats - ngram.train_nats)})
     if results.study.bigram is not None:
         bigram = results.study.bigram
         row = {"run": "counted bigram", "dev": f"{bigram.dev_nats:.4f}", "train": f"{bigram.train_nats:.4f}"}

@@ -1,21 +1,26 @@
-"""What is measured once beside a search: the counted bigram, and a learning-rate range test of the best config."""
+"""What is measured once beside a search: counted n-grams, and a learning-rate range test of the best config."""
 
 from __future__ import annotations
 
 from harness.corpus import Corpus
 from harness.model import Build, CountedBigram
-from harness.search.records import Baseline, RangeTest, StudyRecord, best_trial
+from harness.search.records import Baseline, Ngrams, RangeTest, StudyRecord, best_trial
 from harness.search.storage import Storage
 from harness.search.weights import pack
-from harness.train import lr_range, split_nats
+from harness.train import baselines, lr_range, split_nats
 
 
 def measured_beside(storage: Storage, record: StudyRecord, corpus: Corpus, build: Build) -> StudyRecord:
-    """The study's record with what was missing of both."""
+    """The study's record with what was missing of them."""
     if record.bigram is None:
         record = record.model_copy(update={"bigram": _bigram(storage, record, corpus)})
     best = best_trial(storage.trials(record.key))
-    if best is None or best.config is None or (record.range_test and record.range_test.trial == best.number):
+    if best is None or best.config is None:
+        return record
+    context_length = best.config.model.context_length
+    if record.ngrams is None or record.ngrams.context_length != context_length:
+        record = record.model_copy(update={"ngrams": Ngrams.of(baselines(corpus, context_length))})
+    if record.range_test and record.range_test.trial == best.number:
         return record
     probe = lr_range(best.config, corpus, build=build)
     return record.model_copy(update={"range_test": RangeTest.of(best.number, best.config, probe)})

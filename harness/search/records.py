@@ -9,7 +9,7 @@ from pydantic import BaseModel
 
 from harness.config import TrainConfig
 from harness.search.environment import Owner
-from harness.train import Evaluation, LrRange, TrainResult, Verdict
+from harness.train import Baselines, Evaluation, LrRange, TrainResult, Verdict
 
 Status = Literal["running", "complete", "pruned", "diverged", "failed", "interrupted"]
 FINISHED: frozenset[Status] = frozenset({"complete", "pruned", "diverged"})
@@ -144,6 +144,33 @@ class Baseline(BaseModel, frozen=True):
     """Artifact id."""
 
 
+class Ngram(BaseModel, frozen=True):
+    """A counted Kneser-Ney model of one order, by its exact losses."""
+
+    order: int
+    train_nats: float
+    dev_nats: float
+
+
+class Ngrams(BaseModel, frozen=True):
+    """What counting reaches at one context length, and below what no model of it can train."""
+
+    context_length: int
+    floor: float
+    """Conditional entropy of the train targets given their contexts, in nats."""
+    orders: tuple[Ngram, ...]
+
+    @classmethod
+    def of(cls, found: Baselines) -> Self:
+        orders = [Ngram(order=n.order, train_nats=n.train_nats, dev_nats=n.dev_nats) for n in found.kneser_ney]
+        return cls(context_length=found.context_length, floor=found.floor, orders=tuple(orders))
+
+    @property
+    def best(self) -> Ngram:
+        """The order with the lowest dev loss."""
+        return min(self.orders, key=lambda ngram: (ngram.dev_nats, ngram.order))
+
+
 class CorpusFacts(BaseModel, frozen=True):
     """The corpus a study belongs to."""
 
@@ -193,6 +220,8 @@ class StudyRecord(BaseModel, frozen=True):
     """None while it has never ended."""
     range_test: RangeTest | None = None
     bigram: Baseline | None = None
+    ngrams: Ngrams | None = None
+    """Counted at the best trial's context length."""
 
 
 def best_trial(records: list[TrialRecord]) -> TrialRecord | None:
