@@ -55,6 +55,8 @@ class ContextCounts:
     """(P,) int64, the target of each pair."""
     counts: Tensor
     """(P,) float64, how often the pair occurs."""
+    pair_of_example: Tensor
+    """(N,) int64, the pair of each example, in the order of the items."""
 
     @property
     def total(self) -> int:
@@ -87,12 +89,13 @@ def count_contexts(examples: Examples, vocabulary_size: int) -> ContextCounts:
     contexts = examples.contexts.numpy()
     _, first, row_of_example = np.unique(_row_ids(contexts, vocabulary_size), return_index=True, return_inverse=True)
     pairs = row_of_example.astype(np.int64) * vocabulary_size + examples.targets.numpy()
-    distinct_pairs, counts = np.unique(pairs, return_counts=True)
+    distinct_pairs, pair_of_example, counts = np.unique(pairs, return_inverse=True, return_counts=True)
     return ContextCounts(
         contexts=torch.from_numpy(contexts[first]),
         rows=torch.from_numpy(distinct_pairs // vocabulary_size),
         targets=torch.from_numpy(distinct_pairs % vocabulary_size),
         counts=torch.from_numpy(counts.astype(np.float64)),
+        pair_of_example=torch.from_numpy(pair_of_example.astype(np.int64)),
     )
 
 

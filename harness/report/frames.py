@@ -30,8 +30,8 @@ def trials_frame(results: Results) -> pd.DataFrame:
 
 def _row(record: TrialRecord) -> dict[str, Any]:
     plain = (
-        "status", "verdict", "train_nats", "dev_nats", "gap", "parameters", "seconds", "steps", "steps_per_s", "seed",
-        "attempt", "root", "failure", "advice",
+        "status", "verdict", "train_nats", "dev_nats", "gap", "gap_error", "parameters", "seconds", "steps",
+        "steps_per_s", "seed", "attempt", "root", "failure", "advice",
     )  # fmt: skip
     row = {"trial": record.number} | {name: getattr(record, name) for name in plain}
     return row | {"config_hash": None if record.config is None else record.config.hash()}

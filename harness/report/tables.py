@@ -40,7 +40,7 @@ def _row(place: str, run: str, record: TrialRecord) -> dict[str, str]:
         "run": run,
         "dev": _nats(record.dev_nats),
         "train": _nats(record.train_nats),
-        "gap": _nats(record.gap),
+        "gap": _nats(record.gap) + ("" if record.gap_error is None else f" ± {record.gap_error:.4f}"),
         "verdict": record.verdict or "",
         "parameters": "" if record.parameters is None else f"{record.parameters:,}",
         "seconds": "" if record.seconds is None else f"{record.seconds:.1f}",
@@ -70,7 +70,19 @@ def caption(results: Results) -> str:
     """What the leaderboard's numbers are, in one sentence."""
     return (
         f"Best trials of {results.study.key}: dev and train loss in nats per symbol, exact means over the whole split "
-        f"({results.label}); each row is one run, so differences below about {SEED_SPAN} may be the seed's."
+        f"({results.label}); each row is one run, so differences below about {SEED_SPAN} may be the seed's. "
+        f"± is the gap's standard error by items, had others been drawn.{_parts(results)}"
+    )
+
+
+def _parts(results: Results) -> str:
+    """The best trial's dev loss on items that stand in train too, and on the others."""
+    parts = results.study.dev_parts
+    if parts is None or parts.seen_nats is None or parts.unseen_nats is None:
+        return ""
+    return (
+        f" {parts.seen_items:,} of {parts.seen_items + parts.unseen_items:,} dev items also stand in train: "
+        f"trial {parts.trial} scores {parts.seen_nats:.4f} on them and {parts.unseen_nats:.4f} on the others."
     )
 
 
@@ -91,4 +103,4 @@ def to_latex(results: Results) -> str:
 def _escaped(text: str) -> str:
     for character in "&%#_":
         text = text.replace(character, f"\\{character}")
-    return text.replace("·", "--")
+    return text.replace("·", "--").replace("±", "$\\pm$")

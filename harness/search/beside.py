@@ -1,13 +1,13 @@
-"""What is measured once beside a search: counted n-grams, and a learning-rate range test of the best config."""
+"""What is measured once beside a search: counted n-grams, and of the best trial a range test and its parts of dev."""
 
 from __future__ import annotations
 
 from harness.corpus import Corpus
-from harness.model import Build, CountedBigram
-from harness.search.records import Baseline, Ngrams, RangeTest, StudyRecord, best_trial
+from harness.model import Build, CountedBigram, Model
+from harness.search.records import Baseline, DevParts, Ngrams, RangeTest, StudyRecord, best_trial
 from harness.search.storage import Storage
-from harness.search.weights import pack
-from harness.train import baselines, lr_range, split_nats
+from harness.search.weights import pack, restore
+from harness.train import baselines, item_nats, lr_range, seen_in_train, split_nats
 
 
 def measured_beside(storage: Storage, record: StudyRecord, corpus: Corpus, build: Build) -> StudyRecord:
@@ -20,10 +20,25 @@ def measured_beside(storage: Storage, record: StudyRecord, corpus: Corpus, build
     context_length = best.config.model.context_length
     if record.ngrams is None or record.ngrams.context_length != context_length:
         record = record.model_copy(update={"ngrams": Ngrams.of(baselines(corpus, context_length))})
+    if best.weights and (record.dev_parts is None or record.dev_parts.trial != best.number):
+        model, _ = restore(storage.kept_file(best.weights), build)
+        record = record.model_copy(update={"dev_parts": _dev_parts(best.number, model, corpus, context_length)})
     if record.range_test and record.range_test.trial == best.number:
         return record
     probe = lr_range(best.config, corpus, build=build)
     return record.model_copy(update={"range_test": RangeTest.of(best.number, best.config, probe)})
+
+
+def _dev_parts(trial: int, model: Model, corpus: Corpus, context_length: int) -> DevParts:
+    nats = item_nats(model, corpus, "dev", context_length)
+    seen = seen_in_train(corpus.dev_items, corpus.train_items)
+    return DevParts(
+        trial=trial,
+        seen_items=int(seen.sum()),
+        unseen_items=int((~seen).sum()),
+        seen_nats=nats.where(seen).mean if seen.any() else None,
+        unseen_nats=nats.where(~seen).mean if not seen.all() else None,
+    )
 
 
 def _bigram(storage: Storage, record: StudyRecord, corpus: Corpus) -> Baseline:

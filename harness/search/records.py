@@ -65,6 +65,8 @@ class TrialRecord(BaseModel, frozen=True):
     train_nats: float | None = None
     dev_nats: float | None = None
     gap: float | None = None
+    gap_error: float | None = None
+    """Standard error of the gap, by items; None for a run cut short."""
     seconds: float | None = None
     steps: int | None = None
     parameters: int | None = None
@@ -171,6 +173,17 @@ class Ngrams(BaseModel, frozen=True):
         return min(self.orders, key=lambda ngram: (ngram.dev_nats, ngram.order))
 
 
+class DevParts(BaseModel, frozen=True):
+    """The best trial's dev loss on items that stand in train too, and on the others."""
+
+    trial: int
+    seen_items: int
+    unseen_items: int
+    seen_nats: float | None
+    """None where no item was seen."""
+    unseen_nats: float | None
+
+
 class CorpusFacts(BaseModel, frozen=True):
     """The corpus a study belongs to."""
 
@@ -222,6 +235,7 @@ class StudyRecord(BaseModel, frozen=True):
     bigram: Baseline | None = None
     ngrams: Ngrams | None = None
     """Counted at the best trial's context length."""
+    dev_parts: DevParts | None = None
 
 
 def best_trial(records: list[TrialRecord]) -> TrialRecord | None:

@@ -15,7 +15,7 @@ from harness.search.gate import Started, gate, give_back
 from harness.search.records import Status, TrialRecord, finite
 from harness.search.storage import Storage
 from harness.search.weights import facts_of, pack
-from harness.train import Evaluation, TrainResult, diagnose, train
+from harness.train import Evaluation, TrainResult, diagnose, gap_error, item_nats, train
 
 OnProgress = Callable[[float, float], None]
 """Called with the share of the run done and the dev nats there."""
@@ -104,7 +104,9 @@ def finish(
     if status != "pruned":  # a run cut short has not shown what it would have become
         update |= {"verdict": diagnosis.verdict, "advice": diagnosis.advice}
     if status == "complete":
-        update["weights"] = weights()
+        context_length = record.config.model.context_length
+        train_items, dev_items = (item_nats(result.model, corpus, split, context_length) for split in ("train", "dev"))
+        update |= {"weights": weights(), "gap_error": finite(gap_error(train_items, dev_items))}
     record = record.model_copy(update=update)
     storage.write_trial(study.study_name, record)
     _show_columns(handle, record)

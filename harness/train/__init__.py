@@ -3,13 +3,14 @@
 from harness.train.counted import Baselines, Counted, baselines
 from harness.train.diagnose import Diagnosis, Verdict, diagnose
 from harness.train.evaluate import Nats, split_nats
+from harness.train.items import ItemNats, gap_error, item_nats, seen_in_train
 from harness.train.probes import LrRange, OverfitProbe, lr_range, overfit_one_batch
 from harness.train.sample import sample
 from harness.train.seeds import derive, stream
 from harness.train.trainer import Evaluation, TrainResult, train, train_seeds
 
 __all__ = [
-    "Baselines", "Counted", "Diagnosis", "Evaluation", "LrRange", "Nats", "OverfitProbe", "TrainResult", "Verdict",
-    "baselines", "derive", "diagnose", "lr_range", "overfit_one_batch", "sample", "split_nats", "stream", "train",
-    "train_seeds",
+    "Baselines", "Counted", "Diagnosis", "Evaluation", "ItemNats", "LrRange", "Nats", "OverfitProbe", "TrainResult",
+    "Verdict", "baselines", "derive", "diagnose", "gap_error", "item_nats", "lr_range", "overfit_one_batch", "sample",
+    "seen_in_train", "split_nats", "stream", "train", "train_seeds",
 ]  # fmt: skip

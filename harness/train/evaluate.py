@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import torch
+from torch import Tensor
 
 from harness.corpus import ContextCounts
 from harness.model import Predictor
@@ -13,7 +14,6 @@ Nats = float
 _ROWS_AT_ONCE = 4096
 
 
-@torch.no_grad()
 def split_nats(model: Predictor, counts: ContextCounts) -> Nats:
     """Mean negative log-likelihood over a whole split, in nats per symbol.
 
@@ -21,12 +21,17 @@ def split_nats(model: Predictor, counts: ContextCounts) -> Nats:
     follows it; the products are summed in float64 and divided once, so the
     result is the plain mean over all examples and never a mean of batch means.
     """
-    total = torch.zeros((), dtype=torch.float64, device=counts.counts.device)
+    return float(torch.dot(pair_nats(model, counts), counts.counts) / counts.counts.sum())
+
+
+@torch.no_grad()
+def pair_nats(model: Predictor, counts: ContextCounts) -> Tensor:
+    """(P,) float64 negative log-likelihood of every distinct context's targets."""
+    found = []
     for start in range(0, len(counts.contexts), _ROWS_AT_ONCE):
         end = min(start + _ROWS_AT_ONCE, len(counts.contexts))
         log_p = model.log_probabilities(counts.contexts[start:end])
         # rows ascend, so the pairs of these contexts are one slice
         first, last = torch.searchsorted(counts.rows, torch.tensor([start, end], device=counts.rows.device)).tolist()
-        chosen = log_p[counts.rows[first:last] - start, counts.targets[first:last]]
-        total -= torch.dot(chosen.double(), counts.counts[first:last])
-    return float(total / counts.counts.sum())
+        found.append(-log_p[counts.rows[first:last] - start, counts.targets[first:last]].double())
+    return torch.cat(found)

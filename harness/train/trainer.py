@@ -243,5 +243,7 @@ class _Pace:
 def _counts_to(counts: ContextCounts, device: str) -> ContextCounts:
     if device == "cpu":
         return counts
-    moved = (t.to(device) for t in (counts.contexts, counts.rows, counts.targets, counts.counts))
+    moved = (
+        t.to(device) for t in (counts.contexts, counts.rows, counts.targets, counts.counts, counts.pair_of_example)
+    )
     return ContextCounts(*moved)
