@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import signal
 from contextlib import ExitStack
-from pathlib import Path
-from typing import Annotated, NoReturn
+from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 from rich.table import Table
@@ -15,7 +14,7 @@ from harness.cli.console import console
 from harness.cli.progress import StudyProgress
 from harness.errors import StudyError
 from harness.report.headline import headline
-from harness.report.results import Results, split_sizes
+from harness.report.results import split_sizes
 from harness.search.find import find_study, searched_studies
 from harness.search.holdout import Contender, Opening, open_holdout
 from harness.search.holdout import recorded as recorded_opening
@@ -25,6 +24,9 @@ from harness.search.rerun import rerun as run_again
 from harness.search.session import Session, run_study
 from harness.search.storage import Storage, open_storage
 from harness.search.study import known_studies
+
+if TYPE_CHECKING:
+    from harness.report.write import Report
 
 Corpus = Annotated[
     str | None,
@@ -123,7 +125,7 @@ def report(
     if not records:
         raise StudyError("a report needs a study; the storage has none yet. Begin one with make study.")
     for record in records:
-        folder, results = _write(opened, record)
+        folder, results, _ = _write(opened, record)
         console.print(f"{folder}: {headline(results)}")
 
 
@@ -195,7 +197,7 @@ def rerun(
     raise typer.Exit(1)
 
 
-def _write(storage: Storage, record: StudyRecord) -> tuple[Path, Results]:
+def _write(storage: Storage, record: StudyRecord) -> Report:
     from harness.report.write import write_report  # here: the plots take two seconds to load
 
     return write_report(storage, record)
@@ -219,7 +221,7 @@ def _announce(session: Session) -> None:
 
 def _conclude(session: Session) -> None:
     """The last lines of `make study`: what came out, what holds it back, what to look at next."""
-    folder, results = _write(session.storage, session.record)
+    folder, results, overview = _write(session.storage, session.record)
     finished = sum(trial.status in FINISHED for trial in results.trials)
     if session.nothing_left:
         console.print(
@@ -231,6 +233,8 @@ def _conclude(session: Session) -> None:
     console.print(headline(results))
     if results.best is not None and results.best.verdict is not None:
         console.print(f"the best trial is {results.best.verdict}: {results.best.advice}")
+    for line in overview:
+        console.print(f"  {line}")
     key = session.record.key
     console.print(f"look at {folder}/plots and {folder}/leaderboard.md")
     console.print("then: make dashboard (every trial)")

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import random
 import warnings
 from typing import Any
 
 import optuna
 import pandas as pd
 from optuna.importance import PedAnovaImportanceEvaluator, get_param_importances
+from optuna.trial import FrozenTrial
 
 from harness.report.results import Results
 from harness.search.records import TrialRecord
 from harness.search.weights import unpack
 
+_RESAMPLES = 30
 FEW_TRIALS = 30
 """PED-ANOVA compares the best tenth with the rest: of fewer trials that is a handful."""
 
@@ -63,23 +66,38 @@ def history_frame(results: Results) -> pd.DataFrame:
 def importance_frame(results: Results) -> pd.DataFrame:
     """Share of the variation in dev nats that each parameter explains near the optimum (PED-ANOVA).
 
-    Only parameters that every complete trial has can be compared. Empty where
-    fewer than four trials are complete or all parameters are conditional.
+    `low` and `high` are the 5 % and 95 % points over trials resampled with replacement. Only
+    parameters that every complete trial has can be compared. Empty where fewer than four
+    trials are complete or all parameters are conditional.
     """
-    columns = ["parameter", "importance", "n"]
+    columns = ["parameter", "importance", "low", "high", "n"]
     complete = [t for t in results.optuna_study.get_trials(deepcopy=False) if t.state.name == "COMPLETE"]
-    if len(complete) < 4 or len({trial.value for trial in complete}) < 2:
+    shares = _importances(complete)
+    if not shares:
         return pd.DataFrame(columns=columns)
+    chance = random.Random(0)
+    again = pd.DataFrame([_importances(chance.choices(complete, k=len(complete))) for _ in range(_RESAMPLES)])
+    again = again.reindex(columns=list(shares)).fillna(0.0)
+    ranked = sorted(shares.items(), key=lambda pair: -pair[1])
+    rows = [
+        (name, share, again[name].quantile(0.05), again[name].quantile(0.95), len(complete)) for name, share in ranked
+    ]
+    return pd.DataFrame(rows, columns=columns)
+
+
+def _importances(complete: list[FrozenTrial]) -> dict[str, float]:
+    """By parameter, nothing where they cannot be told."""
+    if len(complete) < 4 or len({trial.value for trial in complete}) < 2:
+        return {}
     shared = sorted(set.intersection(*(set(trial.params) for trial in complete)))
+    study = optuna.create_study(storage=optuna.storages.InMemoryStorage())
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+        study.add_trials(complete)
         try:
-            evaluator = PedAnovaImportanceEvaluator()
-            shares = get_param_importances(results.optuna_study, evaluator=evaluator, params=shared)
+            return get_param_importances(study, evaluator=PedAnovaImportanceEvaluator(), params=shared)
         except (ValueError, RuntimeError):  # every shared parameter has one value only
-            return pd.DataFrame(columns=columns)
-    rows = [{"parameter": name, "importance": share, "n": len(complete)} for name, share in shares.items()]
-    return pd.DataFrame(rows, columns=columns)
+            return {}
 
 
 def embedding_frame(results: Results) -> pd.DataFrame:

@@ -107,7 +107,8 @@ def plot_importance(results: Results) -> Figure:
         return _empty("too few complete trials to say what mattered", results)
     figure, (axes,) = style.figure(6.6, 0.5 * len(frame) + 1.6)
     sns.barplot(frame, x="importance", y="parameter", color=style.BLUE, ax=axes)
-    axes.set(xlabel="importance for dev loss (PED-ANOVA, shares of 1)", ylabel="")
+    axes.hlines(range(len(frame)), frame["low"], frame["high"], color=style.BLACK, lw=1.2)
+    axes.set(xlabel="importance for dev loss (PED-ANOVA, shares of 1; lines: 90 % of resamples)", ylabel="")
     n = int(frame["n"].iloc[0])
     few = f": too few to rely on, from {FEW_TRIALS} on it says more" if n < FEW_TRIALS else ""
     axes.set_title("What mattered")

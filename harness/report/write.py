@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import NamedTuple
 
 from harness import paths
 from harness.files import replacing, write_atomically
 from harness.report import style
 from harness.report.frames import curves_frame, trials_frame
+from harness.report.overview import overview
 from harness.report.plots import PLOTS
 from harness.report.results import SAMPLES, Results, gather, samples_of
 from harness.report.summary import to_json
@@ -17,8 +19,17 @@ from harness.search.storage import Storage
 from harness.search.weights import save_folder, unpack
 
 
-def write_report(storage: Storage, study: StudyRecord) -> tuple[Path, Results]:
-    """Write a study's tables, plots, best model and samples; returns the folder and what they show.
+class Report(NamedTuple):
+    """What was written, and what it says."""
+
+    folder: Path
+    results: Results
+    overview: list[str]
+    """What stands out of the study as a whole, a sentence each."""
+
+
+def write_report(storage: Storage, study: StudyRecord) -> Report:
+    """Write a study's tables, plots, best model and samples.
 
     Raises:
         StorageError: no right or no space to write there, or stored weights are gone.
@@ -29,10 +40,14 @@ def write_report(storage: Storage, study: StudyRecord) -> tuple[Path, Results]:
     write_atomically(folder / "curves.csv", curves_frame(results).to_csv(index=False))
     write_atomically(folder / "leaderboard.md", to_markdown(results))
     write_atomically(folder / "leaderboard.tex", to_latex(results))
+    lines = overview(results)
+    title = f"# {study.key} looked at as a whole\n\n{results.label}\n\n"
+    shown = lines or ["no complete trial yet, or nothing stands out"]
+    write_atomically(folder / "overview.md", title + "".join(f"- {line}\n" for line in shown))
     _write_best(folder, results)
     _write_plots(folder / "plots", results)
     write_atomically(folder / "summary.json", to_json(results))
-    return folder, results
+    return Report(folder, results, lines)
 
 
 def _write_best(folder: Path, results: Results) -> None:

@@ -1,0 +1,110 @@
+"""A study looked at as a whole, before anybody trusts its best trial.
+
+The questions are those of the Deep Learning Tuning Playbook (Godbole et al. 2023): does the best
+value lie on the edge of its range, did too many trials fail, were runs too short, what mattered.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from optuna.distributions import BaseDistribution, FloatDistribution, IntDistribution
+
+from harness.report.frames import FEW_TRIALS, importance_frame
+from harness.report.results import Results
+
+EDGE = 0.05
+"""Share of a range, on its own scale, that counts as its edge."""
+LOST = 0.2
+"""Share of failed and diverged trials from which on the space or the code deserves a look."""
+UNFINISHED = 0.25
+"""Share of complete trials still improving from which on the budget is too short."""
+NO_MATTER = 0.05
+"""Importance below which, all its resamples considered, a parameter did not matter."""
+
+
+@dataclass(frozen=True)
+class Edge:
+    """A best value at an end of its range, and the range to try next."""
+
+    parameter: str
+    value: float
+    low: float
+    high: float
+    next_low: float
+    next_high: float
+
+    def __str__(self) -> str:
+        side = "upper" if self.next_high != self.high else "lower"
+        return (
+            f"the best {self.parameter}, {self.value:.3g}, lies on the {side} edge of {self.low:g} to {self.high:g}: "
+            f"try {self.next_low:.3g} to {self.next_high:.3g} next"
+        )
+
+
+def edges(params: Mapping[str, Any], distributions: Mapping[str, BaseDistribution]) -> list[Edge]:
+    """Best values within EDGE of an end of their ranges; an end at 0 is no edge, for nothing lies beyond it.
+
+    The next range goes on by half of the old one beyond that end, on the range's own scale.
+    """
+    found = []
+    for name, value in params.items():
+        distribution = distributions[name]
+        if not isinstance(distribution, FloatDistribution | IntDistribution) or distribution.single():
+            continue
+        to_scale, from_scale = (np.log, np.exp) if distribution.log else (float, float)
+        low, high, at = (float(to_scale(number)) for number in (distribution.low, distribution.high, value))
+        ends = [distribution.low, distribution.high]
+        if at >= high - EDGE * (high - low):
+            ends[1] = _kind(distribution, from_scale(high + (high - low) / 2))
+        elif at <= low + EDGE * (high - low) and distribution.low > 0:
+            beyond = _kind(distribution, from_scale(low - (high - low) / 2))
+            ends[0] = max(beyond, 1 if isinstance(distribution, IntDistribution) else 0.0)
+        if ends != [distribution.low, distribution.high]:
+            found.append(Edge(name, value, distribution.low, distribution.high, *ends))
+    return found
+
+
+def _kind(distribution: BaseDistribution, number: float) -> float:
+    return round(number) if isinstance(distribution, IntDistribution) else float(f"{number:.2g}")
+
+
+def overview(results: Results) -> list[str]:
+    """What stands out, a sentence each; nothing while no trial is complete."""
+    if results.best is None:
+        return []
+    best = results.optuna_study.get_trials(deepcopy=False)[results.best.number]
+    return [*map(str, edges(best.params, best.distributions)), *_outcomes(results), *_importance(results)]
+
+
+def _outcomes(results: Results) -> list[str]:
+    lines = []
+    counted = Counter(record.status for record in results.trials)
+    lost, all_trials = counted["failed"] + counted["diverged"], sum(counted.values())
+    if lost >= LOST * all_trials:
+        lines.append(f"{lost} of {all_trials} trials failed or diverged: narrow the learning rate, or mend the model")
+    verdicts = Counter(record.verdict for record in results.trials if record.status == "complete")
+    improving, complete = verdicts["still improving"], counted["complete"]
+    if improving >= UNFINISHED * complete:
+        lines.append(f"{improving} of {complete} complete trials were still improving at their end: raise the budget")
+    return lines
+
+
+def _importance(results: Results) -> list[str]:
+    frame = importance_frame(results)
+    if frame.empty:
+        return []
+    n = int(frame["n"].iloc[0])
+    if n < FEW_TRIALS:
+        return [f"{n} complete trials are too few to tell which parameters mattered ({FEW_TRIALS} at least)"]
+    top = frame.iloc[0]
+    lines = [
+        f"what mattered most near the optimum: {top['parameter']}, {top['importance']:.0%} "
+        f"({top['low']:.0%} to {top['high']:.0%} over resampled trials, n={n})"
+    ]
+    idle = list(frame.loc[frame["high"] < NO_MATTER, "parameter"])
+    return [*lines, f"what told little apart among these trials: {', '.join(idle)}"] if idle else lines

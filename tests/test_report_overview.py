@@ -1,0 +1,102 @@
+"""What is said of a study as a whole: edges of ranges, outcomes, importance and how sure it is."""
+
+from __future__ import annotations
+
+import random
+from types import SimpleNamespace
+from typing import Any
+
+import optuna
+import pytest
+from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
+from optuna.trial import FrozenTrial, create_trial
+
+from harness.report.frames import importance_frame
+from harness.report.overview import Edge, edges, overview
+
+RATE, WIDTH = FloatDistribution(1e-3, 1e-1, log=True), IntDistribution(50, 400)
+DROPOUT, UNITS = FloatDistribution(0.0, 0.5), IntDistribution(1, 10)
+
+
+@pytest.mark.parametrize(
+    ("distribution", "value", "next_range"),
+    [
+        (RATE, 0.09, (1e-3, 1.0)),  # half of two decades beyond the upper end
+        (RATE, 1.1e-3, (1e-4, 1e-1)),
+        (RATE, 1e-2, None),
+        (WIDTH, 395, (50, 575)),
+        (WIDTH, 60, (1, 400)),  # half of the range below would be -125 units
+        (WIDTH, 200, None),
+        (DROPOUT, 0.49, (0.0, 0.75)),
+        (DROPOUT, 0.0, None),  # nothing lies below
+        (UNITS, 10, (1, 14)),
+        (UNITS, 1, None),
+        (FloatDistribution(0.3, 0.3), 0.3, None),
+        (CategoricalDistribution((1, 2)), 2, None),
+    ],
+)
+def test_a_best_value_on_an_edge_gets_the_range_to_try_next(
+    distribution: Any, value: float, next_range: tuple[float, float] | None
+):
+    found = edges({"x": value}, {"x": distribution})
+    assert [(edge.next_low, edge.next_high) for edge in found] == ([] if next_range is None else [next_range])
+
+
+def test_an_edge_is_worded_with_value_range_and_the_next_one():
+    assert str(Edge("rate", 0.095, 0.001, 0.1, 0.001, 1.0)) == (
+        "the best rate, 0.095, lies on the upper edge of 0.001 to 0.1: try 0.001 to 1 next"
+    )
+
+
+def made_up(chance: random.Random) -> FrozenTrial:
+    """The loss depends on `rate` and on nothing else."""
+    params = {"rate": 10 ** chance.uniform(-3, -1), "width": chance.randint(50, 400)}
+    value = 2 + abs(params["rate"] - 0.01)
+    return create_trial(params=params, distributions={"rate": RATE, "width": WIDTH}, value=value)
+
+
+def results_of(trials: int, **outcomes: int) -> Any:
+    chance = random.Random(0)
+    study = optuna.create_study(storage=optuna.storages.InMemoryStorage())
+    study.add_trials([made_up(chance) for _ in range(trials)])
+    statuses = ["complete"] * trials + [status for status, count in outcomes.items() for _ in range(count)]
+    verdict = "well fitted" if "improving" not in outcomes else "still improving"
+    records = [SimpleNamespace(status=status, verdict=verdict) for status in statuses if status != "improving"]
+    best = SimpleNamespace(number=study.best_trial.number) if trials else None
+    return SimpleNamespace(optuna_study=study, trials=records, best=best)
+
+
+def test_the_parameter_that_decides_the_loss_is_named_with_how_sure_that_is():
+    frame = importance_frame(results_of(60))
+    assert list(frame["parameter"]) == ["rate", "width"]
+    assert frame["importance"].sum() == pytest.approx(1)
+    assert (frame["low"] <= frame["importance"]).all()
+    assert (frame["importance"] <= frame["high"]).all()
+    assert frame["low"].iloc[0] > 0.5
+    assert set(frame["n"]) == {60}
+    (line,) = (line for line in overview(results_of(60)) if line.startswith("what mattered"))
+    assert line.startswith("what mattered most near the optimum: rate, ")
+    assert line.endswith("over resampled trials, n=60)")
+
+
+def test_importance_repeats_exactly():
+    assert importance_frame(results_of(20)).equals(importance_frame(results_of(20)))
+
+
+def test_few_trials_are_said_to_be_too_few():
+    assert overview(results_of(12))[-1].startswith("12 complete trials are too few to tell which parameters mattered")
+
+
+@pytest.mark.parametrize(("failed", "said"), [(2, False), (10, True)])
+def test_many_lost_trials_are_spoken_of(failed: int, said: bool):
+    lines = overview(results_of(20, failed=failed))
+    assert (f"{failed} of {20 + failed} trials failed or diverged" in " ".join(lines)) == said
+
+
+def test_runs_that_ended_too_early_are_spoken_of():
+    lines = overview(results_of(8, improving=1))
+    assert "8 of 8 complete trials were still improving at their end: raise the budget" in lines
+
+
+def test_of_a_study_without_a_complete_trial_nothing_is_said():
+    assert overview(results_of(0)) == []
