@@ -11,7 +11,7 @@ import torch
 import typer
 from typer.exceptions import TyperException
 
-from harness.cli import bench_command, run_commands, study_commands
+from harness.cli import bench_command, check_commands, run_commands, study_commands
 from harness.errors import HarnessError
 
 app = typer.Typer(
@@ -28,9 +28,10 @@ for command in (
     study_commands.dashboard,
     study_commands.holdout,
     study_commands.rerun,
+    check_commands.prune_check,
     run_commands.train,
     run_commands.sample,
-    run_commands.baselines,
+    check_commands.baselines,
     run_commands.lr_range,
     run_commands.overfit,
     bench_command.bench,

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 
 from rich.console import Console
+from rich.table import Table
 
 _WIDE = 160
 
@@ -12,3 +14,11 @@ _WIDE = 160
 console = Console(
     markup=False, emoji=False, highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else _WIDE
 )
+
+
+def show_table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """Plain columns, as they fit."""
+    table = Table(*head, box=None)
+    for row in rows:
+        table.add_row(*row)
+    console.print(table)

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.table import Table
 
 from harness import paths
 from harness.cli import overrides
@@ -22,7 +21,6 @@ from harness.search.records import RangeTest
 from harness.search.storage import open_storage
 from harness.search.weights import draw, facts_of, load_folder, rebuilt, save_folder
 from harness.train import Evaluation, diagnose, overfit_one_batch
-from harness.train import baselines as count_baselines
 from harness.train import lr_range as probe_lr_range
 from harness.train import train as train_model
 
@@ -97,26 +95,6 @@ def sample(
             raise StudyError(f"sampling needs a complete trial; {source} has none yet. Let make study go on.")
     for item in items:
         console.print(item)
-
-
-def baselines(
-    corpus: Corpus = "names",
-    context: Annotated[int, typer.Option(help="Context length.", min=1, max=64)] = 8,
-) -> None:
-    """What counting alone reaches on a corpus, and below what no model of a context length can train."""
-    data = load(corpus)
-    found = count_baselines(data, context)
-    n = {split: data.number_of_examples(split) for split in ("train", "dev")}
-    console.print(
-        f"{data.label} · fingerprint {data.fingerprint} · nats per symbol, exact means over whole splits: "
-        f"train n={n['train']:,}, dev n={n['dev']:,}"
-    )
-    table = Table("counted", "train", "dev", "", box=None)
-    for row in (found.bigram, *found.kneser_ney):
-        chosen = "lowest dev" if row is found.best else ""
-        table.add_row(row.name, f"{row.train_nats:.4f}", f"{row.dev_nats:.4f}", chosen)
-    table.add_row(f"floor at context {context}", f"{found.floor:.4f}", "", "no model of this context trains below it")
-    console.print(table)
 
 
 def lr_range(

@@ -10,7 +10,7 @@ import typer
 from rich.table import Table
 
 from harness import corpus as corpora_module
-from harness.cli.console import console
+from harness.cli.console import console, show_table
 from harness.cli.progress import StudyProgress
 from harness.errors import StudyError
 from harness.report.headline import headline
@@ -179,7 +179,7 @@ def rerun(
     with console.status(f"running trial {trial} again"):
         again = run_again(opened, record, trial)
     console.print(f"trial {trial} of {record.key} ({record.corpus.short}, {split_sizes(record)})")
-    _show_table(
+    show_table(
         ("loss (nats per symbol)", "recorded", "again"),
         [
             ("train", f"{again.record.curve[-1].train_nats!r}", f"{again.train_nats!r}"),
@@ -264,7 +264,7 @@ def _show_opening(opening: Opening, record: StudyRecord, *, now: bool) -> None:
         )
         for contender in opening.contenders
     ]
-    _show_table(("scored", "train", "dev", "test", "weights (SHA-256)"), rows)
+    show_table(("scored", "train", "dev", "test", "weights (SHA-256)"), rows)
     if opening.openings_before:
         console.print(f"{opening.openings_before} other studies had opened this same test split before")
 
@@ -273,10 +273,3 @@ def _which(contender: Contender) -> str:
     if contender.what == "winner":
         return f" (trial {contender.trial})"
     return f" (seed {contender.config['seed']})" if isinstance(contender.config, dict) else ""
-
-
-def _show_table(head: tuple[str, ...], rows: list[tuple[str, ...]]) -> None:
-    table = Table(*head, box=None)
-    for row in rows:
-        table.add_row(*row)
-    console.print(table)

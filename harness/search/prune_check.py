@@ -1,0 +1,105 @@
+"""Which pruner is safe: the recorded curves of an unpruned study, replayed under each.
+
+A replay shows what a pruner would have stopped of these trials, one after another. It cannot
+show that a sampler, told less, would have drawn others.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import optuna
+from optuna.pruners import BasePruner, HyperbandPruner, MedianPruner, PercentilePruner, SuccessiveHalvingPruner
+from optuna.trial import TrialState
+
+from harness.errors import StudyError
+from harness.search.records import TrialRecord
+from harness.search.study import default_pruner
+
+LEAST_TRIALS = 40
+ORDERS = 20
+"""Shuffled orders beside the recorded one: in a search that gets better, the recorded order flatters late trials."""
+PRUNERS: dict[str, Callable[[], BasePruner]] = {
+    "default (median of 8 and more, from 50 %)": lambda: default_pruner(0),
+    "median of 8 and more, from 20 %": lambda: MedianPruner(n_startup_trials=8, n_warmup_steps=20),
+    "median of 8 and more, from 30 %": lambda: MedianPruner(n_startup_trials=8, n_warmup_steps=30),
+    "median of 8 and more, from 70 %": lambda: MedianPruner(n_startup_trials=8, n_warmup_steps=70),
+    "best quarter of 8 and more, from 50 %": lambda: PercentilePruner(25.0, n_startup_trials=8, n_warmup_steps=50),
+    "best quarter of 8 and more, from 30 %": lambda: PercentilePruner(25.0, n_startup_trials=8, n_warmup_steps=30),
+    "successive halving from 10 %": lambda: SuccessiveHalvingPruner(min_resource=10, reduction_factor=3),
+    "hyperband, 10 to 100 %": lambda: HyperbandPruner(min_resource=10, max_resource=100, reduction_factor=3),
+}
+
+
+@dataclass(frozen=True)
+class Replay:
+    """What one pruner would have done to the recorded trials, in one order."""
+
+    stopped: int
+    saved: float
+    """Share of all training seconds."""
+    regret: float
+    """Best dev nats among trials left to finish, less the best of all."""
+
+
+@dataclass(frozen=True)
+class Checked:
+    """A pruner over the recorded order and shuffled ones."""
+
+    pruner: str
+    recorded: Replay
+    saved: float
+    """Mean over the shuffled orders."""
+    worst_regret: float
+    """Over all orders."""
+
+
+def prune_check(records: Sequence[TrialRecord]) -> list[Checked]:
+    """Every pruner's savings and regret on a study's complete trials.
+
+    Raises:
+        StudyError: fewer than LEAST_TRIALS complete trials, or some were pruned.
+    """
+    pruned = sum(record.status == "pruned" for record in records)
+    complete = [record for record in records if record.status == "complete" and record.curve]
+    if pruned or len(complete) < LEAST_TRIALS:
+        raise StudyError(
+            f"a prune check needs at least {LEAST_TRIALS} complete trials and none pruned; got {len(complete)} and "
+            f"{pruned}. Run one with make study NAME=unpruned PRUNER=NopPruner."
+        )
+    chance = random.Random(0)
+    shuffled = [chance.sample(complete, len(complete)) for _ in range(ORDERS)]
+    checked = []
+    for name, make in PRUNERS.items():
+        recorded, *others = (replay(order, make()) for order in (complete, *shuffled))
+        saved = sum(each.saved for each in others) / len(others)
+        checked.append(Checked(name, recorded, saved, max(each.regret for each in (recorded, *others))))
+    return checked
+
+
+def replay(records: Sequence[TrialRecord], pruner: BasePruner) -> Replay:
+    """One trial after another, asked at the recorded places of its curve as `run_trial` asks."""
+    # Hyperband draws a trial's bracket from the study's name.
+    study = optuna.create_study(storage=optuna.storages.InMemoryStorage(), pruner=pruner, study_name="replay")
+    spent, left = 0.0, []
+    for record in records:
+        trial, end = study.ask(), record.curve[-1]
+        for point in record.curve:
+            trial.report(_loss(point.dev_nats), round(100 * point.step / end.step))
+            if point.step < end.step and trial.should_prune():
+                study.tell(trial, state=TrialState.PRUNED)
+                spent += point.seconds
+                break
+        else:
+            study.tell(trial, _loss(end.dev_nats))
+            spent += end.seconds
+            left.append(_loss(end.dev_nats))
+    total = sum(record.curve[-1].seconds for record in records)
+    best = min(_loss(record.curve[-1].dev_nats) for record in records)
+    return Replay(len(records) - len(left), 1 - spent / total, min(left) - best)
+
+
+def _loss(nats: float | None) -> float:
+    return float("inf") if nats is None else nats
