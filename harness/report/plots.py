@@ -108,11 +108,14 @@ def plot_importance(results: Results) -> Figure:
     figure, (axes,) = style.figure(6.6, 0.5 * len(frame) + 1.6)
     sns.barplot(frame, x="importance", y="parameter", color=style.BLUE, ax=axes)
     axes.hlines(range(len(frame)), frame["low"], frame["high"], color=style.BLACK, lw=1.2)
-    axes.set(xlabel="importance for dev loss (PED-ANOVA, shares of 1; lines: 90 % of resamples)", ylabel="")
+    axes.set(xlabel="importance for dev loss (PED-ANOVA, shares of 1)", ylabel="")
     n = int(frame["n"].iloc[0])
     few = f": too few to rely on, from {FEW_TRIALS} on it says more" if n < FEW_TRIALS else ""
     axes.set_title("What mattered")
-    style.small_print(figure, f"n={n} complete trials{few} · conditional ones are left out\n{results.label}")
+    style.small_print(
+        figure,
+        f"n={n} complete trials{few} · lines: 90 % of resamples · conditional ones are left out\n{results.label}",
+    )
     return figure
 
 
