@@ -29,7 +29,11 @@ DROPOUT, UNITS = FloatDistribution(0.0, 0.5), IntDistribution(1, 10)
         (WIDTH, 200, None),
         (DROPOUT, 0.49, (0.0, 0.75)),
         (DROPOUT, 0.0, None),  # nothing lies below
-        (UNITS, 10, (1, 14)),
+        (UNITS, 10, (1, 15)),
+        (IntDistribution(1, 2), 2, (1, 3)),
+        (FloatDistribution(1.2, 1.22), 1.22, (1.2, 1.23)),
+        (FloatDistribution(0.9, 0.98), 0.98, (0.9, 0.99)),  # a share stays below 1
+        (FloatDistribution(-1.0, 1.0), -1.0, (-2.0, 1.0)),
         (UNITS, 1, None),
         (FloatDistribution(0.3, 0.3), 0.3, None),
         (CategoricalDistribution((1, 2)), 2, None),
@@ -77,6 +81,25 @@ def test_the_parameter_that_decides_the_loss_is_named_with_how_sure_that_is():
     (line,) = (line for line in overview(results_of(60)) if line.startswith("what mattered"))
     assert line.startswith("what mattered most near the optimum: rate, ")
     assert line.endswith("over resampled trials, n=60)")
+
+
+def test_where_nothing_matters_no_parameter_is_named():
+    chance = random.Random(1)
+    results = results_of(40)
+    study = optuna.create_study(storage=optuna.storages.InMemoryStorage())
+    names = "abcdef"
+    study.add_trials(
+        [
+            create_trial(
+                params={name: 10 ** chance.uniform(-3, -1) for name in names},
+                distributions=dict.fromkeys(names, RATE),
+                value=chance.random(),
+            )
+            for _ in range(60)
+        ]
+    )
+    results.optuna_study, results.best = study, SimpleNamespace(number=study.best_trial.number)
+    assert overview(results)[-1] == "no parameter stands out from the others among 60 complete trials"
 
 
 def test_importance_repeats_exactly():

@@ -43,10 +43,12 @@ def prune_check(name: StudyName, corpus: StudyCorpus = None, storage: StorageUrl
     """Replay pruners over an unpruned study's curves: training seconds saved, and what that would have cost."""
     opened = open_storage(storage)
     record = find_study(opened, name, corpus)
-    checked = replay_pruners(opened.trials(record.key))
+    trials = opened.trials(record.key)
+    checked = replay_pruners(trials)
+    complete = sum(trial.status == "complete" for trial in trials)
     console.print(
-        f"{record.key}: {record.corpus.short}; the recorded order, and {ORDERS} shuffled ones; regret in dev nats per "
-        f"symbol, beside {SEED_SPAN} between seeds of one config"
+        f"{record.key}: {record.corpus.short}; {complete} complete trials in the recorded order, and {ORDERS} shuffled "
+        f"ones; regret in dev nats per symbol, beside {SEED_SPAN} between seeds of one config"
     )
     rows = [
         (

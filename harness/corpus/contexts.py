@@ -67,7 +67,7 @@ class ContextCounts:
         """Entropy of the targets given their contexts, in nats: no model of this T can score below it."""
         per_context = torch.zeros(len(self.contexts), dtype=torch.float64).index_add_(0, self.rows, self.counts)
         log_share = torch.log(self.counts / per_context[self.rows])
-        return float(-(self.counts * log_share).sum() / self.counts.sum())
+        return max(0.0, float(-(self.counts * log_share).sum() / self.counts.sum()))
 
 
 def examples_of(items: Sequence[str], vocabulary: Sequence[str], context_length: int) -> Examples:

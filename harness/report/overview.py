@@ -6,6 +6,7 @@ value lie on the edge of its range, did too many trials fail, were runs too shor
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -41,8 +42,8 @@ class Edge:
     def __str__(self) -> str:
         side = "upper" if self.next_high != self.high else "lower"
         return (
-            f"the best {self.parameter}, {self.value:.3g}, lies on the {side} edge of {self.low:g} to {self.high:g}: "
-            f"try {self.next_low:.3g} to {self.next_high:.3g} next"
+            f"the best {self.parameter}, {self.value:.4g}, lies on the {side} edge of {self.low:g} to {self.high:g}: "
+            f"try {self.next_low:.4g} to {self.next_high:.4g} next"
         )
 
 
@@ -60,17 +61,27 @@ def edges(params: Mapping[str, Any], distributions: Mapping[str, BaseDistributio
         low, high, at = (float(to_scale(number)) for number in (distribution.low, distribution.high, value))
         ends = [distribution.low, distribution.high]
         if at >= high - EDGE * (high - low):
-            ends[1] = _kind(distribution, from_scale(high + (high - low) / 2))
-        elif at <= low + EDGE * (high - low) and distribution.low > 0:
-            beyond = _kind(distribution, from_scale(low - (high - low) / 2))
-            ends[0] = max(beyond, 1 if isinstance(distribution, IntDistribution) else 0.0)
+            beyond = from_scale(high + (high - low) / 2)
+            share = distribution.low >= 0 and distribution.high < 1 and not distribution.log
+            ends[1] = _upwards(distribution, min(beyond, (1 + distribution.high) / 2) if share else beyond)
+        elif at <= low + EDGE * (high - low) and distribution.low != 0:
+            least = 1 if isinstance(distribution, IntDistribution) else 0.0
+            beyond = from_scale(low - (high - low) / 2)
+            ends[0] = _downwards(distribution, max(beyond, least) if distribution.low > 0 else beyond)
         if ends != [distribution.low, distribution.high]:
             found.append(Edge(name, value, distribution.low, distribution.high, *ends))
     return found
 
 
-def _kind(distribution: BaseDistribution, number: float) -> float:
-    return round(number) if isinstance(distribution, IntDistribution) else float(f"{number:.2g}")
+def _upwards(distribution: FloatDistribution | IntDistribution, number: float) -> float:
+    """A number as people write it, never inside the range that it goes beyond."""
+    rounded = math.ceil(number) if isinstance(distribution, IntDistribution) else float(f"{number:.2g}")
+    return rounded if rounded > distribution.high else number
+
+
+def _downwards(distribution: FloatDistribution | IntDistribution, number: float) -> float:
+    rounded = math.floor(number) if isinstance(distribution, IntDistribution) else float(f"{number:.2g}")
+    return rounded if rounded < distribution.low else min(number, distribution.low)
 
 
 def overview(results: Results) -> list[str]:
@@ -102,6 +113,8 @@ def _importance(results: Results) -> list[str]:
     if n < FEW_TRIALS:
         return [f"{n} complete trials are too few to tell which parameters mattered ({FEW_TRIALS} at least)"]
     top = frame.iloc[0]
+    if top["low"] <= 1 / len(frame):  # what chance alone would give each of them
+        return [f"no parameter stands out from the others among {n} complete trials"]
     lines = [
         f"what mattered most near the optimum: {top['parameter']}, {top['importance']:.0%} "
         f"({top['low']:.0%} to {top['high']:.0%} over resampled trials, n={n})"

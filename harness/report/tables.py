@@ -71,7 +71,7 @@ def caption(results: Results) -> str:
     return (
         f"Best trials of {results.study.key}: dev and train loss in nats per symbol, exact means over the whole split "
         f"({results.label}); each row is one run, so differences below about {SEED_SPAN} may be the seed's. "
-        f"± is the gap's standard error by items, had others been drawn.{_parts(results)}"
+        f"± is the gap's standard error by items, the weights held fixed.{_parts(results)}"
     )
 
 

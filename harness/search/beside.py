@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 from harness.corpus import Corpus
 from harness.model import Build, CountedBigram, Model
 from harness.search.records import Baseline, DevParts, Ngrams, RangeTest, StudyRecord, best_trial
@@ -21,8 +23,9 @@ def measured_beside(storage: Storage, record: StudyRecord, corpus: Corpus, build
     if record.ngrams is None or record.ngrams.context_length != context_length:
         record = record.model_copy(update={"ngrams": Ngrams.of(baselines(corpus, context_length))})
     if best.weights and (record.dev_parts is None or record.dev_parts.trial != best.number):
-        model, _ = restore(storage.kept_file(best.weights), build)
-        record = record.model_copy(update={"dev_parts": _dev_parts(best.number, model, corpus, context_length)})
+        with suppress(ValueError):  # the study file's build makes another model by now
+            model, _ = restore(storage.kept_file(best.weights), build)
+            record = record.model_copy(update={"dev_parts": _dev_parts(best.number, model, corpus, context_length)})
     if record.range_test and record.range_test.trial == best.number:
         return record
     probe = lr_range(best.config, corpus, build=build)

@@ -106,7 +106,9 @@ def finish(
     if status == "complete":
         context_length = record.config.model.context_length
         train_items, dev_items = (item_nats(result.model, corpus, split, context_length) for split in ("train", "dev"))
-        update |= {"weights": weights(), "gap_error": finite(gap_error(train_items, dev_items))}
+        update["weights"] = weights()
+        if not record.seeds:  # the error is of one set of weights
+            update["gap_error"] = finite(gap_error(train_items, dev_items))
     record = record.model_copy(update=update)
     storage.write_trial(study.study_name, record)
     _show_columns(handle, record)

@@ -40,7 +40,7 @@ class Baselines:
 
 
 def baselines(data: Corpus, context_length: int) -> Baselines:
-    """Count a train split and score the counts; a few seconds at the longest contexts of `names`."""
+    """Count a train split and score the counts: two seconds at length 8 on `names`, some twenty at 64."""
     train, dev = data.counts("train", context_length), data.counts("dev", context_length)
     V = data.vocabulary_size
 

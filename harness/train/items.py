@@ -33,7 +33,7 @@ class ItemNats:
 
     @property
     def standard_error(self) -> Nats:
-        """Of the mean, if other items had been drawn from the same source; not finite for fewer than two.
+        """Of the mean, for other items of the same source and the same weights; not finite for fewer than two.
 
         The mean is a ratio of two sums over items, so its variance is that of the items'
         residuals from it (Cochran 1977, section 6.3, the ratio estimator, to first order).
