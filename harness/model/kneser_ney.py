@@ -73,10 +73,6 @@ class KneserNey:
             levels.append(_level(keys, pairs, times, V))
         return cls(levels, V)
 
-    @property
-    def order(self) -> int:
-        return len(self._levels)
-
     def log_probabilities(self, contexts: Tensor) -> Tensor:
         """(B, V) log probabilities in nats for (B, T) contexts."""
         B, V = len(contexts), self._V

@@ -50,7 +50,7 @@ class Stack:
     closed_form = True
 
     def __init__(self, models: Sequence[CharMLP], contexts: Tensor, batch_size: int) -> None:
-        self._models, dims = models, models[0].dims
+        dims = models[0].dims
         self.parameters = torch.cat([model.parameters for model in models])
         self.gradient = torch.zeros_like(self.parameters)
         stacked = weights_of(self.parameters, dims, len(models))
@@ -61,8 +61,7 @@ class Stack:
         ]
         for ours, theirs in self._pairs:
             ours.copy_(theirs)
-        dropout = models[0].dropout
-        self._plan = DirectPlan(dims, self.parameters, self.gradient, contexts, batch_size, dropout)
+        self._plan = DirectPlan(dims, self.parameters, self.gradient, contexts, batch_size, models[0].dropout)
 
     def steps(self, rows: Tensor, targets: Tensor, generators: Sequence[torch.Generator]) -> Iterator[Tensor]:
         return self._plan.steps(rows, targets, generators)

@@ -104,10 +104,10 @@ def finish(
     if status != "pruned":  # a run cut short has not shown what it would have become
         update |= {"verdict": diagnosis.verdict, "advice": diagnosis.advice}
     if status == "complete":
-        context_length = record.config.model.context_length
-        train_items, dev_items = (item_nats(result.model, corpus, split, context_length) for split in ("train", "dev"))
         update["weights"] = weights()
         if not record.seeds:  # the error is of one set of weights
+            length = record.config.model.context_length
+            train_items, dev_items = (item_nats(result.model, corpus, split, length) for split in ("train", "dev"))
             update["gap_error"] = finite(gap_error(train_items, dev_items))
     record = record.model_copy(update=update)
     storage.write_trial(study.study_name, record)
