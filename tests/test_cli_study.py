@@ -310,7 +310,7 @@ def test_killed_workers_cost_no_trial_and_the_count_is_exact(items: str):
 
 
 def test_an_interrupted_study_puts_its_trials_back_and_carries_on(items: str):
-    write_study("tiny", trials=4, budget="steps=1000", evaluations=20)
+    write_study("tiny", trials=4, budget="steps=8000", evaluations=20)
     study = begin_in_background(items)
     wait_for(lambda: finished("tiny-items") >= 1)
     study.send_signal(signal.SIGINT)
@@ -328,7 +328,7 @@ def test_an_interrupted_study_puts_its_trials_back_and_carries_on(items: str):
 
 
 def test_a_killed_parent_takes_its_workers_along_and_the_next_run_carries_on(items: str):
-    write_study("tiny", trials=4, budget="steps=1000", evaluations=20)
+    write_study("tiny", trials=4, budget="steps=8000", evaluations=20)
     study = begin_in_background(items)
     wait_for(lambda: finished("tiny-items") >= 1)
     workers = psutil.Process(study.pid).children(recursive=True)
