@@ -13,7 +13,8 @@ flag = $(if $(filter command,$(firstword $(origin $(1)))),--$(2) "$($(1))")
 
 COMMON  = $(call flag,STORAGE,storage)
 SETTINGS = $(call flag,NAME,name) $(call flag,TRIALS,trials) $(call flag,MINUTES,minutes) \
-	$(call flag,WORKERS,workers) $(call flag,CORPUS,corpus) $(call flag,SEED,seed) \
+	$(call flag,WORKERS,workers) $(call flag,CORPUS,corpus) \
+	$(call flag,FINALISTS,finalists) $(call flag,SEEDS,seeds) $(call flag,SEED,seed) \
 	$(call flag,SAMPLER,sampler) $(call flag,PRUNER,pruner) $(COMMON)
 # What names a stored study: its NAME if it was given one, else the study file's.
 STORED  = "$(if $(filter command,$(firstword $(origin NAME))),$(NAME),$(STUDY))" $(call flag,CORPUS,corpus) $(COMMON)
@@ -22,7 +23,7 @@ STORED  = "$(if $(filter command,$(firstword $(origin NAME))),$(NAME),$(STUDY))"
 .PHONY: help study dashboard report holdout bench test lint typecheck clean
 
 help:  ## This list
-	@echo "make study STUDY=beat_lecture NAME= TRIALS= MINUTES= WORKERS= CORPUS= SEED= SAMPLER= PRUNER= STORAGE="
+	@echo "make study STUDY=beat_lecture NAME= TRIALS= MINUTES= FINALISTS= SEEDS= WORKERS= CORPUS= SEED= SAMPLER= PRUNER= STORAGE="
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 study: $(VENV)/.run  ## Search on all cores, write results/, say what to look at next (carries on where it stopped)

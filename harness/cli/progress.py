@@ -14,9 +14,11 @@ from rich.table import Table
 from rich.text import Text
 
 from harness.report.results import LECTURE_DEV
-from harness.search.records import FINISHED, TrialRecord, best_trial
+from harness.search.finalists import count_runs
+from harness.search.records import TrialRecord, best_trial
 from harness.search.reference import stored_reference
 from harness.search.session import Session
+from harness.search.standing import FINISHED
 from harness.search.workers import Event
 
 _PLAIN_EVERY = 30.0
@@ -33,6 +35,8 @@ class StudyProgress:
         self.reference = stored_reference(session.storage, session.record.reference)
         self.verdicts: Counter[str] = Counter(record.verdict for record in records if record.verdict)
         self.workers = dict.fromkeys(range(session.workers), "starting")
+        self.fresh: tuple[int, int] | None = None
+        """Runs of finalists done and wanted, once the search is over."""
         self.last = ""
         self._said_at = time.time()
         self._live = Live(get_renderable=self._panel, console=console, refresh_per_second=4, transient=True)
@@ -47,15 +51,21 @@ class StudyProgress:
             self._live.stop()
 
     def on_event(self, event: Event) -> None:
-        name = "reference" if event.reference else f"trial {event.trial}"
+        name = {"reference": "lecture's recipe", "finalist": f"trial {event.trial} again"}.get(
+            event.what, f"trial {event.trial}"
+        )
         match event.kind:
+            case "round":
+                self.fresh = count_runs(self.session.storage, self.session.record)
+                self.workers = dict.fromkeys(self.workers, "starting")
+                self._say(f"the search is over; its best trials train again: {self._counts()}")
             case "started":
                 self.workers[event.worker] = f"{name}: {event.text}"
             case "progress":
                 start = self.workers[event.worker].split("  ")[0]
                 self.workers[event.worker] = f"{start}  {event.share:.0%}, dev {event.dev_nats:.3f}"
             case "finished" if event.record is not None:
-                self._finished(event.record, reference=event.reference)
+                self._finished(name, event.record, event)
             case "idle":
                 self.workers[event.worker] = "waiting for the others"
             case "error" | "died" | "hopeless":
@@ -64,14 +74,15 @@ class StudyProgress:
         if not self.console.is_terminal and time.time() - self._said_at > _PLAIN_EVERY:
             self._say(f"{self._counts()}; {'; '.join(self.workers.values())}")
 
-    def _finished(self, record: TrialRecord, *, reference: bool) -> None:
-        if reference:
+    def _finished(self, name: str, record: TrialRecord, event: Event) -> None:
+        if event.what == "reference":
             self.reference = record if record.status == "complete" else self.reference
+        elif event.what == "finalist":
+            self.fresh = count_runs(self.session.storage, self.session.record)
         elif record.status in FINISHED:
             self.finished += 1
             self.verdicts[record.verdict or record.status] += 1
             self.best = best_trial([r for r in (self.best, record) if r is not None])
-        name = "lecture's recipe" if reference else f"trial {record.number}"
         self._say(f"{_outcome(name, record)}; {self._counts()}")
 
     def _say(self, text: str) -> None:
@@ -82,7 +93,8 @@ class StudyProgress:
 
     def _counts(self) -> str:
         best = "" if self.best is None else f", best dev {self.best.dev_nats:.4f} (trial {self.best.number})"
-        return f"{self.finished} of {self.session.record.trials} trials{best}, {self._seconds_left()} s left"
+        fresh = "" if self.fresh is None else f", {self.fresh[0]} of {self.fresh[1]} runs of finalists"
+        return f"{self.finished} of {self.session.record.trials} trials{best}{fresh}, {self._seconds_left()} s left"
 
     def _seconds_left(self) -> int:
         return max(0, round(self.session.ends_at - time.time()))
@@ -95,6 +107,10 @@ class StudyProgress:
         bar = ProgressBar(total=record.trials, completed=self.finished, width=max(10, self.console.width // 3))
         grid.add_row("trials", bar)
         grid.add_row("", f"{self.finished} of {record.trials} finished, {self._seconds_left()} s left at most")
+        if self.fresh is not None:
+            done, wanted = self.fresh
+            grid.add_row("finalists", ProgressBar(total=wanted, completed=done, width=max(10, self.console.width // 3)))
+            grid.add_row("", f"{done} of {wanted} runs with fresh seeds")
         grid.add_row("best", Text(self._best_line(), style="bold"))
         grid.add_row("so far", ", ".join(f"{count} {verdict}" for verdict, count in self.verdicts.most_common()) or "-")
         for worker, doing in self.workers.items():

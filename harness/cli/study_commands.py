@@ -18,10 +18,11 @@ from harness.report.results import split_sizes
 from harness.search.find import find_study, searched_studies
 from harness.search.holdout import Contender, Opening, open_holdout
 from harness.search.holdout import recorded as recorded_opening
-from harness.search.records import FINISHED, StudyRecord, best_trial
+from harness.search.records import StudyRecord, best_trial
 from harness.search.request import Request
 from harness.search.rerun import rerun as run_again
 from harness.search.session import Session, run_study
+from harness.search.standing import FINISHED
 from harness.search.storage import Storage, open_storage
 from harness.search.study import known_studies
 
@@ -50,6 +51,12 @@ def study(
     minutes: Annotated[
         float | None, typer.Option(help="Minutes of wall time that end it.", show_default="the study's own")
     ] = None,
+    finalists: Annotated[
+        int | None, typer.Option(help="Best trials to train again; 0 for none.", show_default="the study's own")
+    ] = None,
+    seeds: Annotated[
+        int | None, typer.Option(help="Fresh seeds for each of them.", show_default="the study's own")
+    ] = None,
     workers: Annotated[int | None, typer.Option(help="Processes, one thread each.", show_default="the cores")] = None,
     seed: Annotated[int | None, typer.Option(help="Seed of samplers and trials.", show_default="0")] = None,
     sampler: Annotated[
@@ -62,7 +69,7 @@ def study(
 ) -> None:
     """Search a study's space on all cores, or carry on where it stopped; write results/KEY."""
     signal.signal(signal.SIGTERM, _interrupt)
-    request = Request(name, called, corpus, trials, minutes, workers, seed, sampler, pruner, storage)
+    request = Request(name, called, corpus, trials, minutes, finalists, seeds, workers, seed, sampler, pruner, storage)
     with ExitStack() as shown:
         progress: list[StudyProgress] = []
 

@@ -5,14 +5,14 @@ from __future__ import annotations
 from harness.config import nearest
 from harness.corpus import label_of
 from harness.errors import StudyError
+from harness.search.finalists import stands_beside
 from harness.search.records import StudyRecord
-from harness.search.reference import is_reference
 from harness.search.storage import Storage
 
 
 def searched_studies(storage: Storage) -> list[StudyRecord]:
-    """All studies but the references, oldest first."""
-    return [record for record in storage.studies() if not is_reference(record.key)]
+    """All studies that users began, oldest first."""
+    return [record for record in storage.studies() if not stands_beside(record.key)]
 
 
 def find_study(storage: Storage, name: str, corpus: str | None = None) -> StudyRecord:

@@ -20,7 +20,8 @@ from optuna.trial import FrozenTrial, TrialState
 from harness import paths
 from harness.errors import StudyError, TrialsFailed
 from harness.search.environment import this_process, versions
-from harness.search.records import Status, TrialRecord
+from harness.search.records import TrialRecord
+from harness.search.standing import Status
 from harness.search.storage import Storage
 from harness.search.study import Study, check_config
 from harness.train import derive
@@ -69,8 +70,11 @@ class Started:
     record: TrialRecord
 
 
-def start_trial(storage: Storage, study: Study, key: str, seed: int, target: int) -> Started | None:
+def start_trial(storage: Storage, study: Study, key: str, seed: int, target: int | None) -> Started | None:
     """Begin the next trial, unless finished and running ones make up the target.
+
+    Args:
+        target: None to take what is queued and draw nothing new.
 
     Raises:
         TrialsFailed: the trials so far failed all alike.
@@ -81,7 +85,8 @@ def start_trial(storage: Storage, study: Study, key: str, seed: int, target: int
         trials = optuna_study.get_trials(deepcopy=False)
         finished = sum(trial.state in _FINISHED for trial in trials)
         running = sum(trial.state == TrialState.RUNNING for trial in trials)
-        if finished + running >= target:
+        waiting = any(trial.state == TrialState.WAITING for trial in trials)
+        if not waiting if target is None else finished + running >= target:
             return None
         if not finished:
             _give_up_if_hopeless(storage.trials(key))
@@ -90,8 +95,11 @@ def start_trial(storage: Storage, study: Study, key: str, seed: int, target: int
         return _begin(storage, study, optuna_study, seed)
 
 
-def search_is_complete(storage: Storage, key: str, target: int) -> bool:
+def search_is_complete(storage: Storage, key: str, target: int | None) -> bool:
+    """Whether as many trials as asked for are finished; without a target, whether none is left to take or to end."""
     trials = storage.optuna_study(key).get_trials(deepcopy=False)
+    if target is None:
+        return not any(trial.state in (TrialState.WAITING, TrialState.RUNNING) for trial in trials)
     return sum(trial.state in _FINISHED for trial in trials) >= target
 
 

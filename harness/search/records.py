@@ -9,11 +9,9 @@ from pydantic import BaseModel
 
 from harness.config import TrainConfig
 from harness.search.environment import Owner
+from harness.search.standing import SeedRun, Standing, Status
 from harness.train import Baselines, Evaluation, LrRange, TrainResult, Verdict
 
-Status = Literal["running", "complete", "pruned", "diverged", "failed", "interrupted"]
-FINISHED: frozenset[Status] = frozenset({"complete", "pruned", "diverged"})
-"""What counts towards the trials asked for."""
 EndedBy = Literal["trials", "minutes", "interrupted", "failed"]
 
 LECTURE_FINGERPRINT = "14f825ec2506"
@@ -34,17 +32,6 @@ class Point(BaseModel, frozen=True):
     @classmethod
     def of(cls, evaluation: Evaluation) -> Self:
         return cls(**{name: finite(value) for name, value in vars(evaluation).items()})
-
-
-class SeedRun(BaseModel, frozen=True):
-    """One seed of a config that was trained from several."""
-
-    seed: int
-    status: Status
-    train_nats: float | None
-    dev_nats: float | None
-    weights: str | None = None
-    """Artifact id."""
 
 
 class TrialRecord(BaseModel, frozen=True):
@@ -236,6 +223,12 @@ class StudyRecord(BaseModel, frozen=True):
     ngrams: Ngrams | None = None
     """Counted at the best trial's context length."""
     dev_parts: DevParts | None = None
+    asked_finalists: int | None = None
+    """Best trials to train again after the search; None in records that were made before there were any."""
+    asked_seeds: int | None = None
+    """Fresh seeds for each of them; of a reference, how many it is the mean of."""
+    standing: Standing | None = None
+    """How the finalists came out, once they have."""
 
 
 def best_trial(records: list[TrialRecord]) -> TrialRecord | None:

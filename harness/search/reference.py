@@ -15,7 +15,8 @@ from harness.config import TrainConfig, lecture_recipe
 from harness.corpus import Corpus
 from harness.search.environment import commit, now
 from harness.search.gate import Started, gate
-from harness.search.records import FINISHED, CorpusFacts, SeedRun, Status, StudyRecord, TrialRecord, finite
+from harness.search.records import CorpusFacts, StudyRecord, TrialRecord, finite
+from harness.search.standing import FINISHED, SeedRun, Status
 from harness.search.storage import Storage
 from harness.search.study import Study
 from harness.search.trial import STORAGE_FAULTS, TOLD_TO_STOP, Deadline, OnProgress, finish, put_back
@@ -28,23 +29,28 @@ REFERENCE_SEED = 0
 REFERENCE_SEEDS = 5
 
 
-def reference_key(corpus: Corpus) -> str:
-    return f"{PREFIX}{REFERENCE_SEEDS}-seeds-{corpus.label}-{corpus.fingerprint[:8]}"
+def reference_key(corpus: Corpus, seeds: int = REFERENCE_SEEDS) -> str:
+    return f"{PREFIX}{seeds}-seeds-{corpus.label}-{corpus.fingerprint[:8]}"
+
+
+def fresh_seeds(count: int) -> list[int]:
+    """Seeds that no search draws: the recipe's, and the finalists', so that they are paired with it."""
+    return [derive(REFERENCE_SEED, "repeat", number) for number in range(count)]
 
 
 def is_reference(key: str) -> bool:
     return key.startswith(PREFIX)
 
 
-def begin_reference(storage: Storage, corpus: Corpus, facts: CorpusFacts) -> str:
+def begin_reference(storage: Storage, corpus: Corpus, facts: CorpusFacts, seeds: int = REFERENCE_SEEDS) -> str:
     """Make the reference's study if there is none yet; returns its key."""
-    key = reference_key(corpus)
+    key = reference_key(corpus, seeds)
     with gate(key):  # two studies on one corpus may begin at the same time
-        _begin(storage, key, facts)
+        _begin(storage, key, facts, seeds)
     return key
 
 
-def _begin(storage: Storage, key: str, facts: CorpusFacts) -> None:
+def _begin(storage: Storage, key: str, facts: CorpusFacts, seeds: int) -> None:
     if storage.study(key) is None:
         record = StudyRecord(
             key=key,
@@ -58,6 +64,7 @@ def _begin(storage: Storage, key: str, facts: CorpusFacts) -> None:
             trials=1,
             created=now(),
             commit=commit(),
+            asked_seeds=seeds,
         )
         storage.create_study(record)
 
@@ -95,7 +102,8 @@ def run_reference(
             started.handle.report(dev_nats, percent)
         return share == 1 or not deadline.passed()
 
-    seeds = [derive(record.seed, "repeat", number) for number in range(REFERENCE_SEEDS)]
+    asked = storage.study(started.handle.study.study_name)
+    seeds = fresh_seeds(REFERENCE_SEEDS if asked is None or asked.asked_seeds is None else asked.asked_seeds)
     try:
         results = train_seeds(config, corpus, seeds, on_evaluation=on_evaluation)
     except STORAGE_FAULTS:

@@ -23,6 +23,8 @@ class Request:
     corpus: str | None = None
     trials: int | None = None
     minutes: float | None = None
+    finalists: int | None = None
+    seeds: int | None = None
     workers: int | None = None
     seed: int | None = None
     sampler: str | None = None
@@ -38,6 +40,8 @@ def as_asked(study: Study, request: Request) -> Study:
         corpus=request.corpus or study.corpus,
         trials=study.trials if request.trials is None else request.trials,
         minutes=study.minutes if request.minutes is None else request.minutes,
+        finalists=study.finalists if request.finalists is None else request.finalists,
+        seeds=study.seeds if request.seeds is None else request.seeds,
     )
     return with_named(asked, request.sampler, request.pruner)
 

@@ -12,15 +12,23 @@ from harness import paths
 from harness.corpus import Corpus, load
 from harness.errors import CorpusUnavailable, StudyError
 from harness.files import write_atomically
+from harness.search.begin import begun, facts_of_corpus, resumed
 from harness.search.beside import measured_beside
-from harness.search.environment import commit, now
+from harness.search.finalists import begin_round, round_is_settled, stands_beside
 from harness.search.gate import gate, search_is_complete, sole_run, take_back_orphans
+from harness.search.judge import standing_of
 from harness.search.records import CorpusFacts, EndedBy, StudyRecord
-from harness.search.reference import begin_reference, is_reference, is_settled, reference_key, stored_reference
+from harness.search.reference import (
+    REFERENCE_SEEDS,
+    begin_reference,
+    is_settled,
+    reference_key,
+    stored_reference,
+)
 from harness.search.request import Request, as_asked, checked_workers, with_named
 from harness.search.storage import Storage, open_storage
-from harness.search.study import Study, check_sampler, load_study, signature
-from harness.search.workers import Job, OnEvent, run_workers
+from harness.search.study import SEARCH_SHARE, Study, check_sampler, load_study, signature
+from harness.search.workers import Event, Job, OnEvent, run_workers
 
 FALLBACK = "ssa-2017"
 _FALLBACK_PATIENCE = 5.0
@@ -61,8 +69,10 @@ def run_study(request: Request, on_ready: Callable[[Session], None], on_event: O
     corpus, notice = (explicit, "") if explicit is not None else _default_corpus(storage, study)
     by_default = explicit is None
     key = f"{study.name}-{corpus.label}"
-    if is_reference(key):
-        raise StudyError(f"the name {study.name!r} is kept for the lecture's recipe. Give the study another NAME.")
+    if stands_beside(key):
+        raise StudyError(
+            f"the name {study.name!r} is kept for what stands beside a search. Give the study another NAME."
+        )
     with sole_run(key):
         session, job = _begin_or_resume(request, study, file, storage, corpus, by_default, space)
         session = replace(session, workers=workers, notice=notice)
@@ -80,17 +90,17 @@ def _begin_or_resume(
     space: dict[str, list[str]],
 ) -> tuple[Session, Job]:
     """Store the study as begun or carried on with, if nothing speaks against it. Call as its sole runner."""
-    key, facts = f"{study.name}-{corpus.label}", _facts(corpus, by_default)
+    key, facts = f"{study.name}-{corpus.label}", facts_of_corpus(corpus, by_default)
     found = storage.study(key)
     if found is None:
-        record = _begun(study, key, file, facts, request, space)
+        record = begun(study, key, file, facts, request, space)
     else:
-        record = _resumed(found, study, corpus, file, request, space)
+        record = resumed(found, study, corpus, file, request, space)
         study = with_named(study, record.asked_sampler, record.asked_pruner)
     check_sampler(study)
-    record = record.model_copy(update={"reference": _reference(storage, study, corpus, facts)})
+    record = record.model_copy(update={"reference": _reference(storage, study, corpus, facts, record)})
     job = _job(study, record, storage, file)
-    nothing_left = found is not None and _nothing_left(storage, job)
+    nothing_left = found is not None and _search_is_done(storage, job) and round_is_settled(storage, record)
     if not nothing_left and key in storage.ledger():
         raise StudyError(
             f"a study whose test split was opened is closed; {key} has its holdout on record. "
@@ -103,7 +113,11 @@ def _begin_or_resume(
         storage.write_study(record)
         with gate(key):  # no other process runs this study, whatever the trials say
             take_back_orphans(storage, storage.optuna_study(key), all_running=True)
-    return Session(storage, study, record, corpus, found is not None, nothing_left, job.ends_at), job
+    return Session(storage, study, record, corpus, found is not None, nothing_left, _now_and(study.minutes)), job
+
+
+def _now_and(minutes: float) -> float:
+    return time.time() + 60 * minutes
 
 
 def _job(study: Study, record: StudyRecord, storage: Storage, file: Path) -> Job:
@@ -116,7 +130,7 @@ def _job(study: Study, record: StudyRecord, storage: Storage, file: Path) -> Job
         sampler=record.asked_sampler,
         pruner=record.asked_pruner,
         target=record.trials,
-        ends_at=time.time() + 60 * study.minutes,
+        ends_at=_now_and(study.minutes * (SEARCH_SHARE if record.asked_finalists else 1)),
         reference=record.reference if study.reference else None,
     )
 
@@ -126,7 +140,9 @@ def _search(session: Session, job: Job, on_event: OnEvent) -> StudyRecord:
     if not session.nothing_left:
         ended_by: EndedBy = "failed"
         try:
-            run_workers(job, session.workers, storage, on_event)
+            if not _search_is_done(storage, job):
+                run_workers(job, session.workers, storage, on_event)
+            _train_finalists(session, job, on_event)
             ended_by = "trials" if search_is_complete(storage, job.key, job.target) else "minutes"
         except KeyboardInterrupt:
             ended_by = "interrupted"
@@ -134,9 +150,23 @@ def _search(session: Session, job: Job, on_event: OnEvent) -> StudyRecord:
         finally:
             record = record.model_copy(update={"ended_by": ended_by})
             storage.write_study(record)
+    if not round_is_settled(storage, record):
+        standing = standing_of(storage, record, session.corpus, session.study.build)
+        record = record.model_copy(update={"standing": standing})
+        storage.write_study(record)
     record = measured_beside(storage, record, session.corpus, session.study.build)
     storage.write_study(record)
     return record
+
+
+def _train_finalists(session: Session, job: Job, on_event: OnEvent) -> None:
+    storage, key = session.storage, begin_round(session.storage, session.record)
+    if key is not None and not search_is_complete(storage, key, None):
+        on_event(Event(0, "round"))
+        finals = replace(
+            job, key=key, target=None, reference=None, finalists_of=job.key, ends_at=session.ends_at, pruner=None
+        )
+        run_workers(finals, session.workers, storage, on_event)
 
 
 def _check_results_folder() -> None:
@@ -158,79 +188,17 @@ def _default_corpus(storage: Storage, study: Study) -> tuple[Corpus, str]:
         return load(FALLBACK), f"{error} Going on with {FALLBACK}."
 
 
-def _facts(corpus: Corpus, by_default: bool) -> CorpusFacts:
-    return CorpusFacts(
-        spec=corpus.source.spec,
-        label=corpus.label,
-        variant=corpus.source.variant,
-        fingerprint=corpus.fingerprint,
-        items={"train": len(corpus.train_items), "dev": len(corpus.dev_items), "all": len(corpus.source.items)},
-        examples={"train": corpus.number_of_examples("train"), "dev": corpus.number_of_examples("dev")},
-        by_default=by_default,
-    )
+def _reference(storage: Storage, study: Study, corpus: Corpus, facts: CorpusFacts, record: StudyRecord) -> str | None:
+    """Key of the reference to show: made where this study trains it, else only if it is there.
 
-
-def _begun(
-    study: Study, key: str, file: Path, facts: CorpusFacts, request: Request, space: dict[str, list[str]]
-) -> StudyRecord:
-    return StudyRecord(
-        key=key,
-        name=study.name,
-        file=str(file),
-        corpus=facts,
-        seed=0 if request.seed is None else request.seed,
-        own_model=study.own_model,
-        space=space,
-        sampler=type(study.sampler(0)).__name__,
-        pruner=type(study.pruner(0)).__name__,
-        asked_sampler=request.sampler,
-        asked_pruner=request.pruner,
-        trials=study.trials,
-        created=now(),
-        commit=commit(),
-    )
-
-
-def _resumed(
-    found: StudyRecord, study: Study, corpus: Corpus, file: Path, request: Request, space: dict[str, list[str]]
-) -> StudyRecord:
-    """The stored record, if it is still the same search; else one line that says what differs."""
-    begun = f"{found.key} was begun {found.created}"
-    way_out = "Begin another with NAME=…, or give back what it was begun with."
-    if request.seed is not None and request.seed != found.seed:
-        raise StudyError(f"a study keeps its seed; {begun} with SEED={found.seed}, got {request.seed}. {way_out}")
-    if corpus.fingerprint != found.corpus.fingerprint:
-        raise StudyError(
-            f"a study keeps its corpus; {begun} on fingerprint {found.corpus.fingerprint}, "
-            f"{corpus.source.spec} now has {corpus.fingerprint}. {way_out}"
-        )
-    changed = sorted(name for name in {*space, *found.space} if space.get(name) != found.space.get(name))
-    if changed:
-        raise StudyError(
-            f"a study keeps its search space; {begun} with another range for {', '.join(changed)}. {way_out}"
-        )
-    sampler, pruner = request.sampler or found.asked_sampler, request.pruner or found.asked_pruner
-    study = with_named(study, sampler, pruner)
-    return found.model_copy(
-        update={
-            "file": str(file),
-            "own_model": study.own_model,
-            "trials": found.trials if request.trials is None else study.trials,
-            "sampler": type(study.sampler(0)).__name__,
-            "pruner": type(study.pruner(0)).__name__,
-            "asked_sampler": sampler,
-            "asked_pruner": pruner,
-        }
-    )
-
-
-def _reference(storage: Storage, study: Study, corpus: Corpus, facts: CorpusFacts) -> str | None:
-    """Key of the reference to show: made where this study trains it, else only if it is there."""
+    It has as many seeds as the finalists, so that it can stand among them.
+    """
+    seeds = max(REFERENCE_SEEDS, record.asked_seeds or 0)
     if study.reference:
-        return begin_reference(storage, corpus, facts)
-    key = reference_key(corpus)
+        return begin_reference(storage, corpus, facts, seeds)
+    key = reference_key(corpus, seeds)
     return key if stored_reference(storage, key) is not None else None
 
 
-def _nothing_left(storage: Storage, job: Job) -> bool:
+def _search_is_done(storage: Storage, job: Job) -> bool:
     return search_is_complete(storage, job.key, job.target) and is_settled(storage, job.reference)

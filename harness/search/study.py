@@ -24,6 +24,10 @@ from harness.model import Build, CharMLP
 
 _SIGNATURE_DRAWS = 200
 _MOST_MINUTES = 525_600
+_MOST_FINALISTS = 50
+_MOST_SEEDS = 50
+SEARCH_SHARE = 0.7
+"""Of the minutes, where finalists come after the search."""
 
 
 def default_sampler(seed: int) -> BaseSampler:
@@ -59,7 +63,11 @@ class Study:
     trials: int = 60
     """Finished trials (complete, pruned or diverged) that end the search."""
     minutes: float = 9.0
-    """Wall time that ends the search, whichever comes first."""
+    """Wall time for all of it; where there are finalists, the search itself ends after 70 % of it."""
+    finalists: int = 5
+    """Best trials to train again after the search; 0 to stop there."""
+    seeds: int = 5
+    """Fresh seeds for each finalist."""
     corpus: str | None = None
     """None for `names`, with `ssa-2017` where that cannot be had."""
     build: Build = CharMLP.build
@@ -75,6 +83,16 @@ class Study:
             raise ConfigError(f"a study's name must be letters, digits, _ . or single -; got {self.name!r}. Mend it.")
         if self.trials < 1:
             raise ConfigError(f"trials must be at least 1; got {self.trials}. Set TRIALS to what should finish.")
+        if not 0 <= self.finalists <= _MOST_FINALISTS:
+            raise ConfigError(
+                f"finalists must be at least 0 and at most {_MOST_FINALISTS}; got {self.finalists}. "
+                "Set FINALISTS to how many of the best trials are to be trained again."
+            )
+        if not 1 <= self.seeds <= _MOST_SEEDS:
+            raise ConfigError(
+                f"seeds must be at least 1 and at most {_MOST_SEEDS}; got {self.seeds}. "
+                "Set SEEDS to how many fresh seeds each finalist gets."
+            )
         if not 0 < self.minutes <= _MOST_MINUTES:
             raise ConfigError(
                 f"minutes must be more than 0 and at most {_MOST_MINUTES:,} (a year); got {self.minutes:g}. "

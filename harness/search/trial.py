@@ -12,7 +12,8 @@ from optuna.trial import TrialState
 from harness.corpus import Corpus
 from harness.model import Build
 from harness.search.gate import Started, gate, give_back
-from harness.search.records import Status, TrialRecord, finite
+from harness.search.records import TrialRecord, finite
+from harness.search.standing import Status
 from harness.search.storage import Storage
 from harness.search.weights import facts_of, pack
 from harness.train import Evaluation, TrainResult, diagnose, gap_error, item_nats, train
@@ -44,8 +45,14 @@ def run_trial(
     build: Build,
     deadline: Deadline,
     on_progress: OnProgress,
+    *,
+    keep_all: bool = False,
 ) -> TrialRecord:
-    """Train a started trial's config and store what came of it; returns the stored record."""
+    """Train a started trial's config and store what came of it; returns the stored record.
+
+    Args:
+        keep_all: keep the weights whatever the loss, not only those of the best trial so far.
+    """
     record, handle = started.record, started.handle
     study = handle.study
     if record.config is None:
@@ -77,7 +84,7 @@ def run_trial(
         return put_back(storage, started, record, "interrupted", TOLD_TO_STOP)
 
     def weights() -> str | None:
-        if not _is_best(study, result.dev_nats):
+        if not (keep_all or _is_best(study, result.dev_nats)):
             return None
         facts = facts_of(config, corpus, result.train_nats, result.dev_nats)
         return storage.keep_file(pack(result.model, facts), f"trial-{record.number}.safetensors", handle)

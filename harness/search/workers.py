@@ -18,6 +18,7 @@ import torch
 
 from harness.corpus import Corpus, load
 from harness.errors import HarnessError, StudyError, TrialsFailed
+from harness.search.finalists import round_study
 from harness.search.gate import gate, search_is_complete, start_trial, take_back_orphans
 from harness.search.records import TrialRecord
 from harness.search.reference import REFERENCE, REFERENCE_SEED, is_settled, run_reference
@@ -44,21 +45,24 @@ class Job:
     seed: int
     sampler: str | None
     pruner: str | None
-    target: int
+    target: int | None
+    """Finished trials to reach; None to run what is queued."""
     ends_at: float
     """Wall time, seconds since the epoch."""
     reference: str | None
     """Key of the reference to train beside the search; None to leave it."""
+    finalists_of: str | None = None
+    """Key of the search whose finalists are to be trained; None for the search itself."""
 
 
 @dataclass(frozen=True)
 class Event:
-    """Something a worker did. `worker` counts from 0."""
+    """Something a worker did, or a new part of the work (`round`). `worker` counts from 0."""
 
     worker: int
-    kind: Literal["started", "progress", "finished", "idle", "error", "hopeless", "died"]
+    kind: Literal["started", "progress", "finished", "idle", "error", "hopeless", "died", "round"]
     trial: int | None = None
-    reference: bool = False
+    what: Literal["trial", "reference", "finalist"] = "trial"
     share: float = 0.0
     dev_nats: float | None = None
     text: str = ""
@@ -101,6 +105,8 @@ class _Worker:
         self.job, self.index, self.pipe, self.deadline = job, index, pipe, deadline
         self.storage: Storage = open_storage(job.storage)
         self.study = with_named(load_study(job.study_file)[0], job.sampler, job.pruner)
+        if job.finalists_of is not None:
+            self.study = round_study(self.storage, job.finalists_of, self.study)
         self.corpus: Corpus = load(job.corpus)
 
     def work(self) -> None:
@@ -122,13 +128,16 @@ class _Worker:
             if job.reference is not None:
                 self._one(REFERENCE, job.reference, REFERENCE_SEED, 1)
 
-    def _one(self, study: Study, key: str, seed: int, target: int) -> bool:
+    def _one(self, study: Study, key: str, seed: int, target: int | None) -> bool:
         """Take one trial of a study and run it; False if none is to be had."""
         started = start_trial(self.storage, study, key, seed, target)
         if started is None:
             return False
-        number = started.record.number
-        began = Event(self.index, "started", number, study is REFERENCE, text=_in_short(started.record))
+        began = Event(self.index, "started", started.record.number, text=_in_short(started.record))
+        if study is REFERENCE:
+            began = replace(began, what="reference")
+        elif self.job.finalists_of is not None:
+            began = replace(began, what="finalist", trial=started.record.params.get("trial"))
         self.pipe.send(began)
 
         def on_progress(share: float, dev_nats: float) -> None:
@@ -137,7 +146,10 @@ class _Worker:
         if study is REFERENCE:
             record = run_reference(self.storage, started, self.corpus, self.deadline, on_progress)
         else:
-            record = run_trial(self.storage, started, self.corpus, study.build, self.deadline, on_progress)
+            keep_all = self.job.finalists_of is not None
+            record = run_trial(
+                self.storage, started, self.corpus, study.build, self.deadline, on_progress, keep_all=keep_all
+            )
         self.pipe.send(replace(began, kind="finished", record=record, dev_nats=record.dev_nats))
         return True
 

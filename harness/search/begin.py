@@ -1,0 +1,87 @@
+"""A study's record at its beginning, and when it is carried on: the same search, or a line that says what differs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from harness.corpus import Corpus
+from harness.errors import StudyError
+from harness.search.environment import commit, now
+from harness.search.records import CorpusFacts, StudyRecord
+from harness.search.request import Request, with_named
+from harness.search.study import Study
+
+
+def facts_of_corpus(corpus: Corpus, by_default: bool) -> CorpusFacts:
+    return CorpusFacts(
+        spec=corpus.source.spec,
+        label=corpus.label,
+        variant=corpus.source.variant,
+        fingerprint=corpus.fingerprint,
+        items={"train": len(corpus.train_items), "dev": len(corpus.dev_items), "all": len(corpus.source.items)},
+        examples={"train": corpus.number_of_examples("train"), "dev": corpus.number_of_examples("dev")},
+        by_default=by_default,
+    )
+
+
+def begun(
+    study: Study, key: str, file: Path, facts: CorpusFacts, request: Request, space: dict[str, list[str]]
+) -> StudyRecord:
+    return StudyRecord(
+        key=key,
+        name=study.name,
+        file=str(file),
+        corpus=facts,
+        seed=0 if request.seed is None else request.seed,
+        own_model=study.own_model,
+        space=space,
+        sampler=type(study.sampler(0)).__name__,
+        pruner=type(study.pruner(0)).__name__,
+        asked_sampler=request.sampler,
+        asked_pruner=request.pruner,
+        trials=study.trials,
+        created=now(),
+        commit=commit(),
+        asked_finalists=study.finalists,
+        asked_seeds=study.seeds,
+    )
+
+
+def resumed(
+    found: StudyRecord, study: Study, corpus: Corpus, file: Path, request: Request, space: dict[str, list[str]]
+) -> StudyRecord:
+    """The stored record, if it is still the same search; else one line that says what differs."""
+    since = f"{found.key} was begun {found.created}"
+    way_out = "Begin another with NAME=…, or give back what it was begun with."
+    if request.seed is not None and request.seed != found.seed:
+        raise StudyError(f"a study keeps its seed; {since} with SEED={found.seed}, got {request.seed}. {way_out}")
+    if corpus.fingerprint != found.corpus.fingerprint:
+        raise StudyError(
+            f"a study keeps its corpus; {since} on fingerprint {found.corpus.fingerprint}, "
+            f"{corpus.source.spec} now has {corpus.fingerprint}. {way_out}"
+        )
+    changed = sorted(name for name in {*space, *found.space} if space.get(name) != found.space.get(name))
+    if changed:
+        raise StudyError(
+            f"a study keeps its search space; {since} with another range for {', '.join(changed)}. {way_out}"
+        )
+    sampler, pruner = request.sampler or found.asked_sampler, request.pruner or found.asked_pruner
+    study = with_named(study, sampler, pruner)
+    return found.model_copy(
+        update={
+            "file": str(file),
+            "own_model": study.own_model,
+            "trials": found.trials if request.trials is None else study.trials,
+            "sampler": type(study.sampler(0)).__name__,
+            "pruner": type(study.pruner(0)).__name__,
+            "asked_sampler": sampler,
+            "asked_pruner": pruner,
+            "asked_finalists": _kept(request.finalists, found.asked_finalists, study.finalists),
+            "asked_seeds": _kept(request.seeds, found.asked_seeds, study.seeds),
+        }
+    )
+
+
+def _kept(asked: int | None, stored: int | None, of_the_file: int) -> int:
+    """What was asked for now, else what the study was begun with, else what its file says."""
+    return next(value for value in (asked, stored, of_the_file) if value is not None)

@@ -1,0 +1,135 @@
+"""Who of the finalists wins: their fresh runs, held against each other over seeds and items."""
+
+from __future__ import annotations
+
+from statistics import fmean, stdev
+
+import numpy as np
+from numpy.typing import NDArray
+from safetensors.numpy import save
+
+from harness.corpus import Corpus
+from harness.errors import StudyError
+from harness.model import Build, CharMLP
+from harness.search.compare import (
+    RESAMPLES,
+    Floats,
+    Interval,
+    choose,
+    mean_nats,
+    resampled_means,
+    share_better,
+    tied_with_best,
+)
+from harness.search.finalists import settled_runs, wanted_runs
+from harness.search.records import StudyRecord, TrialRecord
+from harness.search.reference import fresh_seeds, stored_reference
+from harness.search.standing import Finalist, SeedRun, Standing
+from harness.search.storage import Storage
+from harness.search.weights import restore
+from harness.train import item_nats
+
+RECIPE = "lecture's recipe"
+
+
+def standing_of(storage: Storage, record: StudyRecord, corpus: Corpus, build: Build) -> Standing | None:
+    """How the round came out; None while runs are missing."""
+    wanted, runs = wanted_runs(storage, record), settled_runs(storage, record)
+    if not wanted or not wanted.keys() <= runs.keys():
+        return None
+    seeds = fresh_seeds(record.asked_seeds or 0)
+    trials = {trial.number: trial for trial in storage.trials(record.key)}
+    entered = [
+        (_finalist(trials[number], [runs[number, repeat] for repeat in range(len(seeds))]), build)
+        for number in dict.fromkeys(run[0] for run in wanted)
+    ]
+    reference = stored_reference(storage, record.reference)
+    if reference is not None and len(reference.seeds) >= len(seeds):
+        entered.append((_recipe(reference, len(seeds)), CharMLP.build))
+    standing, out = [pair for pair in entered if not pair[0].out], [pair[0] for pair in entered if pair[0].out]
+    if not standing:
+        return Standing(seeds=tuple(seeds), finalists=tuple(out), winner=None, resamples=0, items=None)
+    matrices = [_dev_items(storage, finalist, corpus, build) for finalist, build in standing]
+    nats_CSI, symbols_I = np.stack([nats for nats, _ in matrices]), matrices[0][1]
+    placed, winner = _placed([finalist for finalist, _ in standing], nats_CSI, symbols_I)
+    content = save({"nats": nats_CSI, "symbols": symbols_I}, {"names": "\n".join(f.name for f, _ in standing)})
+    kept = storage.keep_file(content, "finalists-items.safetensors", storage.optuna_study(record.key))
+    return Standing(seeds=tuple(seeds), finalists=(*placed, *out), winner=winner, resamples=RESAMPLES, items=kept)
+
+
+def _finalist(trial: TrialRecord, runs: list[TrialRecord]) -> Finalist:
+    kept = [
+        SeedRun(seed=r.seed, status=r.status, train_nats=r.train_nats, dev_nats=r.dev_nats, weights=r.weights)
+        for r in runs
+    ]
+    assert trial.parameters is not None  # a complete trial has them
+    return _of(f"trial {trial.number}", trial.number, trial.parameters, kept, trial.dev_nats)
+
+
+def _recipe(reference: TrialRecord, seeds: int) -> Finalist:
+    assert reference.parameters is not None  # a stored reference is complete
+    return _of(RECIPE, None, reference.parameters, list(reference.seeds[:seeds]), None)
+
+
+def _of(name: str, trial: int | None, parameters: int, runs: list[SeedRun], search_nats: float | None) -> Finalist:
+    complete = [run for run in runs if run.status == "complete"]
+    lost = [f"seed {run.seed} {run.status}" for run in runs if run.status != "complete"]
+    train = [run.train_nats for run in complete if run.train_nats is not None]
+    dev = [run.dev_nats for run in complete if run.dev_nats is not None]
+    return Finalist(
+        name=name,
+        trial=trial,
+        parameters=parameters,
+        runs=tuple(runs),
+        out=", ".join(lost),
+        search_nats=search_nats,
+        train_nats=fmean(train) if train else None,
+        dev_nats=fmean(dev) if dev else None,
+        deviation=stdev(dev) if len(dev) > 1 else None,
+    )
+
+
+def _dev_items(storage: Storage, finalist: Finalist, corpus: Corpus, build: Build) -> tuple[Floats, NDArray[np.int64]]:
+    """(S, I) nats of every dev item under every seed's weights, and (I,) the items' symbols."""
+    found = []
+    for run in finalist.runs:
+        assert run.weights is not None  # a complete run of the round keeps them
+        try:
+            model, facts = restore(storage.kept_file(run.weights), build)
+        except ValueError as error:
+            raise StudyError(
+                f"a study file's build must keep making the models it was searched with; {finalist.name} has other "
+                f"tensors by now ({error}). Give the old build back."
+            ) from None
+        found.append(item_nats(model, corpus, "dev", facts["config"]["model"]["context_length"]))
+    return np.stack([items.nats for items in found]), found[0].symbols
+
+
+def _placed(finalists: list[Finalist], nats_CSI: Floats, symbols_I: NDArray[np.int64]) -> tuple[list[Finalist], str]:
+    """The contenders with their intervals, lowest mean first, and the winner's name."""
+    means, resampled = mean_nats(nats_CSI, symbols_I), resampled_means(nats_CSI, symbols_I)
+    tied = tied_with_best(means, resampled)
+    best = int(means.argmin())
+    placed = []
+    for index, finalist in enumerate(finalists):
+        own, behind = Interval.of(resampled[:, index]), Interval.of(resampled[:, index] - resampled[:, best])
+        better = {
+            other.name: share_better(resampled[:, index], resampled[:, rival])
+            for rival, other in enumerate(finalists)
+            if rival != index
+        }
+        update = {
+            "low": own.low,
+            "high": own.high,
+            "behind": float(means[index] - means[best]),
+            "behind_low": behind.low,
+            "behind_high": behind.high,
+            "tied": tied[index],
+            "p_better": better,
+        }
+        placed.append(finalist.model_copy(update=update))
+    chosen = choose(
+        list(means), tied, [f.parameters for f in finalists], [finalist.trial is None for finalist in finalists]
+    )
+    order = sorted(range(len(placed)), key=lambda index: means[index])
+    return [placed[index] for index in order], finalists[chosen].name
