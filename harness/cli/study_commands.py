@@ -13,8 +13,10 @@ from harness import corpus as corpora_module
 from harness.cli.console import console, show_table
 from harness.cli.progress import StudyProgress
 from harness.errors import StudyError
+from harness.report.finalists import HEAD, table_rows
 from harness.report.headline import headline
-from harness.report.results import split_sizes
+from harness.report.results import Results, split_sizes
+from harness.search.finalists import count_runs
 from harness.search.find import find_study, searched_studies
 from harness.search.holdout import Contender, Opening, open_holdout
 from harness.search.holdout import recorded as recorded_opening
@@ -237,9 +239,11 @@ def _conclude(session: Session) -> None:
     else:
         ended = {"trials": "all trials asked for are finished", "minutes": "the minutes were up"}
         console.print(f"ended: {ended.get(session.record.ended_by or '', '')}, {finished} of {session.record.trials}")
+    _show_finalists(session, results)
     console.print(headline(results))
-    if results.best is not None and results.best.verdict is not None:
-        console.print(f"the best trial is {results.best.verdict}: {results.best.advice}")
+    if results.chosen is not None and results.chosen.trial.verdict is not None:
+        trial = results.chosen.trial
+        console.print(f"trial {trial.number} is {trial.verdict}: {trial.advice}")
     for line in overview:
         console.print(f"  {line}")
     key = session.record.key
@@ -249,6 +253,17 @@ def _conclude(session: Session) -> None:
     if results.opening is None:
         console.print("      make study as before (carry on; TRIALS= for more, MINUTES= for longer)")
         console.print(f"      make holdout NAME={key} (the sealed test split, once)")
+
+
+def _show_finalists(session: Session, results: Results) -> None:
+    standing = results.study.standing
+    if standing is not None:
+        console.print(f"finalists: dev nats per symbol over {len(standing.seeds)} fresh seeds each, paired")
+        show_table(HEAD, table_rows(standing))
+        return
+    done, wanted = count_runs(session.storage, session.record)
+    if done < wanted:
+        console.print(f"finalists: {done} of {wanted} runs with fresh seeds are done; make study carries on")
 
 
 def _show_opening(opening: Opening, record: StudyRecord, *, now: bool) -> None:

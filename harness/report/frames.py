@@ -101,14 +101,14 @@ def _importances(complete: list[FrozenTrial]) -> dict[str, float]:
 
 
 def embedding_frame(results: Results) -> pd.DataFrame:
-    """Symbols of the best trial's embedding, as it is in 2-D, else on its first two principal components.
+    """Symbols of the chosen model's embedding, as it is in 2-D, else on its first two principal components.
 
     PCA takes rows scaled to unit length: rare symbols keep the large rows they began
     with, and would push all others onto one heap.
     """
-    if results.best_weights is None:
+    if results.weights is None:
         return pd.DataFrame(columns=["symbol", "x", "y", "explained"])
-    tensors, facts = unpack(results.best_weights)
+    tensors, facts = unpack(results.weights)
     if "embedding" not in tensors:
         return pd.DataFrame(columns=["symbol", "x", "y", "explained"])
     table = tensors["embedding"].double()

@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator
 
 from harness.report import style
+from harness.report.finalists_plot import plot_finalists
 from harness.report.frames import (
     FEW_TRIALS,
     curves_frame,
@@ -25,15 +26,15 @@ from harness.train.diagnose import LARGE_GAP, SMALL_GAP
 
 
 def plot_curves(results: Results) -> Figure:
-    """Left: the best trial's train and dev loss beside the reference's. Right: dev of every trial."""
+    """Left: the chosen trial's train and dev loss, as searched, beside the reference's. Right: dev of every trial."""
     curves = curves_frame(results)
     figure, (left, right) = style.figure(11, 4.6, columns=2, sharey=True)
-    best = None if results.best is None else results.best.number
+    best = None if results.chosen is None else results.chosen.trial.number
     for run, colour in ((f"trial {best}", style.BLUE), ("lecture's recipe", style.REFERENCE)):
         points = curves[curves["run"] == run]
         if points.empty:
             continue
-        shown = f"best ({run})" if run.startswith("trial") else run
+        shown = _chosen_name(results) if run.startswith("trial") else run
         left.plot(points["examples"], points["dev_nats"], color=colour, marker="o", ms=3.5, label=f"{shown}, dev")
         left.plot(points["examples"], points["train_nats"], color=colour, ls="--", label=f"{shown}, train")
     for _, points in curves[curves["trial"].notna()].groupby("run"):
@@ -104,7 +105,7 @@ def plot_importance(results: Results) -> Figure:
     """Which parameters tell the best tenth of the trials from the rest."""
     frame = importance_frame(results)
     if frame.empty:
-        return _empty("too few complete trials to say what mattered", results)
+        return style.empty("too few complete trials to say what mattered", results.label)
     figure, (axes,) = style.figure(6.6, 0.5 * len(frame) + 1.6)
     sns.barplot(frame, x="importance", y="parameter", color=style.BLUE, ax=axes)
     axes.hlines(range(len(frame)), frame["low"], frame["high"], color=style.BLACK, lw=1.2)
@@ -154,7 +155,7 @@ def plot_lr_range(results: Results) -> Figure:
     """The range test of the best trial's config, run after the search."""
     probe = results.study.range_test
     if probe is None:
-        return _empty("no range test stored yet", results)
+        return style.empty("no range test stored yet", results.label)
     return draw_lr_range(probe, f"model and batch size of trial {probe.trial}, from fresh weights · {results.label}")
 
 
@@ -176,7 +177,7 @@ def plot_embedding(results: Results) -> Figure:
     """Where the best trial's model keeps its symbols."""
     frame = embedding_frame(results)
     if frame.empty:
-        return _empty("no embedding stored yet", results)
+        return style.empty("no embedding stored yet", results.label)
     figure, (axes,) = style.figure(6, 5.6)
     vowels = frame["symbol"].isin(list("aeiou"))
     axes.scatter(frame["x"], frame["y"], s=150, color=[style.ORANGE if vowel else style.SKY for vowel in vowels])
@@ -186,13 +187,14 @@ def plot_embedding(results: Results) -> Figure:
     axes.set(xlabel="first component", ylabel="second component")
     axes.set_title("The embedding, symbol by symbol")
     note = "" if explained == 1.0 else f"PCA of unit-length rows, {100 * explained:.0f} % of the variance shown · "
-    number = "" if results.best is None else f"trial {results.best.number} · "
+    number = "" if results.chosen is None else f"{_chosen_name(results)} · "
     style.small_print(figure, f"{note}{number}vowels in orange · {results.study.corpus.short}")
     return figure
 
 
 PLOTS: dict[str, Callable[[Results], Figure]] = {
     "curves": plot_curves,
+    "finalists": plot_finalists,
     "train_against_dev": plot_train_against_dev,
     "history": plot_history,
     "importance": plot_importance,
@@ -200,6 +202,11 @@ PLOTS: dict[str, Callable[[Results], Figure]] = {
     "lr_range": plot_lr_range,
     "embedding": plot_embedding,
 }
+
+
+def _chosen_name(results: Results) -> str:
+    chosen = results.chosen
+    return "" if chosen is None else f"{'winner' if chosen.runs else 'best'} (trial {chosen.trial.number})"
 
 
 def _legend(axes: Axes) -> None:
@@ -210,14 +217,6 @@ def _legend(axes: Axes) -> None:
 def _scatter(axes: Axes, points: pd.DataFrame, colour: str, marker: str, label: str, size: float = 42) -> None:
     x, y = points["train_nats"], points["dev_nats"]
     axes.scatter(x, y, color=colour, marker=marker, s=size, edgecolor="white", lw=0.6, label=label)
-
-
-def _empty(why: str, results: Results) -> Figure:
-    figure, (axes,) = style.figure(6, 2.4)
-    axes.text(0.5, 0.5, why, ha="center", transform=axes.transAxes, color=style.GREY)
-    axes.set_axis_off()
-    style.small_print(figure, results.label)
-    return figure
 
 
 def _lecture_lines(axes: Axes, results: Results) -> None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import optuna
 
 from harness.search.holdout import Opening, recorded
-from harness.search.records import StudyRecord, TrialRecord, best_trial
+from harness.search.records import Chosen, StudyRecord, TrialRecord, best_trial
 from harness.search.reference import stored_reference
 from harness.search.storage import Storage
 from harness.search.study import build_of
@@ -26,7 +26,11 @@ class Results:
     trials: list[TrialRecord]
     reference: TrialRecord | None
     best: TrialRecord | None
-    best_weights: bytes | None
+    """Of the search: one seed."""
+    chosen: Chosen | None
+    """What the study stands for; the model that samples, map and `best/` show."""
+    weights: bytes | None
+    """The chosen model's."""
     opening: Opening | None
     optuna_study: optuna.Study
 
@@ -44,21 +48,22 @@ def split_sizes(study: StudyRecord) -> str:
 def gather(storage: Storage, study: StudyRecord) -> Results:
     """Read a study's results from the storage and its artifacts."""
     trials = storage.trials(study.key)
-    best = best_trial(trials)
+    chosen = Chosen.of(study, trials)
     return Results(
         study=study,
         trials=trials,
         reference=stored_reference(storage, study.reference),
-        best=best,
-        best_weights=storage.kept_file(best.weights) if best is not None and best.weights else None,
+        best=best_trial(trials),
+        chosen=chosen,
+        weights=storage.kept_file(chosen.weights) if chosen is not None and chosen.weights else None,
         opening=recorded(storage, study.key),
         optuna_study=storage.optuna_study(study.key),
     )
 
 
 def samples_of(results: Results, count: int = SAMPLES, seed: int = 0) -> list[str]:
-    """New items from the best trial's model; none while no trial is complete."""
-    if results.best_weights is None:
+    """New items from the chosen model; none while no trial is complete."""
+    if results.weights is None:
         return []
-    model, facts = restore(results.best_weights, build_of(results.study.file, results.study.own_model))
+    model, facts = restore(results.weights, build_of(results.study.file, results.study.own_model))
     return draw(model, facts, count, seed)

@@ -55,6 +55,15 @@ def figure(width: float, height: float, columns: int = 1, rows: int = 1, **grid:
     return made, [axis for row in axes for axis in row]
 
 
+def empty(why: str, caption: str) -> Figure:
+    """A figure that says why there is nothing to show."""
+    made, (axes,) = figure(6, 2.4)
+    axes.text(0.5, 0.5, why, ha="center", transform=axes.transAxes, color=GREY)
+    axes.set_axis_off()
+    small_print(made, caption)
+    return made
+
+
 def small_print(made: Figure, text: str) -> None:
     """The line under a figure that says what its numbers belong to."""
     per_line = int(made.get_figwidth() * 15)  # characters of this size to the inch

@@ -7,6 +7,7 @@ from collections import Counter
 from typing import Any
 
 from harness.report.results import Results
+from harness.search.standing import Finalist
 
 
 def summary(results: Results) -> dict[str, Any]:
@@ -53,8 +54,8 @@ def summary(results: Results) -> dict[str, Any]:
         },
         "ngrams": None if study.ngrams is None else study.ngrams.model_dump(mode="json"),
         "dev_parts": None if study.dev_parts is None else study.dev_parts.model_dump(mode="json"),
-        "finalists": [],
-        "winner": None if best is None else {"trial": best.number, "chosen_by": "lowest dev of the search, one seed"},
+        "finalists": [] if study.standing is None else [_finalist(each) for each in study.standing.finalists],
+        "winner": _winner(results),
         "holdout": None if results.opening is None else results.opening.model_dump(mode="json"),
         "seed": study.seed,
         "sampler": study.sampler,
@@ -62,6 +63,27 @@ def summary(results: Results) -> dict[str, Any]:
         "commit": study.commit,
         "versions": best.versions if best is not None else {},
     }
+
+
+def _finalist(finalist: Finalist) -> dict[str, Any]:
+    facts = finalist.model_dump(mode="json", exclude={"runs"}) | {"optimism": finalist.optimism}
+    return facts | {"seeds": [run.model_dump(mode="json", exclude={"weights"}) for run in finalist.runs]}
+
+
+def _winner(results: Results) -> dict[str, Any] | None:
+    """Who won and by what; before the finalists' round, the best of the search."""
+    standing, best = results.study.standing, results.best
+    if standing is None:
+        if best is None:
+            return None
+        return {"trial": best.number, "dev_nats": best.dev_nats, "chosen_by": "lowest dev of the search, one seed"}
+    won = standing.won
+    if won is None:
+        return None
+    by = f"mean dev of {len(won.runs)} fresh seeds; of those tied with the lowest, the fewest parameters"
+    return {"trial": won.trial, "name": won.name, "dev_nats": won.dev_nats, "train_nats": won.train_nats} | {
+        "low": won.low, "high": won.high, "parameters": won.parameters, "chosen_by": by,
+    }  # fmt: skip
 
 
 def to_json(results: Results) -> str:

@@ -70,7 +70,7 @@ def caption(results: Results) -> str:
     """What the leaderboard's numbers are, in one sentence."""
     return (
         f"Best trials of {results.study.key}: dev and train loss in nats per symbol, exact means over the whole split "
-        f"({results.label}); each row is one run, so differences below about {SEED_SPAN} may be the seed's. "
+        f"({results.label}); each row is one run of the search, the lowest of many: differences below about {SEED_SPAN} may be the seed's, and finalists.md says who stands. "
         f"± is the gap's standard error by items, the weights held fixed.{_parts(results)}"
     )
 
@@ -82,8 +82,13 @@ def _parts(results: Results) -> str:
         return ""
     return (
         f" {parts.seen_items:,} of {parts.seen_items + parts.unseen_items:,} dev items also stand in train: "
-        f"trial {parts.trial} scores {parts.seen_nats:.4f} on them and {parts.unseen_nats:.4f} on the others."
+        f"trial {parts.trial}{_over(parts.seeds)} scores {parts.seen_nats:.4f} on them and {parts.unseen_nats:.4f} "
+        "on the others."
     )
+
+
+def _over(seeds: int) -> str:
+    return "" if seeds == 1 else f" (mean of {seeds} fresh seeds)"
 
 
 def to_markdown(results: Results) -> str:

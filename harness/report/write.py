@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from harness import paths
 from harness.files import replacing, write_atomically
-from harness.report import style
+from harness.report import finalists, style
 from harness.report.frames import curves_frame, trials_frame
 from harness.report.overview import overview
 from harness.report.plots import PLOTS
@@ -40,6 +40,7 @@ def write_report(storage: Storage, study: StudyRecord) -> Report:
     write_atomically(folder / "curves.csv", curves_frame(results).to_csv(index=False))
     write_atomically(folder / "leaderboard.md", to_markdown(results))
     write_atomically(folder / "leaderboard.tex", to_latex(results))
+    _write_finalists(folder, results, storage)
     lines = overview(results)
     title = f"# {study.key} looked at as a whole\n\n{results.label}\n\n"
     shown = lines or ["no complete trial yet, or nothing stands out"]
@@ -50,13 +51,25 @@ def write_report(storage: Storage, study: StudyRecord) -> Report:
     return Report(folder, results, lines)
 
 
-def _write_best(folder: Path, results: Results) -> None:
-    if results.best_weights is None or results.best is None:
+def _write_finalists(folder: Path, results: Results, storage: Storage) -> None:
+    if results.study.standing is None:
         return
-    study = results.study
-    tensors, facts = unpack(results.best_weights)
-    save_folder(folder / "best", tensors, {"study": study.key, "trial": results.best.number} | facts)
-    title = f"# {study.key}, trial {results.best.number}, seed 0: {SAMPLES} items · {study.corpus.short}"
+    write_atomically(folder / "finalists.md", finalists.to_markdown(results))
+    for name, frame in (
+        ("finalists", finalists.standings_frame(results)),
+        ("finalists_runs", finalists.runs_frame(results)),
+        ("finalists_items", finalists.items_frame(results, storage)),
+    ):
+        write_atomically(folder / f"{name}.csv", frame.to_csv(index=False))
+
+
+def _write_best(folder: Path, results: Results) -> None:
+    if results.weights is None or results.chosen is None:
+        return
+    study, number = results.study, results.chosen.trial.number
+    tensors, facts = unpack(results.weights)
+    save_folder(folder / "best", tensors, {"study": study.key, "trial": number} | facts)
+    title = f"# {study.key}, trial {number}, weights of seed {facts['config']['seed']}, drawn with seed 0: {SAMPLES} items · {study.corpus.short}"
     write_atomically(folder / "samples.txt", "\n".join([title, *samples_of(results)]) + "\n")
 
 

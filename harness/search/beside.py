@@ -1,42 +1,56 @@
-"""What is measured once beside a search: counted n-grams, and of the best trial a range test and its parts of dev."""
+"""What is measured once beside a search: counted n-grams, and of the chosen trial a range test and its parts of dev."""
 
 from __future__ import annotations
 
 from contextlib import suppress
 
+from safetensors.numpy import load as load_arrays
+
 from harness.corpus import Corpus
-from harness.model import Build, CountedBigram, Model
-from harness.search.records import Baseline, DevParts, Ngrams, RangeTest, StudyRecord, best_trial
+from harness.model import Build, CountedBigram
+from harness.search.records import Baseline, Chosen, DevParts, Ngrams, RangeTest, StudyRecord
 from harness.search.storage import Storage
 from harness.search.weights import pack, restore
-from harness.train import baselines, item_nats, lr_range, seen_in_train, split_nats
+from harness.train import ItemNats, baselines, item_nats, lr_range, seen_in_train, split_nats
 
 
 def measured_beside(storage: Storage, record: StudyRecord, corpus: Corpus, build: Build) -> StudyRecord:
     """The study's record with what was missing of them."""
     if record.bigram is None:
         record = record.model_copy(update={"bigram": _bigram(storage, record, corpus)})
-    best = best_trial(storage.trials(record.key))
-    if best is None or best.config is None:
+    chosen = Chosen.of(record, storage.trials(record.key))
+    if chosen is None or chosen.trial.config is None:
         return record
-    context_length = best.config.model.context_length
-    if record.ngrams is None or record.ngrams.context_length != context_length:
-        record = record.model_copy(update={"ngrams": Ngrams.of(baselines(corpus, context_length))})
-    if best.weights and (record.dev_parts is None or record.dev_parts.trial != best.number):
+    number, config, runs = chosen.trial.number, chosen.trial.config, max(1, len(chosen.runs))
+    if record.ngrams is None or record.ngrams.context_length != config.model.context_length:
+        record = record.model_copy(update={"ngrams": Ngrams.of(baselines(corpus, config.model.context_length))})
+    if record.dev_parts is None or (record.dev_parts.trial, record.dev_parts.seeds) != (number, runs):
         with suppress(ValueError):  # the study file's build makes another model by now
-            model, _ = restore(storage.kept_file(best.weights), build)
-            record = record.model_copy(update={"dev_parts": _dev_parts(best.number, model, corpus, context_length)})
-    if record.range_test and record.range_test.trial == best.number:
+            nats = _dev_items(storage, record, chosen, corpus, build)
+            record = record.model_copy(update={"dev_parts": nats and _dev_parts(number, runs, nats, corpus)})
+    if record.range_test and record.range_test.trial == number:
         return record
-    probe = lr_range(best.config, corpus, build=build)
-    return record.model_copy(update={"range_test": RangeTest.of(best.number, best.config, probe)})
+    probe = lr_range(config, corpus, build=build)
+    return record.model_copy(update={"range_test": RangeTest.of(number, config, probe)})
 
 
-def _dev_parts(trial: int, model: Model, corpus: Corpus, context_length: int) -> DevParts:
-    nats = item_nats(model, corpus, "dev", context_length)
+def _dev_items(storage: Storage, record: StudyRecord, chosen: Chosen, corpus: Corpus, build: Build) -> ItemNats | None:
+    """Losses of dev's items, means over the winner's seeds where it has some."""
+    if chosen.runs and record.standing is not None and record.standing.items is not None:
+        kept = load_arrays(storage.kept_file(record.standing.items))
+        place = next(i for i, f in enumerate(record.standing.finalists) if f.name == record.standing.winner)
+        return ItemNats(kept["nats"][place].mean(0), kept["symbols"])
+    if chosen.weights is None:
+        return None
+    model, facts = restore(storage.kept_file(chosen.weights), build)
+    return item_nats(model, corpus, "dev", facts["config"]["model"]["context_length"])
+
+
+def _dev_parts(trial: int, seeds: int, nats: ItemNats, corpus: Corpus) -> DevParts:
     seen = seen_in_train(corpus.dev_items, corpus.train_items)
     return DevParts(
         trial=trial,
+        seeds=seeds,
         seen_items=int(seen.sum()),
         unseen_items=int((~seen).sum()),
         seen_nats=nats.where(seen).mean if seen.any() else None,

@@ -51,8 +51,10 @@ def standing_of(storage: Storage, record: StudyRecord, corpus: Corpus, build: Bu
         return Standing(seeds=tuple(seeds), finalists=tuple(out), winner=None, resamples=0, items=None)
     matrices = [_dev_items(storage, finalist, corpus, build) for finalist, build in standing]
     nats_CSI, symbols_I = np.stack([nats for nats, _ in matrices]), matrices[0][1]
-    placed, winner = _placed([finalist for finalist, _ in standing], nats_CSI, symbols_I)
-    content = save({"nats": nats_CSI, "symbols": symbols_I}, {"names": "\n".join(f.name for f, _ in standing)})
+    order = mean_nats(nats_CSI, symbols_I).argsort(kind="stable")
+    nats_CSI = nats_CSI[order]
+    placed, winner = _placed([standing[index][0] for index in order], nats_CSI, symbols_I)
+    content = save({"nats": nats_CSI, "symbols": symbols_I}, {"names": "\n".join(f.name for f in placed)})
     kept = storage.keep_file(content, "finalists-items.safetensors", storage.optuna_study(record.key))
     return Standing(seeds=tuple(seeds), finalists=(*placed, *out), winner=winner, resamples=RESAMPLES, items=kept)
 
@@ -106,13 +108,12 @@ def _dev_items(storage: Storage, finalist: Finalist, corpus: Corpus, build: Buil
 
 
 def _placed(finalists: list[Finalist], nats_CSI: Floats, symbols_I: NDArray[np.int64]) -> tuple[list[Finalist], str]:
-    """The contenders with their intervals, lowest mean first, and the winner's name."""
+    """The contenders, given lowest mean first, with their intervals; and the winner's name."""
     means, resampled = mean_nats(nats_CSI, symbols_I), resampled_means(nats_CSI, symbols_I)
     tied = tied_with_best(means, resampled)
-    best = int(means.argmin())
     placed = []
     for index, finalist in enumerate(finalists):
-        own, behind = Interval.of(resampled[:, index]), Interval.of(resampled[:, index] - resampled[:, best])
+        own, behind = Interval.of(resampled[:, index]), Interval.of(resampled[:, index] - resampled[:, 0])
         better = {
             other.name: share_better(resampled[:, index], resampled[:, rival])
             for rival, other in enumerate(finalists)
@@ -121,7 +122,7 @@ def _placed(finalists: list[Finalist], nats_CSI: Floats, symbols_I: NDArray[np.i
         update = {
             "low": own.low,
             "high": own.high,
-            "behind": float(means[index] - means[best]),
+            "behind": float(means[index] - means[0]),
             "behind_low": behind.low,
             "behind_high": behind.high,
             "tied": tied[index],
@@ -131,5 +132,4 @@ def _placed(finalists: list[Finalist], nats_CSI: Floats, symbols_I: NDArray[np.i
     chosen = choose(
         list(means), tied, [f.parameters for f in finalists], [finalist.trial is None for finalist in finalists]
     )
-    order = sorted(range(len(placed)), key=lambda index: means[index])
-    return [placed[index] for index in order], finalists[chosen].name
+    return placed, finalists[chosen].name

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Any, Literal, Self, TypeVar
+from typing import Any, Literal, NamedTuple, Self, TypeVar
 
 from pydantic import BaseModel
 
@@ -161,9 +161,11 @@ class Ngrams(BaseModel, frozen=True):
 
 
 class DevParts(BaseModel, frozen=True):
-    """The best trial's dev loss on items that stand in train too, and on the others."""
+    """The chosen trial's dev loss on items that stand in train too, and on the others."""
 
     trial: int
+    seeds: int = 1
+    """How many runs the losses are means of."""
     seen_items: int
     unseen_items: int
     seen_nats: float | None
@@ -235,6 +237,26 @@ def best_trial(records: list[TrialRecord]) -> TrialRecord | None:
     """The complete trial with the lowest dev loss; of equals the one whose weights were kept."""
     complete = [record for record in records if record.status == "complete" and record.dev_nats is not None]
     return min(complete, key=lambda record: (record.dev_nats, record.weights is None, record.number), default=None)
+
+
+class Chosen(NamedTuple):
+    """The trial that a study stands for: its winner's after the finalists' round, until then the best of the search."""
+
+    trial: TrialRecord
+    weights: str | None
+    """Artifact id: of the winner's first fresh seed, else of the trial's own."""
+    runs: tuple[SeedRun, ...]
+    """The winner's fresh seeds; none before the round."""
+
+    @classmethod
+    def of(cls, record: StudyRecord, trials: list[TrialRecord]) -> Chosen | None:
+        """None while no trial is complete. Where the recipe won, the best trial: it has pages of its own."""
+        won = None if record.standing is None else record.standing.won
+        if won is not None and won.trial is not None:
+            trial = next(trial for trial in trials if trial.number == won.trial)
+            return cls(trial, won.runs[0].weights, won.runs)
+        best = best_trial(trials)
+        return None if best is None else cls(best, best.weights, ())
 
 
 def finite(value: Any) -> Any:

@@ -1,0 +1,112 @@
+"""The finalists' round as frames and a table: means over fresh seeds, intervals, and who won."""
+
+from __future__ import annotations
+
+import pandas as pd
+from safetensors.numpy import load
+
+from harness.report.results import Results
+from harness.search.standing import Finalist, Standing
+from harness.search.storage import Storage
+
+
+def runs_frame(results: Results) -> pd.DataFrame:
+    """One row per contender and fresh seed: exact losses of whole splits, in nats per symbol."""
+    columns = ["contender", "trial", "seed", "status", "train_nats", "dev_nats"]
+    rows = [
+        {"contender": finalist.name, "trial": finalist.trial} | run.model_dump(exclude={"weights"})
+        for finalist in _finalists(results)
+        for run in finalist.runs
+    ]
+    frame = pd.DataFrame(rows, columns=columns).astype({"trial": "Int64"})
+    return frame.assign(fingerprint=results.study.corpus.fingerprint)
+
+
+def standings_frame(results: Results) -> pd.DataFrame:
+    """One row per contender, lowest mean dev first: mean, spread, 95 % intervals, optimism, ties, the winner."""
+    standing = results.study.standing
+    plain = (
+        "name", "trial", "parameters", "train_nats", "dev_nats", "deviation", "low", "high", "search_nats", "optimism",
+        "behind", "behind_low", "behind_high", "tied", "out",
+    )  # fmt: skip
+    rows = [
+        {name: getattr(finalist, name) for name in plain}
+        | {"winner": standing is not None and finalist.name == standing.winner, "seeds": len(finalist.runs)}
+        | {f"p_better_than_{other}": p for other, p in finalist.p_better.items()}
+        for finalist in _finalists(results)
+    ]
+    frame = pd.DataFrame(rows, columns=None if rows else [*plain, "winner", "seeds"]).astype({"trial": "Int64"})
+    return frame.assign(fingerprint=results.study.corpus.fingerprint)
+
+
+def items_frame(results: Results, storage: Storage) -> pd.DataFrame:
+    """One row per dev item: its symbols, and its nats under each contender's seeds (`trial 12, seed 123`).
+
+    Everything in `standings_frame` can be recomputed from these columns; empty without a standing.
+    """
+    standing = results.study.standing
+    if standing is None or standing.items is None:
+        return pd.DataFrame(columns=["item", "symbols"])
+    kept = load(storage.kept_file(standing.items))
+    columns = {
+        f"{finalist.name}, seed {run.seed}": kept["nats"][place, seed]
+        for place, finalist in enumerate(f for f in standing.finalists if not f.out)
+        for seed, run in enumerate(finalist.runs)
+    }
+    return pd.DataFrame({"item": range(len(kept["symbols"])), "symbols": kept["symbols"]} | columns)
+
+
+HEAD = ("contender", "mean dev", "95 %", "spread", "search", "optimism", "parameters", "P(beats winner)", "")
+
+
+def table_rows(standing: Standing) -> list[tuple[str, ...]]:
+    """What a person reads of the round, beneath `HEAD`."""
+    return [_row(finalist, standing) for finalist in standing.finalists]
+
+
+def _row(finalist: Finalist, standing: Standing) -> tuple[str, ...]:
+    won = finalist.name == standing.winner
+    beats = finalist.p_better.get(standing.winner or "")
+    return (
+        finalist.name,
+        _nats(finalist.dev_nats),
+        "" if finalist.low is None or finalist.high is None else f"{finalist.low:.4f} to {finalist.high:.4f}",
+        _nats(finalist.deviation),
+        _nats(finalist.search_nats),
+        "" if finalist.optimism is None else f"{finalist.optimism:+.4f}",
+        f"{finalist.parameters:,}",
+        "" if beats is None else f"{beats:.2f}",
+        f"out: {finalist.out}" if finalist.out else "winner" if won else "tied with the best" if finalist.tied else "",
+    )
+
+
+def caption(results: Results) -> str:
+    """What the table's numbers are and how the winner was chosen."""
+    standing = results.study.standing
+    if standing is None:
+        return f"{results.study.key}: its finalists have not been trained yet."
+    return (
+        f"Finalists of {results.study.key}, each trained from the same {len(standing.seeds)} fresh seeds: mean dev loss "
+        f"in nats per symbol, exact means over the whole split ({results.label}). 95 % intervals from "
+        f"{standing.resamples:,} resamples of seeds and items, paired across contenders. Spread: standard deviation "
+        "between seeds. Optimism: the search's value less the fresh mean. Tied with the lowest mean is whoever's "
+        "paired interval of the difference contains 0; the winner is the one of these with the fewest parameters, then "
+        "the lower mean. The lecture's recipe never wins by a tie; who has a diverged seed is out."
+    )
+
+
+def to_markdown(results: Results) -> str:
+    standing = results.study.standing
+    if standing is None:
+        return f"{caption(results)}\n"
+    frame = pd.DataFrame(table_rows(standing), columns=list(HEAD))
+    return f"{caption(results)}\n\n{frame.to_markdown(index=False, disable_numparse=True)}\n"
+
+
+def _finalists(results: Results) -> tuple[Finalist, ...]:
+    standing = results.study.standing
+    return () if standing is None else standing.finalists
+
+
+def _nats(value: float | None) -> str:
+    return "" if value is None else f"{value:.4f}"
