@@ -35,8 +35,8 @@ dashboard: $(VENV)/.run  ## The Optuna dashboard over every study, on 127.0.0.1:
 report: $(VENV)/.run  ## Tables and plots again, from the stored trials of every study (NAME= for one)
 	@$(HARNESS) report $(if $(filter command,$(firstword $(origin NAME) $(origin STUDY))),$(STORED),$(COMMON))
 
-holdout: $(VENV)/.run  ## Open the test split, once, for the study's winner (RESUME=1 after a crash)
-	@$(HARNESS) holdout $(STORED) $(if $(filter 1,$(RESUME)),--resume) || [ $$? -eq 3 ]
+holdout: $(VENV)/.run  ## Open the test split, once, for the study's winner (RESUME=1 after a crash; VERIFY=1 checks the ledger)
+	@$(HARNESS) holdout $(if $(filter 1,$(VERIFY)),--verify $(COMMON),$(STORED) $(if $(filter 1,$(RESUME)),--resume)) || [ $$? -eq 3 ]
 
 bench: $(VENV)/.bench  ## This trainer beside other ways to write it, into results/bench/ (SECTIONS="steps exact target study")
 	@$(HARNESS) bench $(if $(filter command,$(firstword $(origin SECTIONS))),$(SECTIONS))

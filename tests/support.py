@@ -25,7 +25,7 @@ def suggest(trial):
         evaluations={evaluations},
     )
 
-STUDY = Study(name="{name}", suggest=suggest, trials={trials}, minutes=2, reference={reference})
+STUDY = Study(name="{name}", suggest=suggest, trials={trials}, minutes=2, finalists={finalists}, seeds=2, reference={reference})
 """
 
 
@@ -44,6 +44,7 @@ def write_study(
     budget: str = "steps=40",
     evaluations: int = 4,
     widest: int = 6,
+    finalists: int = 0,
     reference: bool = False,
     first: str = "pass",
 ) -> Path:
@@ -58,6 +59,7 @@ def write_study(
             budget=budget,
             evaluations=evaluations,
             widest=widest,
+            finalists=finalists,
             reference=reference,
             first=first,
         )

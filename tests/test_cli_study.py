@@ -61,7 +61,7 @@ def refused(arguments: list[str], capfd: pytest.CaptureFixture[str], code: int =
 
 
 def test_a_study_goes_the_whole_road(items: str, capfd: pytest.CaptureFixture[str]):
-    write_study("tiny", trials=5, reference=False)
+    write_study("tiny", trials=5, finalists=2)
     assert run(["study", "tiny", "--corpus", items, "--workers", "2"]) == 0
     shown = capfd.readouterr().out
     assert "5 of 5 trials" in shown
@@ -77,7 +77,7 @@ def test_a_study_goes_the_whole_road(items: str, capfd: pytest.CaptureFixture[st
     assert len(trials) == 5
     assert trials["fingerprint"].unique().tolist() == [summary["corpus"]["fingerprint"]]
     assert trials["dev_nats"].min() == pytest.approx(summary["best"]["dev_nats"])
-    names = {"curves", "train_against_dev", "history", "importance", "slices", "lr_range", "embedding"}
+    names = {"curves", "train_against_dev", "history", "importance", "slices", "lr_range", "embedding", "finalists"}
     assert {path.name for path in (folder / "plots").iterdir()} == {f"{n}.{s}" for n in names for s in ("png", "svg")}
     title, *samples = (folder / "samples.txt").read_text().splitlines()
     assert summary["corpus"]["fingerprint"] in title

@@ -66,8 +66,11 @@ def results_of(trials: int, **outcomes: int) -> Any:
     statuses = ["complete"] * trials + [status for status, count in outcomes.items() for _ in range(count)]
     verdict = "well fitted" if "improving" not in outcomes else "still improving"
     records = [SimpleNamespace(status=status, verdict=verdict) for status in statuses if status != "improving"]
-    best = SimpleNamespace(number=study.best_trial.number) if trials else None
-    return SimpleNamespace(optuna_study=study, trials=records, best=best)
+    return SimpleNamespace(optuna_study=study, trials=records, chosen=chosen_of(study) if trials else None)
+
+
+def chosen_of(study: optuna.Study) -> SimpleNamespace:
+    return SimpleNamespace(trial=SimpleNamespace(number=study.best_trial.number))
 
 
 def test_the_parameter_that_decides_the_loss_is_named_with_how_sure_that_is():
@@ -98,7 +101,7 @@ def test_where_nothing_matters_no_parameter_is_named():
             for _ in range(60)
         ]
     )
-    results.optuna_study, results.best = study, SimpleNamespace(number=study.best_trial.number)
+    results.optuna_study, results.chosen = study, chosen_of(study)
     assert overview(results)[-1] == "no parameter stands out from the others among 60 complete trials"
 
 

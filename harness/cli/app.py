@@ -11,7 +11,7 @@ import torch
 import typer
 from typer.exceptions import TyperException
 
-from harness.cli import bench_command, check_commands, run_commands, study_commands
+from harness.cli import bench_command, check_commands, holdout_command, run_commands, study_commands
 from harness.errors import HarnessError
 
 app = typer.Typer(
@@ -26,7 +26,7 @@ for command in (
     study_commands.corpora,
     study_commands.report,
     study_commands.dashboard,
-    study_commands.holdout,
+    holdout_command.holdout,
     study_commands.rerun,
     check_commands.prune_check,
     run_commands.train,

@@ -18,7 +18,6 @@ from harness.report.headline import headline
 from harness.report.results import Results, split_sizes
 from harness.search.finalists import count_runs
 from harness.search.find import find_study, searched_studies
-from harness.search.holdout import Contender, Opening, open_holdout
 from harness.search.holdout import recorded as recorded_opening
 from harness.search.records import StudyRecord, best_trial
 from harness.search.request import Request
@@ -134,7 +133,7 @@ def report(
     if not records:
         raise StudyError("a report needs a study; the storage has none yet. Begin one with make study.")
     for record in records:
-        folder, results, _ = _write(opened, record)
+        folder, results, _ = write(opened, record)
         console.print(f"{folder}: {headline(results)}")
 
 
@@ -157,23 +156,6 @@ def dashboard(
         console.print("dashboard closed")
     finally:
         server.server_close()
-
-
-def holdout(
-    name: StudyName,
-    corpus: Corpus = None,
-    resume: Annotated[bool, typer.Option(help="Finish an opening that crashed before its scores.")] = False,
-    storage: StorageUrl = None,
-) -> None:
-    """Open the test split, once, for the study's winner; exit code 3 if it was opened before."""
-    opened = open_storage(storage)
-    record = find_study(opened, name, corpus)
-    opening, now = open_holdout(opened, record, resume=resume)
-    _show_opening(opening, record, now=now)
-    if now:
-        _write(opened, record)
-    else:
-        raise typer.Exit(3)
 
 
 def rerun(
@@ -206,7 +188,7 @@ def rerun(
     raise typer.Exit(1)
 
 
-def _write(storage: Storage, record: StudyRecord) -> Report:
+def write(storage: Storage, record: StudyRecord) -> Report:
     from harness.report.write import write_report  # here: the plots take two seconds to load
 
     return write_report(storage, record)
@@ -230,7 +212,7 @@ def _announce(session: Session) -> None:
 
 def _conclude(session: Session) -> None:
     """The last lines of `make study`: what came out, what holds it back, what to look at next."""
-    folder, results, overview = _write(session.storage, session.record)
+    folder, results, overview = write(session.storage, session.record)
     finished = sum(trial.status in FINISHED for trial in results.trials)
     if session.nothing_left:
         console.print(
@@ -264,34 +246,3 @@ def _show_finalists(session: Session, results: Results) -> None:
     done, wanted = count_runs(session.storage, session.record)
     if done < wanted:
         console.print(f"finalists: {done} of {wanted} runs with fresh seeds are done; make study carries on")
-
-
-def _show_opening(opening: Opening, record: StudyRecord, *, now: bool) -> None:
-    if now:
-        console.print(f"test split of {record.key} opened {opening.scored}")
-    else:
-        console.print(
-            f"the test split of {record.key} was opened {opening.scored} already; this is its record, nothing is scored"
-        )
-    console.print(
-        f"{record.corpus.short}: {opening.test_items:,} test items, n={opening.test_examples:,}; "
-        "losses in nats per symbol, exact means over whole splits"
-    )
-    rows = [
-        (
-            contender.what + _which(contender),
-            *(f"{value:.4f}" for value in (contender.train_nats, contender.dev_nats)),
-            "-" if contender.test_nats is None else f"{contender.test_nats:.4f}",
-            contender.sha256[:12],
-        )
-        for contender in opening.contenders
-    ]
-    show_table(("scored", "train", "dev", "test", "weights (SHA-256)"), rows)
-    if opening.openings_before:
-        console.print(f"{opening.openings_before} other studies had opened this same test split before")
-
-
-def _which(contender: Contender) -> str:
-    if contender.what == "winner":
-        return f" (trial {contender.trial})"
-    return f" (seed {contender.config['seed']})" if isinstance(contender.config, dict) else ""

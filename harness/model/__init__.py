@@ -1,6 +1,8 @@
 """The mathematics: the MLP, the counted bigram, the schedules. Knows nothing of training."""
 
+from harness.model.ensemble import Ensemble
 from harness.model.interface import Autograd, Build, Model, Plan, Predictor, fresh_model, load_tensors
+from harness.model.kneser_ney import KneserNey
 from harness.model.mlp import CharMLP
 from harness.model.ngram import CountedBigram
 from harness.model.schedule import multiplier
@@ -11,6 +13,8 @@ __all__ = [
     "Build",
     "CharMLP",
     "CountedBigram",
+    "Ensemble",
+    "KneserNey",
     "Model",
     "Plan",
     "Predictor",

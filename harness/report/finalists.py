@@ -86,8 +86,8 @@ def caption(results: Results) -> str:
     if standing is None:
         return f"{results.study.key}: its finalists have not been trained yet."
     return (
-        f"Finalists of {results.study.key}, each trained from the same {len(standing.seeds)} fresh seeds: mean dev loss "
-        f"in nats per symbol, exact means over the whole split ({results.label}). 95 % intervals from "
+        f"Finalists of {results.study.key}, each trained from the same {len(standing.seeds)} fresh seeds: mean dev "
+        f"loss in nats per symbol, exact means over the whole split ({results.label}). 95 % intervals from "
         f"{standing.resamples:,} resamples of seeds and items, paired across contenders. Spread: standard deviation "
         "between seeds. Optimism: the search's value less the fresh mean. Tied with the lowest mean is whoever's "
         "paired interval of the difference contains 0; the winner is the one of these with the fewest parameters, then "

@@ -86,9 +86,9 @@ def _downwards(distribution: FloatDistribution | IntDistribution, number: float)
 
 def overview(results: Results) -> list[str]:
     """What stands out, a sentence each; nothing while no trial is complete."""
-    if results.best is None:
+    if results.chosen is None:
         return []
-    best = results.optuna_study.get_trials(deepcopy=False)[results.best.number]
+    best = results.optuna_study.get_trials(deepcopy=False)[results.chosen.trial.number]
     return [*map(str, edges(best.params, best.distributions)), *_outcomes(results), *_importance(results)]
 
 

@@ -7,6 +7,7 @@ from collections import Counter
 from typing import Any
 
 from harness.report.results import Results
+from harness.search.holdout import Opening
 from harness.search.standing import Finalist
 
 
@@ -56,7 +57,7 @@ def summary(results: Results) -> dict[str, Any]:
         "dev_parts": None if study.dev_parts is None else study.dev_parts.model_dump(mode="json"),
         "finalists": [] if study.standing is None else [_finalist(each) for each in study.standing.finalists],
         "winner": _winner(results),
-        "holdout": None if results.opening is None else results.opening.model_dump(mode="json"),
+        "holdout": None if results.opening is None else _holdout(results.opening),
         "seed": study.seed,
         "sampler": study.sampler,
         "pruner": study.pruner,
@@ -84,6 +85,17 @@ def _winner(results: Results) -> dict[str, Any] | None:
     return {"trial": won.trial, "name": won.name, "dev_nats": won.dev_nats, "train_nats": won.train_nats} | {
         "low": won.low, "high": won.high, "parameters": won.parameters, "chosen_by": by,
     }  # fmt: skip
+
+
+def _holdout(opening: Opening) -> dict[str, Any]:
+    return {
+        "state": opening.state,
+        "claimed": opening.claimed,
+        "scored": opening.scored,
+        "attempts": opening.attempts,
+        "claim": opening.claim.model_dump(mode="json"),
+        "scores": None if opening.scores is None else opening.scores.model_dump(mode="json"),
+    }
 
 
 def to_json(results: Results) -> str:

@@ -70,7 +70,8 @@ def caption(results: Results) -> str:
     """What the leaderboard's numbers are, in one sentence."""
     return (
         f"Best trials of {results.study.key}: dev and train loss in nats per symbol, exact means over the whole split "
-        f"({results.label}); each row is one run of the search, the lowest of many: differences below about {SEED_SPAN} may be the seed's, and finalists.md says who stands. "
+        f"({results.label}); each row is one run of the search, the best of many: differences below about {SEED_SPAN} "
+        "may be the seed's, and finalists.md says who stands. "
         f"± is the gap's standard error by items, the weights held fixed.{_parts(results)}"
     )
 

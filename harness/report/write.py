@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from harness import paths
 from harness.files import replacing, write_atomically
-from harness.report import finalists, style
+from harness.report import finalists, holdout, style
 from harness.report.frames import curves_frame, trials_frame
 from harness.report.overview import overview
 from harness.report.plots import PLOTS
@@ -41,6 +41,7 @@ def write_report(storage: Storage, study: StudyRecord) -> Report:
     write_atomically(folder / "leaderboard.md", to_markdown(results))
     write_atomically(folder / "leaderboard.tex", to_latex(results))
     _write_finalists(folder, results, storage)
+    _write_holdout(folder, results, storage)
     lines = overview(results)
     title = f"# {study.key} looked at as a whole\n\n{results.label}\n\n"
     shown = lines or ["no complete trial yet, or nothing stands out"]
@@ -63,13 +64,23 @@ def _write_finalists(folder: Path, results: Results, storage: Storage) -> None:
         write_atomically(folder / f"{name}.csv", frame.to_csv(index=False))
 
 
+def _write_holdout(folder: Path, results: Results, storage: Storage) -> None:
+    opening = results.opening
+    if opening is None:
+        return
+    write_atomically(folder / "holdout.md", holdout.to_markdown(opening, results.study))
+    write_atomically(folder / "holdout.csv", holdout.runs_frame(opening).to_csv(index=False))
+    write_atomically(folder / "holdout_items.csv", holdout.items_frame(opening, storage).to_csv(index=False))
+
+
 def _write_best(folder: Path, results: Results) -> None:
     if results.weights is None or results.chosen is None:
         return
     study, number = results.study, results.chosen.trial.number
     tensors, facts = unpack(results.weights)
     save_folder(folder / "best", tensors, {"study": study.key, "trial": number} | facts)
-    title = f"# {study.key}, trial {number}, weights of seed {facts['config']['seed']}, drawn with seed 0: {SAMPLES} items · {study.corpus.short}"
+    seed = facts["config"]["seed"]
+    title = f"# {study.key}, trial {number} (seed {seed}), drawn with seed 0: {SAMPLES} items · {study.corpus.short}"
     write_atomically(folder / "samples.txt", "\n".join([title, *samples_of(results)]) + "\n")
 
 

@@ -10,14 +10,14 @@ from harness.corpus import Corpus
 from harness.model import Build, CountedBigram
 from harness.search.records import Baseline, Chosen, DevParts, Ngrams, RangeTest, StudyRecord
 from harness.search.storage import Storage
-from harness.search.weights import pack, restore
+from harness.search.weights import restore
 from harness.train import ItemNats, baselines, item_nats, lr_range, seen_in_train, split_nats
 
 
 def measured_beside(storage: Storage, record: StudyRecord, corpus: Corpus, build: Build) -> StudyRecord:
     """The study's record with what was missing of them."""
     if record.bigram is None:
-        record = record.model_copy(update={"bigram": _bigram(storage, record, corpus)})
+        record = record.model_copy(update={"bigram": _bigram(corpus)})
     chosen = Chosen.of(record, storage.trials(record.key))
     if chosen is None or chosen.trial.config is None:
         return record
@@ -58,10 +58,8 @@ def _dev_parts(trial: int, seeds: int, nats: ItemNats, corpus: Corpus) -> DevPar
     )
 
 
-def _bigram(storage: Storage, record: StudyRecord, corpus: Corpus) -> Baseline:
+def _bigram(corpus: Corpus) -> Baseline:
     train, dev = corpus.counts("train", 1), corpus.counts("dev", 1)
     bigram = CountedBigram.of(train, corpus.vocabulary_size)
     nats = {"train_nats": split_nats(bigram, train), "dev_nats": split_nats(bigram, dev)}
-    facts = {"config": "counted bigram, add one", "fingerprint": corpus.fingerprint, **nats}
-    kept = storage.keep_file(pack(bigram, facts), "bigram.safetensors", storage.optuna_study(record.key))
-    return Baseline(weights=kept, **nats)
+    return Baseline(**nats)

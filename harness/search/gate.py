@@ -78,8 +78,11 @@ def start_trial(storage: Storage, study: Study, key: str, seed: int, target: int
 
     Raises:
         TrialsFailed: the trials so far failed all alike.
+        StudyError: the study's test split was opened meanwhile, perhaps from another machine.
     """
     with gate(key):
+        if storage.is_opened(key):
+            raise closed(key)
         optuna_study = storage.optuna_study(key, pruner=study.pruner(derive(seed, "pruner")))
         take_back_orphans(storage, optuna_study)
         trials = optuna_study.get_trials(deepcopy=False)
@@ -93,6 +96,14 @@ def start_trial(storage: Storage, study: Study, key: str, seed: int, target: int
         # The same sampler seed draws the same points in every worker, so each trial has its own.
         optuna_study.sampler = study.sampler(derive(seed, "sampler", len(trials)))
         return _begin(storage, study, optuna_study, seed)
+
+
+def closed(key: str) -> StudyError:
+    """Why a study cannot be searched any more."""
+    return StudyError(
+        f"a study whose test split was opened is closed, or its winner would be chosen by the test after all; {key} "
+        "has its holdout on record. Begin a new one with NAME=…, and say in what you write that the test split was seen."
+    )
 
 
 def search_is_complete(storage: Storage, key: str, target: int | None) -> bool:

@@ -1,150 +1,167 @@
 """The sealed test split: opened once a study, for a list frozen before, and written down.
 
 This is the only module that builds test examples (a test checks it). It trains
-nothing: everything it scores was stored before the claim, and the claim names
-the SHA-256 of each set of weights.
+nothing: everything it scores was stored or counted before the claim, which names
+each set of weights by its SHA-256.
 """
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from collections.abc import Callable
+from dataclasses import dataclass
 
+import numpy as np
 from pydantic import BaseModel
+from safetensors.numpy import save
 
 from harness.corpus import Corpus, load
-from harness.corpus.contexts import count_contexts, examples_of
+from harness.corpus.contexts import ContextCounts, count_contexts, examples_of
 from harness.corpus.split import sealed_test_items
-from harness.errors import StudyError
-from harness.model import Build, CountedBigram, Predictor
-from harness.search.environment import Owner, commit, now, this_process, versions
+from harness.errors import CorpusError, StudyError
+from harness.model import Build, Predictor
+from harness.search.compare import Floats, Interval, resampled_means
+from harness.search.environment import Owner, this_process
+from harness.search.frozen import Claim, Contender, frozen, predictors
 from harness.search.gate import sole_run
-from harness.search.records import StudyRecord, best_trial
-from harness.search.reference import is_settled, stored_reference
+from harness.search.ledger import Entry, append, entries
+from harness.search.records import StudyRecord
 from harness.search.storage import Storage
 from harness.search.study import build_of
-from harness.search.weights import restore, sha256, unpack
-from harness.train import split_nats
+from harness.train import ItemNats, seen_in_train
+from harness.train.items import nats_by_item
 
 
-class Contender(BaseModel, frozen=True):
-    """One stored set of weights on the frozen list; its test loss once scored."""
+class Score(BaseModel, frozen=True):
+    """One row's test loss, in nats per symbol."""
 
-    what: Literal["winner", "lecture's recipe", "counted bigram"]
-    trial: int | None
-    config: dict[str, Any] | str
-    weights: str
-    sha256: str
-    train_nats: float
-    dev_nats: float
-    test_nats: float | None = None
+    what: str
+    runs: tuple[float, ...]
+    """One for each seed; a single one for an ensemble or counts."""
+    test_nats: float
+    """Their mean."""
+    deviation: float | None
+    """Standard deviation between seeds; None for a single run."""
+    low: float
+    high: float
+    """95 % interval of the mean, seeds and items resampled."""
+    gap: float
+    """Test less dev."""
+    gap_error: float
+    """Standard error of that gap, by items of both splits."""
 
 
-class Opening(BaseModel, frozen=True):
-    """The ledger's entry: claimed first, scored after."""
+class Elsewhere(BaseModel, frozen=True):
+    """Test items of this corpus that another corpus searched on this storage trained or chose on."""
 
-    state: Literal["claimed", "scored"]
-    key: str
+    corpus: str
     fingerprint: str
+    items: int | None
+    """None where that corpus cannot be read any more."""
+
+
+class Scores(BaseModel, frozen=True):
+    """What the opening found."""
+
+    test_items: int
+    test_examples: int
+    seen_items: int
+    """Of the test items, those that stand in this corpus's own train or dev too."""
+    elsewhere: tuple[Elsewhere, ...]
+    scores: tuple[Score, ...]
+    items: str
+    """Artifact id of the nats of every test item under every model of the list."""
+
+
+@dataclass(frozen=True)
+class Opening:
+    """A study's opening as the ledger has it."""
+
+    key: str
     claimed: str
-    scored: str | None = None
-    commit: str | None
-    versions: dict[str, str]
+    claim: Claim
+    attempts: int
+    """Claims it took; more than one after a crash between claim and scores."""
     owner: Owner
-    attempts: int = 1
-    """Claims it took; more than one after a crash between claim and score."""
-    openings_before: int
-    """How many other studies had opened this same test split already."""
-    test_items: int | None = None
-    test_examples: int | None = None
-    contenders: tuple[Contender, ...]
+    scored: str | None = None
+    scores: Scores | None = None
+
+    @property
+    def state(self) -> str:
+        return "claimed" if self.scores is None else "scored"
 
 
 def recorded(storage: Storage, key: str) -> Opening | None:
     """What the ledger says of a study, if anything."""
-    entry = storage.ledger().get(key)
-    return None if entry is None else Opening.model_validate(entry)
+    steps = {entry.step: entry for entry in entries(storage) if entry.key == key}
+    if "claimed" not in steps:
+        return None
+    first, scored = steps["claimed"], steps.get("scored")
+    resumed = [entry for entry in steps.values() if entry.step.startswith("resumed")]
+    claim = Claim.model_validate(first.body)
+    return Opening(
+        key=key,
+        claimed=first.at,
+        claim=claim,
+        attempts=1 + len(resumed),
+        owner=Owner.model_validate(resumed[-1].body["owner"]) if resumed else claim.owner,
+        scored=None if scored is None else scored.at,
+        scores=None if scored is None else Scores.model_validate(scored.body),
+    )
 
 
-def open_holdout(storage: Storage, record: StudyRecord, *, resume: bool = False) -> tuple[Opening, bool]:
+def open_holdout(
+    storage: Storage, record: StudyRecord, *, resume: bool = False, on_claim: Callable[[Opening], None] = lambda _: None
+) -> tuple[Opening, bool]:
     """Score the frozen list on the test split; True beside it if that happened now, False if it was on record.
 
+    Args:
+        resume: finish an opening that crashed between claim and scores.
+        on_claim: sees the list after it is on record and before the split is opened.
+
     Raises:
-        StudyError: the search is not done, another process is at it, or an earlier
-            opening crashed between claim and score and `resume` was not given.
+        StudyError: the study is not done, another process is at it, an earlier opening
+            crashed and `resume` was not given, or what was frozen has changed.
+        StorageError: the ledger was tampered with.
     """
     found = recorded(storage, record.key)
-    if found is not None and found.state == "scored":
+    if found is not None and found.scores is not None:
         return found, False
+    corpus, build = _corpus(record), build_of(record.file, record.own_model)
     if found is None:
         with sole_run(record.key):  # the search must not go on between the freezing and the claim
-            claim = _frozen(storage, storage.study(record.key) or record)
-            won = storage.claim(record.key, claim.model_dump(mode="json"))
-        if not won:
-            raise _raced(record.key)
+            record = storage.study(record.key) or record
+            claim = frozen(storage, record, corpus, build, _openings_of(storage, record))
+            entry = append(storage, record.key, "claimed", claim.model_dump(mode="json"))
     else:
-        claim = _taken_over(storage, found, resume)
-    scored = _scored(storage, record, claim)
-    if not storage.replace_claim(record.key, claim.model_dump(mode="json"), scored.model_dump(mode="json")):
-        raise _raced(record.key)
-    return scored, True
+        entry = _taken_over(storage, found, resume)
+    claimed = recorded(storage, record.key)
+    if entry is None or claimed is None:
+        raise StudyError(f"a test split is opened by one process; another has just claimed {record.key}. Ask again.")
+    on_claim(claimed)
+    scores = _scored(storage, record, claimed.claim, corpus, build)
+    append(storage, record.key, "scored", scores.model_dump(mode="json"))
+    opening = recorded(storage, record.key)
+    assert opening is not None  # just written
+    return opening, True
 
 
-def _raced(key: str) -> StudyError:
-    return StudyError(f"a test split is opened by one process; another has just claimed {key}. Ask again.")
+def _openings_of(storage: Storage, record: StudyRecord) -> int:
+    """How many other studies claimed the same test split on this storage."""
+    claims = [entry for entry in entries(storage) if entry.step == "claimed" and entry.key != record.key]
+    return sum(claim.body["fingerprint"] == record.corpus.fingerprint for claim in claims)
 
 
-def _frozen(storage: Storage, record: StudyRecord) -> Opening:
-    """The list of what will be scored, with the hash of each set of stored weights."""
-    if record.ended_by not in ("trials", "minutes"):
+def _corpus(record: StudyRecord) -> Corpus:
+    corpus = load(record.corpus.spec)
+    if corpus.fingerprint != record.corpus.fingerprint:
         raise StudyError(
-            f"the test split is opened after the search; {record.key} has not come to its end. "
-            "Let make study finish it first."
+            f"a holdout scores the corpus that was searched, fingerprint {record.corpus.fingerprint}; "
+            f"{record.corpus.spec} now has {corpus.fingerprint}. Give the old file back."
         )
-    if not is_settled(storage, record.reference):
-        raise StudyError(
-            f"the test split is opened once, so the lecture's recipe must be there to be scored beside {record.key}; "
-            "it is not trained yet. Let make study finish it first."
-        )
-    contenders = []
-    winner = best_trial(storage.trials(record.key))
-    if winner is None or winner.weights is None or record.bigram is None:
-        raise StudyError(f"a holdout needs a winner; {record.key} has no complete trial. Search more with make study.")
-    reference = stored_reference(storage, record.reference)
-    for what, trial in (("winner", winner), ("lecture's recipe", reference)):
-        if trial is not None and trial.weights is not None:
-            contenders.append(_contender(storage, what, trial.number, trial.weights))
-    contenders.append(_contender(storage, "counted bigram", None, record.bigram.weights))
-    others = [entry for entry in storage.ledger().values() if entry["fingerprint"] == record.corpus.fingerprint]
-    return Opening(
-        state="claimed",
-        key=record.key,
-        fingerprint=record.corpus.fingerprint,
-        claimed=now(),
-        commit=commit(),
-        versions=versions(),
-        owner=this_process(),
-        openings_before=len(others),
-        contenders=tuple(contenders),
-    )
+    return corpus
 
 
-def _contender(storage: Storage, what: str, trial: int | None, weights: str) -> Contender:
-    content = storage.kept_file(weights)
-    _, facts = unpack(content)
-    return Contender.model_validate(
-        {
-            "what": what,
-            "trial": trial,
-            "config": facts["config"],
-            "weights": weights,
-            "sha256": sha256(content),
-            "train_nats": facts["train_nats"],
-            "dev_nats": facts["dev_nats"],
-        }
-    )
-
-
-def _taken_over(storage: Storage, found: Opening, resume: bool) -> Opening:
+def _taken_over(storage: Storage, found: Opening, resume: bool) -> Entry | None:
     """A claim without scores: somebody is at it, or crashed; only a crashed one may be resumed, and only if asked."""
     if not found.owner.is_dead():
         raise StudyError(
@@ -156,47 +173,69 @@ def _taken_over(storage: Storage, found: Opening, resume: bool) -> Opening:
             f"a test split is opened once; the opening of {found.key} claimed {found.claimed} ended before its scores "
             "were written. Resume that same frozen list with --resume (make holdout RESUME=1)."
         )
-    claim = found.model_copy(update={"owner": this_process(), "attempts": found.attempts + 1})
-    if not storage.replace_claim(found.key, found.model_dump(mode="json"), claim.model_dump(mode="json")):
-        raise _raced(found.key)
-    return claim
+    owner = {"owner": this_process().model_dump(mode="json")}
+    return append(storage, found.key, f"resumed {found.attempts}", owner)
 
 
-def _scored(storage: Storage, record: StudyRecord, claim: Opening) -> Opening:
-    corpus = load(record.corpus.spec)
-    if corpus.fingerprint != claim.fingerprint:
-        raise StudyError(
-            f"a holdout scores the corpus that was searched, fingerprint {claim.fingerprint}; "
-            f"{record.corpus.spec} now has {corpus.fingerprint}. Give the old file back."
-        )
-    build = build_of(record.file, record.own_model)
+def _scored(storage: Storage, record: StudyRecord, claim: Claim, corpus: Corpus, build: Build) -> Scores:
+    models = [predictors(storage, contender, corpus, build) for contender in claim.contenders]
     items = sealed_test_items(corpus.source.items)
-    contenders = [_with_test_nats(storage, corpus, items, contender, build) for contender in claim.contenders]
-    return claim.model_copy(
-        update={
-            "state": "scored",
-            "scored": now(),
-            "test_items": len(items),
-            "test_examples": sum(len(item) + 1 for item in items),
-            "contenders": tuple(contenders),
-        }
+    symbols = np.array([len(item) + 1 for item in items])
+    scores, columns = [], {}
+    for contender, seeds in zip(claim.contenders, models, strict=True):
+        test = count_contexts(examples_of(items, corpus.vocabulary, contender.context_length), corpus.vocabulary_size)
+        dev = corpus.counts("dev", contender.context_length)
+        nats_SI = np.stack([nats_by_item(model, test, symbols).nats for model in seeds])
+        columns[contender.what] = nats_SI
+        scores.append(_score(contender, nats_SI, symbols, seeds, dev, corpus))
+    content = save({"symbols": symbols, **columns})
+    return Scores(
+        test_items=len(items),
+        test_examples=int(symbols.sum()),
+        seen_items=int(seen_in_train(items, [*corpus.train_items, *corpus.dev_items]).sum()),
+        elsewhere=_elsewhere(storage, record, items),
+        scores=tuple(scores),
+        items=storage.keep_file(content, "holdout-items.safetensors", storage.optuna_study(record.key)),
     )
 
 
-def _with_test_nats(
-    storage: Storage, corpus: Corpus, items: list[str], contender: Contender, build: Build
-) -> Contender:
-    content = storage.kept_file(contender.weights)
-    if sha256(content) != contender.sha256:
-        raise StudyError(
-            f"weights on the frozen list must not change; those of the {contender.what} no longer have SHA-256 "
-            f"{contender.sha256[:12]}…. Restore results/artifacts and resume."
-        )
-    model: Predictor
-    if contender.what == "counted bigram":
-        model, context_length = CountedBigram(unpack(content)[0]["log_p"]), 1
-    else:
-        model, facts = restore(content, build) if contender.what == "winner" else restore(content)
-        context_length = facts["config"]["model"]["context_length"]
-    counts = count_contexts(examples_of(items, corpus.vocabulary, context_length), corpus.vocabulary_size)
-    return contender.model_copy(update={"test_nats": split_nats(model, counts)})
+def _score(
+    contender: Contender,
+    nats_SI: Floats,
+    symbols: np.ndarray[tuple[int], np.dtype[np.int64]],
+    models: list[Predictor],
+    dev: ContextCounts,
+    corpus: Corpus,
+) -> Score:
+    runs = [ItemNats(nats, symbols) for nats in nats_SI]
+    mean = ItemNats(nats_SI.mean(0), symbols)
+    dev_symbols = np.array([len(item) + 1 for item in corpus.dev_items])
+    dev_nats = np.stack([nats_by_item(model, dev, dev_symbols).nats for model in models]).mean(0)
+    interval = Interval.of(resampled_means(nats_SI[None], symbols)[:, 0])
+    return Score(
+        what=contender.what,
+        runs=tuple(run.mean for run in runs),
+        test_nats=mean.mean,
+        deviation=float(np.std([run.mean for run in runs], ddof=1)) if len(runs) > 1 else None,
+        low=interval.low,
+        high=interval.high,
+        gap=mean.mean - contender.dev_nats,
+        gap_error=float(np.hypot(mean.standard_error, ItemNats(dev_nats, dev_symbols).standard_error)),
+    )
+
+
+def _elsewhere(storage: Storage, record: StudyRecord, items: list[str]) -> tuple[Elsewhere, ...]:
+    """Other corpora searched here, by how many of these test items they trained or chose on."""
+    others = {r.corpus.fingerprint: r.corpus for r in storage.studies()}
+    others.pop(record.corpus.fingerprint, None)
+    found = []
+    for facts in others.values():
+        count: int | None = None
+        try:
+            other = load(facts.spec)
+            if other.fingerprint == facts.fingerprint:
+                count = int(seen_in_train(items, [*other.train_items, *other.dev_items]).sum())
+        except CorpusError:
+            pass  # a file that has gone since
+        found.append(Elsewhere(corpus=facts.label, fingerprint=facts.fingerprint, items=count))
+    return tuple(found)

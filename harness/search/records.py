@@ -125,12 +125,10 @@ class RangeTest(BaseModel, frozen=True):
 
 
 class Baseline(BaseModel, frozen=True):
-    """The counted bigram of a study's corpus, with its stored table."""
+    """The counted bigram of a study's corpus."""
 
     train_nats: float
     dev_nats: float
-    weights: str
-    """Artifact id."""
 
 
 class Ngram(BaseModel, frozen=True):

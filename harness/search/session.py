@@ -14,8 +14,8 @@ from harness.errors import CorpusUnavailable, StudyError
 from harness.files import write_atomically
 from harness.search.begin import begun, facts_of_corpus, resumed
 from harness.search.beside import measured_beside
-from harness.search.finalists import begin_round, round_is_settled, stands_beside
-from harness.search.gate import gate, search_is_complete, sole_run, take_back_orphans
+from harness.search.finalists import begin_round, finalists_key, round_is_settled, stands_beside
+from harness.search.gate import closed, gate, search_is_complete, sole_run, take_back_orphans
 from harness.search.judge import standing_of
 from harness.search.records import CorpusFacts, EndedBy, StudyRecord
 from harness.search.reference import (
@@ -101,12 +101,10 @@ def _begin_or_resume(
     record = record.model_copy(update={"reference": _reference(storage, study, corpus, facts, record)})
     job = _job(study, record, storage, file)
     nothing_left = found is not None and _search_is_done(storage, job) and round_is_settled(storage, record)
-    if not nothing_left and key in storage.ledger():
-        raise StudyError(
-            f"a study whose test split was opened is closed; {key} has its holdout on record. "
-            "Begin a new one with NAME=…, and say in what you write that this test split was seen."
-        )
+    if not nothing_left and storage.is_opened(key):
+        raise closed(key)
     if found is None:
+        storage.forget_study(finalists_key(key))  # left by a study of this key that was deleted
         storage.create_study(record)
     else:
         record = record if nothing_left else record.model_copy(update={"ended_by": None})

@@ -6,7 +6,6 @@ One SQLite file holds all studies by default; any other URL that Optuna takes
 
 from __future__ import annotations
 
-import json
 import sqlite3
 import tempfile
 import warnings
@@ -38,8 +37,14 @@ _trials = sql.Table(
     sql.Column("number", sql.Integer, primary_key=True),
     sql.Column("document", sql.Text),
 )
-_ledger = sql.Table(
-    "harness_ledger", _tables, sql.Column("key", sql.String(200), primary_key=True), sql.Column("document", sql.Text)
+_openings = sql.Table(
+    "harness_openings",
+    _tables,
+    sql.Column("index", sql.Integer, primary_key=True, autoincrement=False),
+    sql.Column("key", sql.String(200), nullable=False),
+    sql.Column("step", sql.String(40), nullable=False),
+    sql.Column("document", sql.Text, nullable=False),
+    sql.UniqueConstraint("key", "step"),
 )
 
 
@@ -64,6 +69,14 @@ class Storage:
             study.set_metric_names(["dev nats per symbol"])
         study.set_user_attr("corpus", f"{record.corpus.label} (fingerprint {record.corpus.fingerprint})")
         self.write_study(record)
+
+    def forget_study(self, key: str) -> None:
+        """Delete a study with its trials, here and in Optuna's tables, if there is one."""
+        with suppress(KeyError):
+            optuna.delete_study(study_name=key, storage=self.backend)
+        with self._engine.begin() as connection:
+            connection.execute(sql.delete(_trials).where(_trials.c.key == key))
+            connection.execute(sql.delete(_studies).where(_studies.c.key == key))
 
     def optuna_study(
         self,
@@ -113,27 +126,26 @@ class Storage:
         with suppress(optuna.exceptions.UpdateFinishedTrialError):
             self.backend.set_trial_user_attr(trial, name, value)
 
-    def ledger(self) -> dict[str, dict[str, Any]]:
-        """Every opening of a test split, by study key."""
+    def openings(self) -> list[str]:
+        """The ledger's documents in their order; see `harness.search.ledger`."""
         with self._engine.connect() as connection:
-            rows = connection.execute(sql.select(_ledger.c.key, _ledger.c.document)).all()
-        return {key: json.loads(document) for key, document in rows}
+            query = sql.select(_openings.c.document).order_by(_openings.c.index)
+            return list(connection.execute(query).scalars())
 
-    def claim(self, key: str, entry: dict[str, Any]) -> bool:
-        """Write the ledger's entry if there is none yet: of any number at once, one is told True."""
+    def add_opening(self, index: int, key: str, step: str, document: str) -> bool:
+        """Add one to the ledger; False if its place, or that step of that study, is taken."""
         try:
             with self._engine.begin() as connection:
-                connection.execute(sql.insert(_ledger).values(key=key, document=json.dumps(entry, allow_nan=False)))
+                values = {"index": index, "key": key, "step": step, "document": document}
+                connection.execute(sql.insert(_openings).values(**values))
         except sql.exc.IntegrityError:
             return False
         return True
 
-    def replace_claim(self, key: str, before: dict[str, Any], after: dict[str, Any]) -> bool:
-        """Change the ledger's entry if it still reads `before`; False if somebody else was first."""
-        old, new = (json.dumps(entry, allow_nan=False) for entry in (before, after))
-        change = sql.update(_ledger).where(_ledger.c.key == key, _ledger.c.document == old).values(document=new)
-        with self._engine.begin() as connection:
-            return connection.execute(change).rowcount == 1
+    def is_opened(self, key: str) -> bool:
+        """Whether a study's test split was claimed: nothing more may be searched in it."""
+        with self._engine.connect() as connection:
+            return connection.execute(sql.select(_openings.c.key).where(_openings.c.key == key)).first() is not None
 
     def keep_file(self, content: bytes, filename: str, owner: optuna.Study | optuna.Trial) -> str:
         """Put a file into the artifact store, listed with its study or trial; returns its id."""

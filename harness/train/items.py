@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.corpus import Corpus, OpenSplit
+from harness.corpus import ContextCounts, Corpus, OpenSplit
 from harness.model import Predictor
 from harness.train.evaluate import Nats, pair_nats
 
@@ -51,8 +51,12 @@ class ItemNats:
 
 def item_nats(model: Predictor, data: Corpus, split: OpenSplit, context_length: int) -> ItemNats:
     """Exact losses of a split's items, in their order."""
-    counts = data.counts(split, context_length)
     symbols = np.array([len(item) + 1 for item in data.items(split)])
+    return nats_by_item(model, data.counts(split, context_length), symbols)
+
+
+def nats_by_item(model: Predictor, counts: ContextCounts, symbols: NDArray[np.int64]) -> ItemNats:
+    """The same from a split's counts and (I,) its items' symbols, their ends included."""
     of_examples = pair_nats(model, counts)[counts.pair_of_example].numpy()
     return ItemNats(np.add.reduceat(of_examples, np.append(0, symbols.cumsum()[:-1])), symbols)
 

@@ -1,0 +1,128 @@
+"""An opening of the test split as tables and as a line fit for a paper."""
+
+from __future__ import annotations
+
+import pandas as pd
+from safetensors.numpy import load
+
+from harness.search.frozen import Contender
+from harness.search.holdout import Elsewhere, Opening, Score
+from harness.search.records import StudyRecord
+from harness.search.storage import Storage
+
+FROZEN_HEAD = ("to be scored", "seeds", "train", "dev", "SHA-256")
+SCORED_HEAD = ("scored", "dev", "test", "95 %", "spread", "test less dev")
+
+
+def frozen_rows(opening: Opening) -> list[tuple[str, ...]]:
+    """The list as it was before the split was opened, beneath `FROZEN_HEAD`."""
+    return [
+        (c.what, str(len(c.weights) or ""), _nats(c.train_nats), _nats(c.dev_nats), c.sha256[:12])
+        for c in opening.claim.contenders
+    ]
+
+
+def scored_rows(opening: Opening) -> list[tuple[str, ...]]:
+    """Test beside dev, beneath `SCORED_HEAD`."""
+    return [
+        (
+            score.what,
+            _nats(contender.dev_nats),
+            _nats(score.test_nats),
+            f"{score.low:.4f} to {score.high:.4f}",
+            _nats(score.deviation),
+            f"{score.gap:+.4f} ± {score.gap_error:.4f}",
+        )
+        for contender, score in _pairs(opening)
+    ]
+
+
+def runs_frame(opening: Opening) -> pd.DataFrame:
+    """One row per contender and seed: dev and test loss, in nats per symbol."""
+    columns = ["contender", "seed", "dev_nats", "test_nats"]
+    rows = []
+    for contender, score in _pairs(opening):
+        one = contender.kind != "runs"
+        seeds = [(None, contender.dev_nats)] if one else [(w.seed, w.dev_nats) for w in contender.weights]
+        rows += [(contender.what, *seed, nats) for seed, nats in zip(seeds, score.runs, strict=True)]
+    frame = pd.DataFrame(rows, columns=columns).astype({"seed": "Int64"})
+    return frame.assign(fingerprint=opening.claim.fingerprint)
+
+
+def items_frame(opening: Opening, storage: Storage) -> pd.DataFrame:
+    """One row per test item: its symbols and its nats under each model; the scores can be recomputed from it."""
+    if opening.scores is None:
+        return pd.DataFrame(columns=["item", "symbols"])
+    kept = load(storage.kept_file(opening.scores.items))
+    columns = {
+        contender.what if contender.kind != "runs" else f"{contender.what}, seed {contender.weights[place].seed}": nats
+        for contender in opening.claim.contenders
+        for place, nats in enumerate(kept[contender.what])
+    }
+    return pd.DataFrame({"item": range(len(kept["symbols"])), "symbols": kept["symbols"]} | columns)
+
+
+def remarks(opening: Opening) -> list[str]:
+    """What a reader has to know to trust the scores."""
+    claim, scores, before = opening.claim, opening.scores, opening.claim.openings_before
+    opened = "never before" if before == 0 else f"{before} times before, for other studies,"
+    lines = [f"this test split (fingerprint {claim.fingerprint}) had {opened} been opened on this storage"]
+    if scores is not None:
+        lines.append(
+            f"{scores.seen_items:,} of {scores.test_items:,} test items stand in this corpus's train or dev too"
+        )
+        lines += map(_leak, scores.elsewhere)
+    if opening.attempts > 1:
+        lines.append(f"the opening took {opening.attempts} attempts; each was for the same frozen list")
+    return lines
+
+
+def _leak(other: Elsewhere) -> str:
+    many = "an unknown number" if other.items is None else f"{other.items:,}"
+    return f"{many} of them stand in train or dev of {other.corpus} ({other.fingerprint}), which was searched here too"
+
+
+def paper_line(opening: Opening, study: StudyRecord) -> str:
+    """One sentence with everything a reader needs; empty until scored."""
+    if opening.scores is None:
+        return ""
+    (winner, won), *others = _pairs(opening)
+    claim, seeds = opening.claim, len(winner.weights)
+    chosen = f"{claim.study['finalists']} finalists on {seeds} fresh seeds each" if seeds > 1 else "on one seed"
+    rivals = "; ".join(f"{score.what} {_with_spread(score)}" for _, score in others)
+    times = "opened once" if claim.openings_before == 0 else f"opened {claim.openings_before + 1} times on this storage"
+    return (
+        f"On {claim.corpus} (fingerprint {claim.fingerprint}, {opening.scores.test_examples:,} test "
+        f"symbols of {opening.scores.test_items:,} items), the {winner.what}, chosen on dev from {study.trials} trials "
+        f"and {chosen}, scores {_with_spread(won)} nats per symbol on test (95 % CI {won.low:.4f} to {won.high:.4f} "
+        f"over seeds and items; dev {winner.dev_nats:.4f}); {rivals}; test split {times}."
+    )
+
+
+def to_markdown(opening: Opening, study: StudyRecord) -> str:
+    """The frozen list, the scores, what to know of them and the sentence for a paper."""
+    frozen = pd.DataFrame(frozen_rows(opening), columns=list(FROZEN_HEAD))
+    scored = pd.DataFrame(scored_rows(opening), columns=list(SCORED_HEAD))
+    parts = [
+        f"# The test split of {study.key}",
+        f"claimed {opening.claimed}, scored {opening.scored or 'not yet'}",
+        f"{study.corpus.short} · nats per symbol, exact means over whole splits",
+        *(frame.to_markdown(index=False, disable_numparse=True) for frame in (frozen, scored)),
+        "\n".join(f"- {line}" for line in remarks(opening)),
+        paper_line(opening, study),
+    ]
+    return "\n\n".join(parts).rstrip() + "\n"
+
+
+def _pairs(opening: Opening) -> list[tuple[Contender, Score]]:
+    scores = () if opening.scores is None else opening.scores.scores
+    return list(zip(opening.claim.contenders, scores, strict=False))
+
+
+def _with_spread(score: Score) -> str:
+    spread = "" if score.deviation is None else f" ± {score.deviation:.4f} ({len(score.runs)} seeds)"
+    return f"{score.test_nats:.4f}{spread}"
+
+
+def _nats(value: float | None) -> str:
+    return "" if value is None else f"{value:.4f}"

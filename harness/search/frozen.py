@@ -1,0 +1,232 @@
+"""What a holdout will score, written down before it looks: every set of weights by its SHA-256."""
+
+from __future__ import annotations
+
+from statistics import fmean
+from typing import Literal
+
+from pydantic import BaseModel
+
+from harness.corpus import Corpus
+from harness.errors import StudyError
+from harness.model import Build, CharMLP, CountedBigram, Ensemble, KneserNey, Predictor
+from harness.search.environment import Owner, commit, now, this_process, versions
+from harness.search.finalists import round_is_settled
+from harness.search.judge import RECIPE
+from harness.search.records import Chosen, StudyRecord
+from harness.search.reference import is_settled, stored_reference
+from harness.search.standing import SeedRun
+from harness.search.storage import Storage
+from harness.search.weights import pack, restore, sha256, unpack
+from harness.train import split_nats
+
+Kind = Literal["runs", "ensemble", "bigram", "kneser-ney"]
+
+
+class Weights(BaseModel, frozen=True):
+    """One stored model of the list."""
+
+    seed: int
+    artifact: str
+    sha256: str
+    train_nats: float
+    dev_nats: float
+
+
+class Contender(BaseModel, frozen=True):
+    """One row of the list, scored on dev already."""
+
+    what: str
+    kind: Kind
+    own_model: bool = False
+    """Whether the study file's build makes it."""
+    context_length: int
+    weights: tuple[Weights, ...] = ()
+    """One for each seed; of an ensemble, its members."""
+    sha256: str
+    """Of the counts of a counted model; of the weights' hashes together for any other."""
+    train_nats: float | None
+    """Mean over the seeds; of an ensemble, of its one averaged prediction."""
+    dev_nats: float
+
+
+class Claim(BaseModel, frozen=True):
+    """The whole list, and who claims to open the split for it."""
+
+    fingerprint: str
+    corpus: str
+    study: dict[str, int | str | None]
+    """How the winner came to be: trials, finalists, seeds, sampler."""
+    commit: str | None
+    versions: dict[str, str]
+    owner: Owner
+    openings_before: int
+    """How many other studies of this storage had opened the same test split."""
+    contenders: tuple[Contender, ...]
+
+
+def frozen(storage: Storage, record: StudyRecord, corpus: Corpus, build: Build, openings_before: int) -> Claim:
+    """The list as it stands now.
+
+    Raises:
+        StudyError: the search or its finalists are not done, the recipe is not trained yet, or nobody won.
+    """
+    _refuse_unfinished(storage, record)
+    rows = [*_winner(storage, record), *_recipe(storage, record)]
+    if len(rows[0].weights) > 1:
+        rows.insert(1, _ensemble(storage, rows[0], corpus, build))
+    contenders = [*rows, *_counted(record, corpus)]
+    asked = {"trials": record.trials, "finalists": record.asked_finalists, "seeds": record.asked_seeds}
+    return Claim(
+        fingerprint=record.corpus.fingerprint,
+        corpus=record.corpus.label,
+        study={**asked, "sampler": record.sampler, "begun": record.created, "frozen": now()},
+        commit=commit(),
+        versions=versions(),
+        owner=this_process(),
+        openings_before=openings_before,
+        contenders=tuple(contenders),
+    )
+
+
+def predictors(storage: Storage, contender: Contender, corpus: Corpus, build: Build) -> list[Predictor]:
+    """The models of one row, checked against their hashes: one a seed, a single one for an ensemble or counts.
+
+    Raises:
+        StudyError: they are not those that were frozen.
+    """
+    if contender.kind in ("bigram", "kneser-ney"):
+        counted = _counted_model(contender, corpus)
+        if sha256(pack(counted, {})) != contender.sha256:
+            raise _changed(contender.what)
+        return [counted]
+    models: list[Predictor] = []
+    for weights in contender.weights:
+        content = storage.kept_file(weights.artifact)
+        if sha256(content) != weights.sha256:
+            raise _changed(contender.what)
+        models.append(restore(content, build if contender.own_model else CharMLP.build)[0])
+    return [Ensemble(models)] if contender.kind == "ensemble" else models
+
+
+def _refuse_unfinished(storage: Storage, record: StudyRecord) -> None:
+    way_out = "Let make study finish it first."
+    if record.ended_by not in ("trials", "minutes"):
+        raise StudyError(f"the test split is opened after the search; {record.key} has not come to its end. {way_out}")
+    if not is_settled(storage, record.reference):
+        raise StudyError(
+            f"the test split is opened once, so the lecture's recipe must be there to be scored beside {record.key}; "
+            f"it is not trained yet. {way_out}"
+        )
+    if not round_is_settled(storage, record):
+        raise StudyError(
+            f"the test split is opened for a winner on fresh seeds; {record.key} has finalists in training. {way_out}"
+        )
+
+
+def _winner(storage: Storage, record: StudyRecord) -> list[Contender]:
+    """The winner over its seeds; nothing where the recipe won, which has a row in any case."""
+    if record.standing is not None:
+        won = record.standing.won
+        if won is None:
+            raise StudyError(
+                f"a holdout needs a winner; every finalist of {record.key} is out. Search more, as NAME=…."
+            )
+        if won.name == RECIPE:
+            return []
+    chosen = Chosen.of(record, storage.trials(record.key))
+    if chosen is None or (chosen.trial.weights is None and not chosen.runs):
+        raise StudyError(f"a holdout needs a winner; {record.key} has no complete trial. Search more with make study.")
+    own = SeedRun(
+        seed=chosen.trial.seed, status="complete", train_nats=None, dev_nats=None, weights=chosen.trial.weights
+    )
+    runs = chosen.runs or (own,)
+    return [_of_runs(storage, f"winner (trial {chosen.trial.number})", runs, own_model=record.own_model)]
+
+
+def _recipe(storage: Storage, record: StudyRecord) -> list[Contender]:
+    reference = stored_reference(storage, record.reference)
+    runs = () if reference is None else tuple(run for run in reference.seeds if run.status == "complete")
+    if record.standing is not None:
+        runs = tuple(run for run in runs if run.seed in record.standing.seeds)
+    won = record.standing is not None and record.standing.winner == RECIPE
+    return [_of_runs(storage, f"winner ({RECIPE})" if won else RECIPE, runs, own_model=False)] if runs else []
+
+
+def _of_runs(storage: Storage, what: str, runs: tuple[SeedRun, ...], *, own_model: bool) -> Contender:
+    weights, length = [], 0
+    for run in runs:
+        assert run.weights is not None  # complete runs of finalists and references keep them
+        content = storage.kept_file(run.weights)
+        facts = unpack(content)[1]
+        length = facts["config"]["model"]["context_length"]
+        weights.append(
+            Weights(
+                seed=run.seed,
+                artifact=run.weights,
+                sha256=sha256(content),
+                train_nats=facts["train_nats"],
+                dev_nats=facts["dev_nats"],
+            )
+        )
+    return Contender(
+        what=what,
+        kind="runs",
+        own_model=own_model,
+        context_length=length,
+        weights=tuple(weights),
+        sha256=_together(weights),
+        train_nats=fmean(each.train_nats for each in weights),
+        dev_nats=fmean(each.dev_nats for each in weights),
+    )
+
+
+def _ensemble(storage: Storage, winner: Contender, corpus: Corpus, build: Build) -> Contender:
+    row = winner.model_copy(
+        update={"what": f"ensemble of the winner's {len(winner.weights)} seeds", "kind": "ensemble"}
+    )
+    (model,) = predictors(storage, row, corpus, build)
+    nats = {f"{s}_nats": split_nats(model, corpus.counts(s, row.context_length)) for s in ("train", "dev")}
+    return row.model_copy(update=nats)
+
+
+def _counted(record: StudyRecord, corpus: Corpus) -> list[Contender]:
+    """The bigram, and the Kneser-Ney order that is best on dev."""
+    if record.ngrams is None:
+        raise StudyError(
+            f"counted n-grams are scored beside the winner; those of {record.key} are not counted yet. "
+            "Let make study finish."
+        )
+    best = record.ngrams.best
+    rows = [("counted bigram", "bigram", 1)]
+    if best.order > 1:
+        rows.append((f"counted {best.order}-gram (Kneser-Ney)", "kneser-ney", best.order - 1))
+    return [_counted_row(what, kind, length, corpus) for what, kind, length in rows]
+
+
+def _counted_row(what: str, kind: str, length: int, corpus: Corpus) -> Contender:
+    row = Contender.model_validate(
+        {"what": what, "kind": kind, "context_length": length, "sha256": "", "train_nats": None, "dev_nats": 0.0}
+    )
+    model = _counted_model(row, corpus)
+    nats = {f"{s}_nats": split_nats(model, corpus.counts(s, length)) for s in ("train", "dev")}
+    return row.model_copy(update={"sha256": sha256(pack(model, {})), **nats})
+
+
+def _counted_model(row: Contender, corpus: Corpus) -> CountedBigram | KneserNey:
+    """Counting again costs a second, so counts are not stored, only their hash."""
+    train = corpus.counts("train", row.context_length)
+    if row.kind == "bigram":
+        return CountedBigram.of(train, corpus.vocabulary_size)
+    return KneserNey.of(train, corpus.vocabulary_size, row.context_length + 1)
+
+
+def _together(weights: list[Weights]) -> str:
+    return sha256("".join(each.sha256 for each in weights).encode())
+
+
+def _changed(what: str) -> StudyError:
+    return StudyError(
+        f"weights on the frozen list must not change; those of the {what} no longer have the SHA-256 they were "
+        "claimed with. Restore results/artifacts and resume."
+    )
