@@ -101,8 +101,8 @@ def start_trial(storage: Storage, study: Study, key: str, seed: int, target: int
 def closed(key: str) -> StudyError:
     """Why a study cannot be searched any more."""
     return StudyError(
-        f"a study whose test split was opened is closed, or its winner would be chosen by the test after all; {key} "
-        "has its holdout on record. Begin a new one with NAME=…, and say in what you write that the test split was seen."
+        f"a study whose test split was opened is closed, or its winner would be chosen by the test after all; "
+        f"{key} has its holdout on record. Begin a new one with NAME=…, and say in what you write that it was seen."
     )
 
 
