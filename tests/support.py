@@ -25,7 +25,9 @@ def suggest(trial):
         evaluations={evaluations},
     )
 
-STUDY = Study(name="{name}", suggest=suggest, trials={trials}, minutes=2, finalists={finalists}, seeds=2, reference={reference})
+STUDY = Study(
+    name="{name}", suggest=suggest, trials={trials}, minutes=2, finalists={finalists}, seeds=2, reference={reference}
+)
 """
 
 
