@@ -12,11 +12,10 @@ from harness.cli.study_commands import Corpus as StudyCorpus
 from harness.cli.study_commands import StorageUrl, StudyName
 from harness.corpus import load
 from harness.search.find import find_study
-from harness.search.prune_check import ORDERS
+from harness.search.prune_check import ORDERS, safest, seed_noise
 from harness.search.prune_check import prune_check as replay_pruners
 from harness.search.storage import open_storage
 from harness.train import baselines as count_baselines
-from harness.train.diagnose import SEED_SPAN
 
 
 def baselines(
@@ -48,7 +47,7 @@ def prune_check(name: StudyName, corpus: StudyCorpus = None, storage: StorageUrl
     complete = sum(trial.status == "complete" for trial in trials)
     console.print(
         f"{record.key}: {record.corpus.short}; {complete} complete trials in the recorded order, and {ORDERS} shuffled "
-        f"ones; regret in dev nats per symbol, beside {SEED_SPAN} between seeds of one config"
+        "ones; saved: share of training seconds; regret: dev nats per symbol"
     )
     rows = [
         (
@@ -62,3 +61,10 @@ def prune_check(name: StudyName, corpus: StudyCorpus = None, storage: StorageUrl
         for each in checked
     ]
     show_table(("pruner", "stopped", "saved", "regret", "saved, shuffled", "worst regret"), rows)
+    noise = seed_noise(record.standing)
+    if noise is None:
+        console.print("what the seeds' noise is, only finalists can tell: let make study train them (FINALISTS=)")
+        return
+    chosen = safest(checked, noise)
+    console.print(f"two runs of one config differ by up to {noise:.4f} (95 %, from the finalists' fresh seeds)")
+    console.print(f"saves most at a worst regret below that: {chosen.pruner if chosen else 'none of these'}")

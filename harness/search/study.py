@@ -14,7 +14,7 @@ from typing import cast
 
 import optuna
 from optuna.distributions import distribution_to_json
-from optuna.pruners import BasePruner, MedianPruner
+from optuna.pruners import BasePruner, SuccessiveHalvingPruner
 from optuna.samplers import BaseSampler, RandomSampler, TPESampler
 
 from harness import paths
@@ -38,12 +38,13 @@ def default_sampler(seed: int) -> BaseSampler:
 
 
 def default_pruner(_seed: int) -> BasePruner:
-    """Stops a trial whose best dev so far is worse than the median at the same point of the run.
+    """Successive halving (Li et al. 2018): at 10, 30 and 90 % of its own schedule a trial must be in the best third.
 
-    Patient: it looks only from half of the run on, for a loss late in a decay says
-    little early, and never before eight trials are complete.
+    Of the pruners replayed by `harness prune-check` on an unpruned study of `names`, the one that
+    saves most training at a regret below the seeds' noise; the finalists' fresh seeds make up for
+    what a single lucky or unlucky run decides.
     """
-    return MedianPruner(n_startup_trials=8, n_warmup_steps=50)
+    return SuccessiveHalvingPruner(min_resource=10, reduction_factor=3)
 
 
 @dataclass(frozen=True)
@@ -217,7 +218,7 @@ def sampler_by_name(name: str) -> Callable[[int], BaseSampler]:
 
 def pruner_by_name(name: str) -> Callable[[int], BasePruner]:
     """A factory for one of Optuna's pruners by its own name."""
-    if name == "MedianPruner":
+    if name == "SuccessiveHalvingPruner":
         return default_pruner
     kind = _optuna_class(optuna.pruners, BasePruner, name, "pruner")
     return lambda seed: cast("BasePruner", _made(kind, name, "pruner", seed))
