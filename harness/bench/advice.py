@@ -6,6 +6,7 @@ Constants and moves were chosen on trials of other seeds; these were looked at o
 
 from __future__ import annotations
 
+import math
 import random
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -68,7 +69,7 @@ def follow(number: int, kind: str, config: TrainConfig, data: Corpus) -> Followe
     if found.next is None:
         return base(advice="")
     advised = next(move for move in moves(config).values() if move.config == found.next)
-    changed = random_change(config, random.Random(derive(config.seed, "change")))
+    changed = random_change(config, found.verdict, random.Random(derive(config.seed, "change")))
     advised_nats = train(advised.config, data).dev_nats
     same = changed.config == advised.config
     return base(
@@ -81,11 +82,12 @@ def follow(number: int, kind: str, config: TrainConfig, data: Corpus) -> Followe
     )
 
 
-def random_change(config: TrainConfig, chance: random.Random) -> Move:
+def random_change(config: TrainConfig, verdict: Verdict, chance: random.Random) -> Move:
     """One knob, each as likely, then one of its moves, each as likely: the same moves that advice chooses from."""
     by_knob: dict[str, list[Move]] = {}
     for move in moves(config).values():
-        by_knob.setdefault(move.knob, []).append(move)
+        if move.name != "far lower rate" or verdict == "diverged":  # advice goes that far down only then
+            by_knob.setdefault(move.knob, []).append(move)
     return chance.choice(by_knob[chance.choice(sorted(by_knob))])
 
 
@@ -180,4 +182,4 @@ def _schedule(chance: random.Random) -> Schedule:
 
 
 def _log(chance: random.Random, low: float, high: float) -> float:
-    return low * float(high / low) ** chance.random()
+    return low * math.exp(chance.random() * math.log(high / low))

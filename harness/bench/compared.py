@@ -102,8 +102,8 @@ def followed_frame(rows: Sequence[Followed]) -> pd.DataFrame:
 
 
 def compared_frame(rows: Sequence[Followed]) -> pd.DataFrame:
-    """One row per group, as it is shown."""
-    return pd.DataFrame(
+    """One row per group, as it is shown; trials with nothing to turn are counted last."""
+    shown = [
         {
             "trials": each.group,
             "n": str(each.trials),
@@ -117,4 +117,7 @@ def compared_frame(rows: Sequence[Followed]) -> pd.DataFrame:
             "p, Wilcoxon": f"{each.wilcoxon_p:.1e}",
         }
         for each in compare(rows)
-    )
+    ]
+    nothing = sum(row.advised_nats is None for row in rows)
+    shown.append({"trials": "nothing to turn, left out of all above", "n": str(nothing)})
+    return pd.DataFrame(shown).fillna("")

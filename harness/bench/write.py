@@ -94,12 +94,12 @@ _NOTES = {
     ),
     "study": "Real studies on worker processes; medians with their range.",
     "advice": (
-        "Cheap real trials, drawn at random and some badly on purpose, each judged; then the advice followed once, and "
-        "one random change of the same trial: a knob, each as likely, then one of its moves, each as likely, among those "
-        "that advice chooses from. Same seed throughout. Changes are of dev nats per symbol, below 0 for the better; a "
-        "trial judged well fitted has nothing to turn and is left out. p is two-sided; McNemar's asks whether both "
-        "lowered dev as often, the other two which of them ended lower. Constants and moves were chosen on trials of "
-        "other seeds. A change of budget costs or saves training time, so trials with one are also set apart."
+        "Cheap real trials, drawn at random and some badly on purpose, each judged; then the advice followed once, "
+        "and one random change of the same trial: a knob, each as likely, then one of its moves, each as likely, "
+        "among those that advice chooses from. Same seed throughout. Changes are of dev nats per symbol, below 0 for "
+        "the better. p is two-sided: McNemar's asks whether both lowered dev as often, the other two which of them "
+        "ended lower. Constants and moves were chosen on trials of other seeds, before these were looked at. A change "
+        "of budget costs or saves training time: one row leaves out the trials with one on either side."
     ),
 }
 

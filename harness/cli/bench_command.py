@@ -31,7 +31,7 @@ def bench(
 ) -> None:
     """Time this core beside other ways to train the same model; tables and a plot into results/bench/.
 
-    All of it takes some twelve minutes, half of them the lecture's recipe at its own pace.
+    All of it takes some half an hour: six minutes of the lecture's recipe at its own pace, fifteen of advice.
     """
     from harness.bench.write import in_a_line, provenance, write_section
 
@@ -114,7 +114,7 @@ def _shown_advice(data: Corpus) -> list[Followed]:
     from harness.bench.compared import compare
     from harness.bench.timing import one_core
 
-    console.print("\nThe advice followed, and a random change (dev nats per symbol, whole split); takes some ten minutes")
+    console.print("\nThe advice followed, and a random change (dev nats per symbol, whole split); some fifteen minutes")
     trials = []
     with one_core():
         for row in measure_advice(data):
@@ -124,8 +124,8 @@ def _shown_advice(data: Corpus) -> list[Followed]:
             console.print(f"  {row.trial:3} {row.kind:10} dev {row.dev_nats:.4f} {row.verdict}{told}{other}")
     for each in compare(trials):
         console.print(
-            f"  {each.group}: dev lowered by the advice in {each.advice_lowered} of {each.trials}, by the random change "
-            f"in {each.change_lowered}; the advice ended lower in {each.advice_won} of {each.trials - each.tied}, "
+            f"  {each.group}: the advice lowered dev in {each.advice_lowered} of {each.trials}, the random change in "
+            f"{each.change_lowered}; the advice ended lower in {each.advice_won} of {each.trials - each.tied}, "
             f"sign test p {each.sign_p:.1e}"
         )
     return trials

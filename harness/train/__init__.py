@@ -1,7 +1,8 @@
 """Running the mathematics: the trainer, exact evaluation, probes, diagnosis. No Optuna, files or printing."""
 
+from harness.train.advice import Verdict
 from harness.train.counted import Baselines, Counted, baselines, best_counted
-from harness.train.diagnose import Diagnosis, Verdict, diagnose
+from harness.train.diagnose import Diagnosis, diagnose
 from harness.train.evaluate import Nats, split_nats
 from harness.train.items import ItemNats, gap_error, item_nats, seen_in_train
 from harness.train.judge import judge

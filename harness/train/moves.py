@@ -22,7 +22,10 @@ class Move:
 
 
 def moves(config: TrainConfig) -> dict[str, Move]:
-    """Every move open to a config, by name: each knob in either direction, within the config's bounds."""
+    """Every move open to a config, by name: each knob in either direction, within the config's bounds.
+
+    A learning rate can be lowered twice over: to a third, and to a tenth where it diverged.
+    """
     found = [
         *_model_moves(config), *_regular_moves(config), *_rate_moves(config), *_schedule_moves(config),
         *_budget_moves(config),
@@ -74,11 +77,11 @@ def _rate_moves(config: TrainConfig) -> list[Move | None]:
         return _move(config, "learning rate", name, text, {"optimizer": {"learning_rate": value}})
 
     return [
-        turned("higher rate", "raise", 3), turned("lower rate", "lower", 1 / 3), turned("far lower rate", "lower", 0.1)
+        turned("higher rate", "raise", 3), turned("lower rate", "lower", 1 / 3), turned("far lower rate", "lower", 0.1),
     ]  # fmt: skip
 
 
-def _schedule_moves(config: TrainConfig) -> list[Move | None]:
+def _schedule_moves(config: TrainConfig) -> list[Move]:
     schedule = config.schedule
     found = [
         Move("schedule", "decay", "let the learning rate decay linearly to nothing", _with(config, schedule=Linear())),
@@ -87,8 +90,9 @@ def _schedule_moves(config: TrainConfig) -> list[Move | None]:
     if isinstance(schedule, Step):
         later = round((1 + schedule.at) / 2, 4)
         text = f"decay the learning rate later, at {later:.2g} of the run rather than {schedule.at:.2g}"
-        found.append(Move("schedule", "later decay", text, _with(config, schedule=Step(at=later, factor=schedule.factor))))
-    return list(found)
+        stepped = Step(at=later, factor=schedule.factor)
+        found.append(Move("schedule", "later decay", text, _with(config, schedule=stepped)))
+    return found
 
 
 def _budget_moves(config: TrainConfig) -> list[Move | None]:
