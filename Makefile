@@ -37,7 +37,7 @@ report: $(VENV)/.run  ## Tables and plots again, from the stored trials of every
 holdout: $(VENV)/.run  ## Open the test split, once, for the study's winner (RESUME=1 after a crash)
 	@$(HARNESS) holdout $(STORED) $(if $(filter 1,$(RESUME)),--resume) || [ $$? -eq 3 ]
 
-bench: $(VENV)/.bench  ## This trainer beside other ways to write it, into results/bench/ (SECTIONS="steps exact target study")
+bench: $(VENV)/.bench  ## This trainer beside other ways to write it, and advice beside chance, into results/bench/ (SECTIONS="steps exact target study advice")
 	@$(HARNESS) bench $(if $(filter command,$(firstword $(origin SECTIONS))),$(SECTIONS))
 
 test: $(VENV)/.dev  ## The tests

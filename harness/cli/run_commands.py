@@ -63,6 +63,7 @@ def train(
     judged = judge(result, chosen, data)
     console.print(f"{result.parameters:,} parameters, {result.steps / result.seconds:,.0f} steps/s")
     console.print(f"{judged.verdict}: {judged.advice}")
+    console.print("  ".join(f"{name} {value:.4f}" for name, value in judged.evidence.items()) + "  (nats)")
     if out is not None and judged.verdict != "diverged":
         facts = facts_of(chosen, data, result.train_nats, result.dev_nats)
         save_folder(out, result.model.tensors(), facts)
