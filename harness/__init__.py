@@ -26,6 +26,7 @@ from harness.train import (
     Evaluation,
     TrainResult,
     diagnose,
+    judge,
     lr_range,
     overfit_one_batch,
     sample,
@@ -38,6 +39,6 @@ from harness.train import (
 __all__ = [
     "SGD", "AdamW", "Autograd", "Budget", "CharMLP", "Constant", "Corpus", "Cosine", "Evaluation",
     "HarnessError", "InverseTime", "Linear", "ModelConfig", "OneCycle", "Schedule", "Step", "Study",
-    "TrainConfig", "TrainResult", "diagnose", "lecture_recipe", "load", "lr_range", "overfit_one_batch",
+    "TrainConfig", "TrainResult", "diagnose", "judge", "lecture_recipe", "load", "lr_range", "overfit_one_batch",
     "sample", "split_nats", "stream", "train", "train_seeds",
 ]  # fmt: skip
