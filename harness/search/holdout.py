@@ -170,7 +170,7 @@ def _scored(storage: Storage, record: StudyRecord, claim: Opening) -> Opening:
             f"{record.corpus.spec} now has {corpus.fingerprint}. Give the old file back."
         )
     build = build_of(record.file, record.own_model)
-    items = sealed_test_items(corpus.source.items)
+    items = sealed_test_items(corpus.source.items, corpus.source.variant.rule)
     contenders = [_with_test_nats(storage, corpus, items, contender, build) for contender in claim.contenders]
     return claim.model_copy(
         update={

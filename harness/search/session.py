@@ -162,7 +162,7 @@ def _facts(corpus: Corpus, by_default: bool) -> CorpusFacts:
     return CorpusFacts(
         spec=corpus.source.spec,
         label=corpus.label,
-        variant=corpus.source.variant,
+        variant=corpus.source.variant.name,
         fingerprint=corpus.fingerprint,
         items={"train": len(corpus.train_items), "dev": len(corpus.dev_items), "all": len(corpus.source.items)},
         examples={"train": corpus.number_of_examples("train"), "dev": corpus.number_of_examples("dev")},
