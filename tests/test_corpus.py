@@ -332,7 +332,9 @@ def test_an_unknown_corpus_is_refused_in_one_line_that_names_it(spec: str, expec
     with pytest.raises(CorpusError) as refusal:
         load(spec)
     assert expected in str(refusal.value)
-    assert "names, names-dedup, ssa-2017, ssa-2017-dedup or a path" in str(refusal.value)
+    assert "names, names-dedup, names-published, ssa-2017, ssa-2017-dedup, ssa-2017-published or a path" in str(
+        refusal.value
+    )
     assert "\n" not in str(refusal.value)
 
 

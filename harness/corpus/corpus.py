@@ -64,7 +64,7 @@ class Corpus:
 
 
 def load(corpus: str, *, patience: float = 30.0) -> Corpus:
-    """A corpus by name (`names`, `names-dedup`, `names-published`, `ssa-2017`, …) or by path, split and ready to train on.
+    """A corpus by name (`names`, `names-dedup`, `names-published`, `ssa-2017`, …) or by path, ready to train on.
 
     Raises:
         CorpusError: see `harness.corpus.sources.read_source`.

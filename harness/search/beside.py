@@ -3,10 +3,20 @@
 from __future__ import annotations
 
 from contextlib import suppress
+from typing import Any
 
 from harness.corpus import Corpus
 from harness.model import Build, CountedBigram, Model
-from harness.search.records import Baseline, DevParts, Ngrams, RangeTest, StudyRecord, best_trial
+from harness.search.records import (
+    Baseline,
+    DevParts,
+    Ngrams,
+    RangeTest,
+    StudyRecord,
+    TrialRecord,
+    best_trial,
+    runs_of,
+)
 from harness.search.storage import Storage
 from harness.search.weights import pack, restore
 from harness.train import baselines, item_nats, lr_range, seen_in_train, split_nats
@@ -16,7 +26,8 @@ def measured_beside(storage: Storage, record: StudyRecord, corpus: Corpus, build
     """The study's record with what was missing of them."""
     if record.bigram is None:
         record = record.model_copy(update={"bigram": _bigram(storage, record, corpus)})
-    best = best_trial(storage.trials(record.key))
+    trials = storage.trials(record.key)
+    best = best_trial(trials)
     if best is None or best.config is None:
         return record
     context_length = best.config.model.context_length
@@ -26,10 +37,19 @@ def measured_beside(storage: Storage, record: StudyRecord, corpus: Corpus, build
         with suppress(ValueError):  # the study file's build makes another model by now
             model, _ = restore(storage.kept_file(best.weights), build)
             record = record.model_copy(update={"dev_parts": _dev_parts(best.number, model, corpus, context_length)})
-    if record.range_test and record.range_test.trial == best.number:
+    probed, rates = _probed(record, trials, best)
+    if (record.range_test and record.range_test.trial == probed.number) or probed.config is None:
         return record
-    probe = lr_range(best.config, corpus, build=build)
-    return record.model_copy(update={"range_test": RangeTest.of(best.number, best.config, probe)})
+    probe = lr_range(probed.config, corpus, build=build, **rates)
+    return record.model_copy(update={"range_test": RangeTest.of(probed.number, probed.config, probe)})
+
+
+def _probed(record: StudyRecord, trials: list[TrialRecord], best: TrialRecord) -> tuple[TrialRecord, dict[str, Any]]:
+    """The trial whose config gets a range test and the rates of it, where an experiment asks for one; else the best."""
+    for experiment in record.first:
+        if experiment.range_test is not None and (runs := runs_of(experiment, trials)):
+            return runs[0], experiment.range_test._asdict()
+    return best, {}
 
 
 def _dev_parts(trial: int, model: Model, corpus: Corpus, context_length: int) -> DevParts:

@@ -9,6 +9,7 @@ from pydantic import BaseModel
 
 from harness.config import TrainConfig
 from harness.search.environment import Owner
+from harness.search.experiment import Experiment
 from harness.train import Baselines, Evaluation, LrRange, TrainResult, Verdict
 
 Status = Literal["running", "complete", "pruned", "diverged", "failed", "interrupted"]
@@ -17,6 +18,8 @@ FINISHED: frozenset[Status] = frozenset({"complete", "pruned", "diverged"})
 EndedBy = Literal["trials", "minutes", "interrupted", "failed"]
 
 LECTURE_FINGERPRINT = "14f825ec2506"
+PUBLISHED_FINGERPRINT = "c5d3adf15b15"
+"""The lecture's names, split as in its published notebook."""
 _MOST_POINTS = 50
 Item = TypeVar("Item")
 
@@ -198,8 +201,8 @@ class CorpusFacts(BaseModel, frozen=True):
 
     @property
     def is_the_lectures(self) -> bool:
-        """Whether losses here may stand beside the lecture's own figures: its names, all of them, once shuffled."""
-        return self.fingerprint == LECTURE_FINGERPRINT
+        """Whether losses here may stand beside the lecture's own figures: its names, all of them, split either way."""
+        return self.fingerprint in (LECTURE_FINGERPRINT, PUBLISHED_FINGERPRINT)
 
     @property
     def short(self) -> str:
@@ -223,6 +226,9 @@ class StudyRecord(BaseModel, frozen=True):
     asked_sampler: str | None = None
     """The sampler that was asked for by name, kept when the study is carried on; None for the file's own."""
     asked_pruner: str | None = None
+    first: tuple[Experiment, ...] = ()
+    """What was tried before the sampler drew anything."""
+    rounds: int = 1
     trials: int
     """Finished trials asked for."""
     created: str
@@ -242,6 +248,14 @@ def best_trial(records: list[TrialRecord]) -> TrialRecord | None:
     """The complete trial with the lowest dev loss; of equals the one whose weights were kept."""
     complete = [record for record in records if record.status == "complete" and record.dev_nats is not None]
     return min(complete, key=lambda record: (record.dev_nats, record.weights is None, record.number), default=None)
+
+
+def runs_of(experiment: Experiment, records: list[TrialRecord]) -> list[TrialRecord]:
+    """The complete trials of an experiment, oldest first; they differ by their seeds."""
+    wanted = experiment.params
+    if wanted is None:
+        return []
+    return [record for record in records if record.status == "complete" and wanted.items() <= record.params.items()]
 
 
 def finite(value: Any) -> Any:

@@ -14,6 +14,7 @@ from harness.errors import CorpusUnavailable, StudyError
 from harness.files import write_atomically
 from harness.search.beside import measured_beside
 from harness.search.environment import commit, now
+from harness.search.experiment import check_first, params_of
 from harness.search.gate import gate, search_is_complete, sole_run, take_back_orphans
 from harness.search.records import CorpusFacts, EndedBy, StudyRecord
 from harness.search.reference import begin_reference, is_reference, is_settled, reference_key, stored_reference
@@ -55,6 +56,7 @@ def run_study(request: Request, on_ready: Callable[[Session], None], on_event: O
     study = as_asked(study, request)
     workers = checked_workers(request)
     space = signature(study)
+    check_first(study.first, study.suggest)
     explicit = None if study.corpus is None else load(study.corpus)
     _check_results_folder()
     storage = open_storage(request.storage, create=True)
@@ -159,13 +161,14 @@ def _default_corpus(storage: Storage, study: Study) -> tuple[Corpus, str]:
 
 
 def _facts(corpus: Corpus, by_default: bool) -> CorpusFacts:
+    train, dev = corpus.number_of_examples("train"), corpus.number_of_examples("dev")
     return CorpusFacts(
         spec=corpus.source.spec,
         label=corpus.label,
         variant=corpus.source.variant.name,
         fingerprint=corpus.fingerprint,
         items={"train": len(corpus.train_items), "dev": len(corpus.dev_items), "all": len(corpus.source.items)},
-        examples={"train": corpus.number_of_examples("train"), "dev": corpus.number_of_examples("dev")},
+        examples={"train": train, "dev": dev, "all": sum(len(item) + 1 for item in corpus.source.items)},
         by_default=by_default,
     )
 
@@ -188,6 +191,8 @@ def _begun(
         trials=study.trials,
         created=now(),
         commit=commit(),
+        first=study.first,
+        rounds=study.rounds,
     )
 
 
@@ -209,12 +214,15 @@ def _resumed(
         raise StudyError(
             f"a study keeps its search space; {begun} with another range for {', '.join(changed)}. {way_out}"
         )
+    if params_of(study.first, study.rounds) != params_of(found.first, found.rounds):
+        raise StudyError(f"a study keeps the trials it begins with; {begun} with other ones as `first`. {way_out}")
     sampler, pruner = request.sampler or found.asked_sampler, request.pruner or found.asked_pruner
     study = with_named(study, sampler, pruner)
     return found.model_copy(
         update={
             "file": str(file),
             "own_model": study.own_model,
+            "first": study.first,
             "trials": found.trials if request.trials is None else study.trials,
             "sampler": type(study.sampler(0)).__name__,
             "pruner": type(study.pruner(0)).__name__,

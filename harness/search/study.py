@@ -21,6 +21,7 @@ from harness import paths
 from harness.config import TrainConfig, nearest
 from harness.errors import ConfigError, HarnessError, StudyError, TrialsFailed
 from harness.model import Build, CharMLP
+from harness.search.experiment import Experiment
 
 _SIGNATURE_DRAWS = 200
 _MOST_MINUTES = 525_600
@@ -65,6 +66,10 @@ class Study:
     build: Build = CharMLP.build
     reference: bool = True
     """Whether to train the lecture's recipe where it is not stored yet; a stored one is shown in any case."""
+    first: tuple[Experiment, ...] = ()
+    """What to try before the sampler draws anything, in this order; such a study keeps the weights of every trial."""
+    rounds: int = 1
+    """Times to go through `first`, each time from other training seeds."""
 
     @property
     def own_model(self) -> bool:
@@ -75,6 +80,8 @@ class Study:
             raise ConfigError(f"a study's name must be letters, digits, _ . or single -; got {self.name!r}. Mend it.")
         if self.trials < 1:
             raise ConfigError(f"trials must be at least 1; got {self.trials}. Set TRIALS to what should finish.")
+        if self.rounds < 1:
+            raise ConfigError(f"rounds must be at least 1; got {self.rounds}. Set it to how often `first` is tried.")
         if not 0 < self.minutes <= _MOST_MINUTES:
             raise ConfigError(
                 f"minutes must be more than 0 and at most {_MOST_MINUTES:,} (a year); got {self.minutes:g}. "

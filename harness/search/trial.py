@@ -44,8 +44,13 @@ def run_trial(
     build: Build,
     deadline: Deadline,
     on_progress: OnProgress,
+    keep_all: bool = False,
 ) -> TrialRecord:
-    """Train a started trial's config and store what came of it; returns the stored record."""
+    """Train a started trial's config and store what came of it; returns the stored record.
+
+    Args:
+        keep_all: keep the weights of every complete trial, not only of one better than all before it.
+    """
     record, handle = started.record, started.handle
     study = handle.study
     if record.config is None:
@@ -77,7 +82,7 @@ def run_trial(
         return put_back(storage, started, record, "interrupted", TOLD_TO_STOP)
 
     def weights() -> str | None:
-        if not _is_best(study, result.dev_nats):
+        if not (keep_all or _is_best(study, result.dev_nats)):
             return None
         facts = facts_of(config, corpus, result.train_nats, result.dev_nats)
         return storage.keep_file(pack(result.model, facts), f"trial-{record.number}.safetensors", handle)

@@ -137,7 +137,8 @@ class _Worker:
         if study is REFERENCE:
             record = run_reference(self.storage, started, self.corpus, self.deadline, on_progress)
         else:
-            record = run_trial(self.storage, started, self.corpus, study.build, self.deadline, on_progress)
+            keep_all = bool(study.first)
+            record = run_trial(self.storage, started, self.corpus, study.build, self.deadline, on_progress, keep_all)
         self.pipe.send(replace(began, kind="finished", record=record, dev_nats=record.dev_nats))
         return True
 

@@ -42,11 +42,17 @@ def lr_range(
     data: Corpus,
     *,
     build: Build = CharMLP.build,
+    lowest: float = _LOWEST_RATE,
+    highest: float = _HIGHEST_RATE,
+    steps: int = _RANGE_STEPS,
 ) -> LrRange:
     """The lecture's range test: one step at each of exponentially growing rates (Smith 2017, section 3.3).
 
     Uses the config's model, optimiser kind, batch size and seed; its schedule, budget
     and dropout play no part. Ends early once the smoothed loss has blown up.
+
+    Args:
+        lowest, highest, steps: the first and last rate, and how many there are with those between.
 
     Raises:
         ConfigError: the very first loss is not finite.
@@ -62,8 +68,8 @@ def lr_range(
     nats: list[Nats] = []
     smoothed: list[Nats] = []
     average = 0.0
-    for step in range(_RANGE_STEPS):
-        rate = _LOWEST_RATE * (_HIGHEST_RATE / _LOWEST_RATE) ** (step / (_RANGE_STEPS - 1))
+    for step in range(steps):
+        rate = lowest * (highest / lowest) ** (step / (steps - 1))
         loss = float(next(losses))
         average = _SMOOTHING * average + (1 - _SMOOTHING) * loss
         level = average / (1 - _SMOOTHING ** (step + 1))
