@@ -238,6 +238,8 @@ def _conclude(session: Session) -> None:
     for line in overview:
         console.print(f"  {line}")
     key = session.record.key
+    if (folder / "road.html").is_file():
+        console.print(f"look at {folder}/road.html (each reported figure beside what came out here)")
     console.print(f"look at {folder}/plots and {folder}/leaderboard.md")
     console.print("then: make dashboard (every trial)")
     console.print(f"      .venv/bin/harness rerun {key} N (a trial again, to the last bit)")

@@ -10,6 +10,7 @@ from harness.model import Build, CountedBigram, Model
 from harness.search.records import (
     Baseline,
     DevParts,
+    Drawn,
     Ngrams,
     RangeTest,
     StudyRecord,
@@ -18,8 +19,11 @@ from harness.search.records import (
     runs_of,
 )
 from harness.search.storage import Storage
-from harness.search.weights import pack, restore
+from harness.search.weights import draw, pack, restore
 from harness.train import baselines, item_nats, lr_range, seen_in_train, split_nats
+
+DRAWN = 20
+"""As many as the lecture draws."""
 
 
 def measured_beside(storage: Storage, record: StudyRecord, corpus: Corpus, build: Build) -> StudyRecord:
@@ -27,6 +31,8 @@ def measured_beside(storage: Storage, record: StudyRecord, corpus: Corpus, build
     if record.bigram is None:
         record = record.model_copy(update={"bigram": _bigram(storage, record, corpus)})
     trials = storage.trials(record.key)
+    if record.drawn is None:
+        record = record.model_copy(update={"drawn": _drawn(storage, record, trials, corpus, build)})
     best = best_trial(trials)
     if best is None or best.config is None:
         return record
@@ -50,6 +56,20 @@ def _probed(record: StudyRecord, trials: list[TrialRecord], best: TrialRecord) -
         if experiment.range_test is not None and (runs := runs_of(experiment, trials)):
             return runs[0], experiment.range_test._asdict()
     return best, {}
+
+
+def _drawn(
+    storage: Storage, record: StudyRecord, trials: list[TrialRecord], corpus: Corpus, build: Build
+) -> Drawn | None:
+    """Items from the first run of the experiment that shows some."""
+    showing = [experiment for experiment in record.first if "samples" in experiment.shows]
+    kept = [run for experiment in showing for run in runs_of(experiment, trials) if run.weights]
+    if not kept or kept[0].weights is None:
+        return None
+    model, facts = restore(storage.kept_file(kept[0].weights), build)
+    train = set(corpus.train_items)
+    items = draw(model, facts, DRAWN, seed=0)
+    return Drawn(trial=kept[0].number, items=tuple((item, item in train) for item in items))
 
 
 def _dev_parts(trial: int, model: Model, corpus: Corpus, context_length: int) -> DevParts:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Sequence
 from typing import Any, Literal, NamedTuple
 
@@ -67,7 +68,9 @@ def check_first(first: Sequence[Experiment], suggest: Callable[[optuna.Trial], o
         scratch.enqueue_trial(experiment.params)
         trial = scratch.ask()
         try:
-            suggest(trial)
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # Optuna's own of a value out of range, which is said below
+                suggest(trial)
         except HarnessError:
             raise
         except Exception as error:  # a value that no choice has, or the user's own code

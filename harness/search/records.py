@@ -187,6 +187,13 @@ class DevParts(BaseModel, frozen=True):
     unseen_nats: float | None
 
 
+class Drawn(BaseModel, frozen=True):
+    """New items from the trial whose experiment shows them, each with whether train has it."""
+
+    trial: int
+    items: tuple[tuple[str, bool], ...]
+
+
 class CorpusFacts(BaseModel, frozen=True):
     """The corpus a study belongs to."""
 
@@ -242,6 +249,7 @@ class StudyRecord(BaseModel, frozen=True):
     ngrams: Ngrams | None = None
     """Counted at the best trial's context length."""
     dev_parts: DevParts | None = None
+    drawn: Drawn | None = None
 
 
 def best_trial(records: list[TrialRecord]) -> TrialRecord | None:
