@@ -1,14 +1,17 @@
-"""The lecture's road: the experiments of makemore part 2 in its order, each beside what the lecture says of it.
-
-Times are those of the video "Building makemore Part 2: MLP" (youtube.com/watch?v=TCH_1BHY58I); the notebook is
-lectures/makemore/makemore_part2_mlp.ipynb of karpathy/nn-zero-to-hero, as published with its outputs
-(commit 4c35597). Every network sees three symbols, begins with plain normal weights, and takes steps of 32 examples.
-"""
+"""The lecture's road: the experiments of makemore part 2 in its order, each beside what the lecture says of it."""
 
 import optuna
 from optuna.pruners import NopPruner
 
 from harness import SGD, Budget, Experiment, ModelConfig, RateRange, Reported, Step, Study, TrainConfig, lecture_recipe
+
+ABOUT = (
+    "The experiments of Andrej Karpathy's lecture “Building makemore Part 2: MLP” in its order. Times are those of the "
+    "video (youtube.com/watch?v=TCH_1BHY58I), whose figures are as spoken; the notebook is makemore_part2_mlp.ipynb of "
+    "karpathy/nn-zero-to-hero, as published with its outputs (commit 4c35597). A network of 2 x 100 has embeddings of "
+    "2 numbers and 100 hidden units; each sees 3 symbols, begins with plain normal weights and takes steps of 32 "
+    "examples. They are run on names-published, for there the lecture's own losses were measured."
+)
 
 
 def network(embedding: int, hidden: int, steps: int, decay: Step, evaluations: int) -> TrainConfig:
@@ -99,7 +102,7 @@ ROAD = (
         shows=("embedding",),
     ),
     Experiment(
-        title="10 x 200: 50,000 steps at 0.1, then 50,000 and 50,000 at 0.01",
+        title="10 x 200: 50,000 steps at 0.1, 100,000 at 0.01",
         params=chosen("10 x 200, three times 50,000"),
         reported=(
             Reported(step=50_000, train="2.3", dev="2.38", source="video 1:09:15"),
@@ -122,11 +125,12 @@ ROUNDS = 5
 
 STUDY = Study(
     name="lecture",
+    about=ABOUT,
     suggest=suggest,
     first=ROAD,
     rounds=ROUNDS,
     trials=ROUNDS * len(CONFIGS),
     minutes=30,
     pruner=lambda _seed: NopPruner(),
-    corpus="names-published",  # there and only there the lecture's own losses were measured
+    corpus="names-published",
 )

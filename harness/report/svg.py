@@ -85,7 +85,7 @@ def draw_map(points: Sequence[tuple[str, float, float]]) -> str:
     for symbol, px, py in points:
         at = 24 + (px - min(xs)) * unit, 24 + (max(ys) - py) * unit
         kind = "vowel" if symbol in "aeiou" else "symbol"
-        parts.append(f'<circle class="{kind}" cx="{at[0]:.1f}" cy="{at[1]:.1f}" r="9"/>')
+        parts.append(f'<circle class="{kind}" cx="{at[0]:.1f}" cy="{at[1]:.1f}" r="8"/>')
         parts.append(_text(at[0], at[1] + 4, symbol if symbol.isprintable() else repr(symbol)[1:-1], "letter"))
     return _svg("".join(parts), 48 + (max(ys) - min(ys)) * unit, "The symbols where the embedding keeps them")
 

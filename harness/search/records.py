@@ -236,6 +236,7 @@ class StudyRecord(BaseModel, frozen=True):
     first: tuple[Experiment, ...] = ()
     """What was tried before the sampler drew anything."""
     rounds: int = 1
+    about: str = ""
     trials: int
     """Finished trials asked for."""
     created: str

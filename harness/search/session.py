@@ -193,6 +193,7 @@ def _begun(
         commit=commit(),
         first=study.first,
         rounds=study.rounds,
+        about=study.about,
     )
 
 
@@ -223,6 +224,7 @@ def _resumed(
             "file": str(file),
             "own_model": study.own_model,
             "first": study.first,
+            "about": study.about,
             "trials": found.trials if request.trials is None else study.trials,
             "sampler": type(study.sampler(0)).__name__,
             "pruner": type(study.pruner(0)).__name__,

@@ -70,6 +70,8 @@ class Study:
     """What to try before the sampler draws anything, in this order; such a study keeps the weights of every trial."""
     rounds: int = 1
     """Times to go through `first`, each time from other training seeds."""
+    about: str = ""
+    """What the page of what was reported begins with: whose figures they are, and where they stand."""
 
     @property
     def own_model(self) -> bool:
