@@ -8,7 +8,8 @@ from pathlib import Path
 import optuna
 import pytest
 
-from harness import Budget, Experiment, ModelConfig, RateRange, Reported, TrainConfig
+import harness
+from harness import Budget, Experiment, ModelConfig, RateRange, Reported, TrainConfig, lecture_recipe
 from harness.errors import ConfigError, StudyError
 from harness.search.experiment import check_first, params_of
 from harness.search.gate import gate, take_back_orphans
@@ -16,7 +17,7 @@ from harness.search.records import runs_of
 from harness.search.request import Request
 from harness.search.session import Session, run_study
 from harness.search.storage import open_storage
-from harness.search.study import Study
+from harness.search.study import Study, load_study
 from tests.support import ROAD, write_items, write_road
 
 
@@ -157,3 +158,16 @@ def test_experiments_survive_json_unchanged():
     assert Experiment.model_validate_json(experiment.model_dump_json()) == experiment
     with pytest.raises(ConfigError, match="dev"):
         Reported(dev="about 2.3", source="s")
+
+
+def test_the_lectures_road_fits_its_space_and_looks_where_its_runs_are_evaluated():
+    study, _ = load_study(str(Path(harness.__file__).parents[1] / "studies" / "lecture.py"))
+    check_first(study.first, study.suggest)
+    trained = [experiment for experiment in study.first if experiment.params is not None]
+    assert study.trials == study.rounds * len(trained)
+    for experiment in trained:
+        config = study.suggest(optuna.trial.FixedTrial(experiment.params))
+        every = config.budget.steps / config.evaluations
+        assert all(told.step % every == 0 and told.step <= config.budget.steps for told in experiment.reported)
+    assert config == lecture_recipe()
+    assert study.corpus == "names-published"
