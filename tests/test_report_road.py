@@ -47,9 +47,12 @@ def row(told: Reported | None, measured: Measured | None) -> Row:
 
 def test_a_row_says_what_does_not_come_out_by_how_much_and_why():
     told = Reported(train="2.20", dev="2.10", source="s", remark="another split")
-    assert row(told, Measured.of([2.20])).verdict == "does not: dev 0.065 above what it may be (another split)"
+    assert row(told, Measured.of([2.20])).verdict == (
+        "does not: dev here is 0.065 higher than margin and rounding allow (another split)"
+    )
     assert row(told, Measured.of([2.15])).verdict == (
-        "does not: train 0.015 below what it may be, dev 0.015 above what it may be (another split)"
+        "does not: train here is 0.015 lower and dev here is 0.015 higher than margin and rounding allow "
+        "(another split)"
     )
     assert row(Reported(dev="2.19", source="s"), Measured.of([2.20])).verdict == "comes out"
     unexplained = row(Reported(dev="2.0", source="s"), Measured.of([2.20])).verdict

@@ -97,11 +97,11 @@ class Row:
         if self.comes_out is None:
             return "nothing reported" if self.reported is None else "not measured"
         off = [(split, measured.off(figure)) for split, figure, measured in self.pairs]
-        wrong = [f"{split} {abs(by):.3f} {'above' if by > 0 else 'below'} what it may be" for split, by in off if by]
+        wrong = [f"{split} here is {abs(by):.3f} {'higher' if by > 0 else 'lower'}" for split, by in off if by]
         if not wrong:
             return "comes out"
         why = self.reported.remark if self.reported is not None and self.reported.remark else _NO_REASON
-        return f"does not: {', '.join(wrong)} ({why})"
+        return f"does not: {' and '.join(wrong)} than margin and rounding allow ({why})"
 
 
 _NO_REASON = "no difference is known but the generator's draws, which the seeds here vary too"

@@ -19,6 +19,8 @@ from harness.train.seeds import stream
 
 _LOWEST_RATE, _HIGHEST_RATE, _RANGE_STEPS = 1e-5, 10.0, 600
 _SMOOTHING = 0.95
+_WINDOW = 0.2
+"""Decades of rates over which a fall is measured: 20 steps of the usual 600."""
 _BLOWN_UP = 4.0
 _OVERFIT_RATE = 0.01
 
@@ -82,15 +84,19 @@ def lr_range(
     if not smoothed:
         raise ConfigError("a range test must begin with a finite loss; the fresh model's is not. Change its init.")
     bottom = smoothed.index(min(smoothed))
-    low = _steepest(smoothed, bottom)
+    low = _steepest(smoothed, bottom, round(_WINDOW * (steps - 1) / math.log10(highest / lowest)))
     return LrRange(tuple(rates), tuple(nats), tuple(smoothed), low=rates[low], high=rates[bottom])
 
 
-def _steepest(smoothed: list[Nats], bottom: int) -> int:
-    """Index before the bottom around which the smoothed loss falls fastest, over a window of 20 steps."""
-    window = min(20, bottom)
-    falls = [smoothed[i] - smoothed[i + window] for i in range(bottom - window + 1)]
-    return falls.index(max(falls)) + window // 2
+def _steepest(smoothed: list[Nats], bottom: int, window: int) -> int:
+    """Index before the bottom around which the smoothed loss falls fastest, over a window of so many steps.
+
+    The first steps are passed over where there are enough of them: the average is still that of a few batches.
+    """
+    window = min(window, bottom)
+    first = min(round(1 / (1 - _SMOOTHING)), bottom - window)
+    falls = [smoothed[i] - smoothed[i + window] for i in range(first, bottom - window + 1)]
+    return first + falls.index(max(falls)) + window // 2
 
 
 def _without_dropout(config: TrainConfig) -> TrainConfig:
