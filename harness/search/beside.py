@@ -32,7 +32,8 @@ def measured_beside(storage: Storage, record: StudyRecord, corpus: Corpus, build
         record = record.model_copy(update={"bigram": _bigram(storage, record, corpus)})
     trials = storage.trials(record.key)
     if record.drawn is None:
-        record = record.model_copy(update={"drawn": _drawn(storage, record, trials, corpus, build)})
+        with suppress(ValueError):  # as below
+            record = record.model_copy(update={"drawn": _drawn(storage, record, trials, corpus, build)})
     best = best_trial(trials)
     if best is None or best.config is None:
         return record

@@ -12,7 +12,7 @@ from pydantic import Field
 from harness.config import Config
 from harness.errors import ConfigError, HarnessError
 
-Figure = Field(None, pattern=r"^\d+(\.\d+)?$")
+_FIGURE = Field(None, pattern=r"^\d+(\.\d+)?$")
 
 
 class Reported(Config):
@@ -20,8 +20,8 @@ class Reported(Config):
 
     step: int | None = Field(None, ge=1)
     """After how many steps of the run, one of its evaluations; None for its end."""
-    train: str | None = Figure
-    dev: str | None = Figure
+    train: str | None = _FIGURE
+    dev: str | None = _FIGURE
     source: str
     """Where it stands, to be looked up."""
     remark: str = ""
