@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from pathlib import Path
 
-from harness import paths
+from harness import Experiment, RateRange, Reported, paths
 
 TINY = """
 from harness import AdamW, Budget, Constant, Cosine, ModelConfig, Study, TrainConfig
@@ -66,4 +66,54 @@ def write_study(
             first=first,
         )
     )
+    return path
+
+
+ROAD_FILE = """
+from harness import AdamW, Budget, Constant, ModelConfig, Study, TrainConfig
+from tests.support import road_of
+
+def suggest(trial):
+    return TrainConfig(
+        model=ModelConfig(embedding_size=2, hidden_width=trial.suggest_int("width", 4, 16), context_length=2),
+        optimizer=AdamW(learning_rate=1e-2),
+        schedule=Constant(),
+        batch_size=32,
+        budget=Budget(steps=40),
+        evaluations=4,
+    )
+
+STUDY = Study(
+    name="road", suggest=suggest, first=road_of({wide}), rounds={rounds}, trials=4, minutes=2, reference=False
+)
+"""
+
+
+def road_of(wide: int = 16) -> tuple[Experiment, ...]:
+    """The counted bigram and two widths, with figures that come out and figures that cannot."""
+    return (
+        Experiment(title="counted", params=None, reported=(Reported(train="0.5", source="told", remark="made up"),)),
+        Experiment(
+            title="narrow",
+            params={"width": 4},
+            reported=(
+                Reported(step=20, train="3", source="page 1"),  # 2.5 to 3.5
+                Reported(dev="9.9", source="page <2>"),
+            ),
+            range_test=RateRange(1e-3, 1.0, 50),
+            shows=("embedding",),
+        ),
+        Experiment(title="wide", params={"width": wide}, shows=("samples",)),
+    )
+
+
+ROAD = road_of()
+
+
+def write_road(wide: int = 16, rounds: int = 2) -> Path:
+    """A study file of that road."""
+    folder = paths.studies_folder()
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / "road.py"
+    path.write_text(ROAD_FILE.format(wide=wide, rounds=rounds))
     return path

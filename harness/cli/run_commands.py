@@ -31,7 +31,10 @@ Settings = Annotated[
     ),
 ]
 Corpus = Annotated[
-    str, typer.Option(help="names, names-dedup, ssa-2017, ssa-2017-dedup, or a text file with one item a line.")
+    str,
+    typer.Option(
+        help="names, names-dedup, names-published, ssa-2017 and its variants, or a text file with one item a line."
+    ),
 ]
 ConfigFile = Annotated[
     Path | None,

@@ -9,7 +9,7 @@ from typing import Any, Literal, TypeVar
 
 from harness.corpus.contexts import ContextCounts, Examples, count_contexts, examples_of, vocabulary_of
 from harness.corpus.sources import Source, read_source
-from harness.corpus.split import SPLIT_RULE, SPLIT_SEED, train_and_dev_items
+from harness.corpus.split import SPLIT_SEED, train_and_dev_items
 
 OpenSplit = Literal["train", "dev"]
 """The splits that may be looked at. There is no name here for the third one."""
@@ -34,8 +34,8 @@ class Corpus:
 
     @property
     def label(self) -> str:
-        """Name with variant, as keys and captions have it: `names`, `names-dedup`."""
-        return self.source.name + ("-dedup" if self.source.variant == "deduplicated" else "")
+        """Name with variant, as keys and captions have it: `names`, `names-dedup`, `names-published`."""
+        return self.source.name + self.source.variant.suffix
 
     @property
     def vocabulary_size(self) -> int:
@@ -71,14 +71,15 @@ class Corpus:
 
 
 def load(corpus: str, *, patience: float = 30.0) -> Corpus:
-    """A corpus by name (`names`, `names-dedup`, `ssa-2017`, …) or by path, split and ready to train on.
+    """A corpus by name (`names`, `names-dedup`, `names-published`, `ssa-2017`, …) or by path, ready to train on.
 
     Raises:
         CorpusError: see `harness.corpus.sources.read_source`.
     """
     source = read_source(corpus, patience=patience)
-    train_items, dev_items = train_and_dev_items(source.items)
-    stamp = "\n".join([source.digest, source.variant, SPLIT_RULE, str(SPLIT_SEED)])
+    variant = source.variant
+    train_items, dev_items = train_and_dev_items(source.items, variant.rule)
+    stamp = "\n".join([source.digest, variant.name, variant.rule.text, str(SPLIT_SEED)])
     return Corpus(
         source=source,
         vocabulary=vocabulary_of(source.items),

@@ -179,7 +179,7 @@ def _taken_over(storage: Storage, found: Opening, resume: bool) -> Entry | None:
 
 def _scored(storage: Storage, record: StudyRecord, claim: Claim, corpus: Corpus, build: Build) -> Scores:
     models = [predictors(storage, contender, corpus, build) for contender in claim.contenders]
-    items = sealed_test_items(corpus.source.items)
+    items = sealed_test_items(corpus.source.items, corpus.source.variant.rule)
     symbols = np.array([len(item) + 1 for item in items])
     scores, columns = [], {}
     for contender, seeds in zip(claim.contenders, models, strict=True):

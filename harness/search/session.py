@@ -14,6 +14,7 @@ from harness.errors import CorpusUnavailable, StudyError
 from harness.files import write_atomically
 from harness.search.begin import begun, facts_of_corpus, resumed
 from harness.search.beside import measured_beside
+from harness.search.experiment import check_first
 from harness.search.finalists import begin_round, finalists_key, round_is_settled, stands_beside
 from harness.search.gate import closed, gate, search_is_complete, sole_run, take_back_orphans
 from harness.search.judge import standing_of
@@ -63,6 +64,7 @@ def run_study(request: Request, on_ready: Callable[[Session], None], on_event: O
     study = as_asked(study, request)
     workers = checked_workers(request)
     space = signature(study)
+    check_first(study.first, study.suggest)
     explicit = None if study.corpus is None else load(study.corpus)
     _check_results_folder()
     storage = open_storage(request.storage, create=True)

@@ -21,6 +21,7 @@ from optuna.artifacts import FileSystemArtifactStore, download_artifact, upload_
 from harness import paths
 from harness.errors import StorageError, StudyError
 from harness.files import explained
+from harness.search.experiment import params_of
 from harness.search.records import StudyRecord, TrialRecord
 
 _LOCKED_FOR = 1.5
@@ -68,6 +69,9 @@ class Storage:
             warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
             study.set_metric_names(["dev nats per symbol"])
         study.set_user_attr("corpus", f"{record.corpus.label} (fingerprint {record.corpus.fingerprint})")
+        # Before our record, which says that the study was begun: a begin that was killed is gone through again.
+        for params in params_of(record.first, record.rounds)[len(study.get_trials(deepcopy=False)) :]:
+            study.enqueue_trial(params)
         self.write_study(record)
 
     def forget_study(self, key: str) -> None:

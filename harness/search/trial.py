@@ -51,7 +51,7 @@ def run_trial(
     """Train a started trial's config and store what came of it; returns the stored record.
 
     Args:
-        keep_all: keep the weights whatever the loss, not only those of the best trial so far.
+        keep_all: keep the weights of every complete trial, not only of one better than all before it.
     """
     record, handle = started.record, started.handle
     study = handle.study
