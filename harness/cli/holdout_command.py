@@ -71,8 +71,8 @@ def _verify(storage: Storage) -> None:
     problems = ledger.verify(storage)
     for problem in problems:
         console.print(problem)
-    count, path = len(storage.openings()), ledger.exported(storage)
     if problems:
         console.print("the ledger does NOT hold")
         raise typer.Exit(1)
+    count, path = len(storage.openings()), ledger.exported(storage)
     console.print(f"{count} entries, head {ledger.head(storage)}: chain whole, {path} and the database agree")

@@ -11,7 +11,7 @@ import tempfile
 import warnings
 from contextlib import nullcontext, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import filelock
 import optuna
@@ -46,6 +46,15 @@ _openings = sql.Table(
     sql.Column("document", sql.Text, nullable=False),
     sql.UniqueConstraint("key", "step"),
 )
+
+
+class OpeningRow(NamedTuple):
+    """A row of the ledger: the document, and what of it the database keeps unique."""
+
+    index: int
+    key: str
+    step: str
+    document: str
 
 
 class Storage:
@@ -126,11 +135,11 @@ class Storage:
         with suppress(optuna.exceptions.UpdateFinishedTrialError):
             self.backend.set_trial_user_attr(trial, name, value)
 
-    def openings(self) -> list[str]:
-        """The ledger's documents in their order; see `harness.search.ledger`."""
+    def openings(self) -> list[OpeningRow]:
+        """The ledger's rows in their order; see `harness.search.ledger`."""
         with self._engine.connect() as connection:
-            query = sql.select(_openings.c.document).order_by(_openings.c.index)
-            return list(connection.execute(query).scalars())
+            rows = connection.execute(sql.select(_openings).order_by(_openings.c.index)).all()
+        return [OpeningRow(*row) for row in rows]
 
     def add_opening(self, index: int, key: str, step: str, document: str) -> bool:
         """Add one to the ledger; False if its place, or that step of that study, is taken."""
