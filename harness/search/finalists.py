@@ -52,9 +52,9 @@ def round_study(storage: Storage, key: str, study: Study) -> Study:
     configs = {trial.number: trial.config for trial in storage.trials(key)}
 
     def suggest(trial: optuna.Trial) -> TrainConfig:
-        config = configs[trial.suggest_int("trial", 0, _MOST_TRIALS)]
+        number, _ = trial.suggest_int("trial", 0, _MOST_TRIALS), trial.suggest_int("repeat", 0, _MOST_TRIALS)
+        config = configs[number]
         assert config is not None  # as in best_trials
-        trial.suggest_int("repeat", 0, _MOST_TRIALS)
         return config
 
     return Study(name="finalists", suggest=suggest, build=study.build, pruner=lambda _: NopPruner())
@@ -97,7 +97,7 @@ def wanted_runs(storage: Storage, record: StudyRecord) -> dict[tuple[int, int], 
 
 
 def _run_of(trial: FrozenTrial) -> tuple[int, int]:
-    params: dict[str, Any] = trial.params or trial.system_attrs.get("fixed_params", {})
+    params: dict[str, Any] = trial.system_attrs.get("fixed_params", {}) | trial.params
     return params.get("trial", -1), params.get("repeat", -1)
 
 
