@@ -167,7 +167,7 @@ def _broken_rows(rows: list[OpeningRow]) -> list[str]:
     for number, row in enumerate(rows):
         with suppress(ValidationError):  # said already
             entry = Entry.model_validate_json(row.document)
-            if (row.index, row.key, row.step) != (entry.index, entry.key, entry.step):
+            if (row.place, row.key, row.step) != (entry.index, entry.key, entry.step):
                 problems.append(f"entry {number} stands under another place, key or step than its own")
     return problems
 

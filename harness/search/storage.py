@@ -51,7 +51,7 @@ _openings = sql.Table(
 class OpeningRow(NamedTuple):
     """A row of the ledger: the document, and what of it the database keeps unique."""
 
-    index: int
+    place: int
     key: str
     step: str
     document: str
