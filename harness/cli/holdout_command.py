@@ -64,7 +64,7 @@ def _show_scores(opening: Opening, record: StudyRecord, *, now: bool) -> None:
     show_table(SCORED_HEAD, scored_rows(opening))
     for line in remarks(opening):
         console.print(f"  {line}")
-    console.print(f"for a paper: {paper_line(opening, record)}")
+    console.print(f"for a paper: {paper_line(opening)}")
 
 
 def _verify(storage: Storage) -> None:

@@ -6,6 +6,7 @@ One SQLite file holds all studies by default; any other URL that Optuna takes
 
 from __future__ import annotations
 
+import json
 import sqlite3
 import tempfile
 import warnings
@@ -48,6 +49,11 @@ _openings = sql.Table(
 )
 
 
+_earlier = sql.Table(
+    "harness_ledger", sql.MetaData(), sql.Column("key", sql.String(200)), sql.Column("document", sql.Text)
+)
+
+
 class OpeningRow(NamedTuple):
     """A row of the ledger: the document, and what of it the database keeps unique."""
 
@@ -65,6 +71,7 @@ class Storage:
         self.backend = backend
         self.artifacts = FileSystemArtifactStore(str(artifacts))
         self._engine: sql.Engine = backend.engine
+        self._has_earlier = sql.inspect(self._engine).has_table(_earlier.name)
 
     def create_study(self, record: StudyRecord) -> None:
         """Begin a study in Optuna's tables and ours; whatever is left of a deleted one of that key goes."""
@@ -154,7 +161,16 @@ class Storage:
     def is_opened(self, key: str) -> bool:
         """Whether a study's test split was claimed: nothing more may be searched in it."""
         with self._engine.connect() as connection:
-            return connection.execute(sql.select(_openings.c.key).where(_openings.c.key == key)).first() is not None
+            found = connection.execute(sql.select(_openings.c.key).where(_openings.c.key == key)).first()
+        return found is not None or key in self.earlier_openings()
+
+    def earlier_openings(self) -> dict[str, dict[str, Any]]:
+        """By study, the openings that version 0.2.0 recorded; only read, for it had no chain to carry on."""
+        if not self._has_earlier:
+            return {}
+        with self._engine.connect() as connection:
+            rows = connection.execute(sql.select(_earlier.c.key, _earlier.c.document)).all()
+        return {key: json.loads(document) for key, document in rows}
 
     def keep_file(self, content: bytes, filename: str, owner: optuna.Study | optuna.Trial) -> str:
         """Put a file into the artifact store, listed with its study or trial; returns its id."""
