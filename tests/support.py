@@ -4,8 +4,16 @@ from __future__ import annotations
 
 import random
 from pathlib import Path
+from typing import Any
+
+import pytest
 
 from harness import paths
+from harness.search.request import Request
+from harness.search.session import Session, run_study
+from harness.search.storage import Storage
+from harness.search.trial import Deadline
+from harness.search.workers import Job, OnEvent, _Worker
 
 TINY = """
 from harness import AdamW, Budget, Constant, Cosine, ModelConfig, Study, TrainConfig
@@ -25,7 +33,7 @@ def suggest(trial):
         evaluations={evaluations},
     )
 
-STUDY = Study(name="{name}", suggest=suggest, trials={trials}, minutes=2, finalists={finalists}, seeds=2, reference={reference})
+STUDY = Study(name="{name}", suggest=suggest, trials={trials}, minutes={minutes}, finalists={finalists}, seeds={seeds}, reference={reference})
 """
 
 
@@ -44,7 +52,9 @@ def write_study(
     budget: str = "steps=40",
     evaluations: int = 4,
     widest: int = 6,
+    minutes: float = 2,
     finalists: int = 0,
+    seeds: int = 2,
     reference: bool = False,
     first: str = "pass",
 ) -> Path:
@@ -59,9 +69,30 @@ def write_study(
             budget=budget,
             evaluations=evaluations,
             widest=widest,
+            minutes=minutes,
             finalists=finalists,
+            seeds=seeds,
             reference=reference,
             first=first,
         )
     )
     return path
+
+
+class _Ears:
+    """A worker's pipe, for a worker in this very process."""
+
+    def __init__(self, on_event: OnEvent) -> None:
+        self.send = on_event
+
+
+def work_here(job: Job, _count: int, _storage: Storage, on_event: OnEvent) -> None:
+    """What `run_workers` does, in this process: no start of new ones to wait for."""
+    _Worker(job, 0, _Ears(on_event), Deadline(job.ends_at)).work()  # type: ignore[arg-type]
+
+
+def search(corpus: Path | str, study: str = "tiny", run_workers: Any = work_here, **asked: Any) -> Session:
+    """`make study` without worker processes and without its report."""
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr("harness.search.session.run_workers", run_workers)
+        return run_study(Request(study, corpus=str(corpus), **asked), lambda _: None, lambda _: None)
