@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import dataclasses
 import random
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from harness import paths
+from harness import Budget, Study, lecture_recipe, paths
+from harness.search.reference import REFERENCE
 from harness.search.request import Request
 from harness.search.session import Session, run_study
 from harness.search.storage import Storage
@@ -33,7 +35,10 @@ def suggest(trial):
         evaluations={evaluations},
     )
 
-STUDY = Study(name="{name}", suggest=suggest, trials={trials}, minutes={minutes}, finalists={finalists}, seeds={seeds}, reference={reference})
+STUDY = Study(
+    name="{name}", suggest=suggest, trials={trials}, minutes={minutes},
+    finalists={finalists}, seeds={seeds}, reference={reference},
+)
 """
 
 
@@ -77,6 +82,20 @@ def write_study(
         )
     )
     return path
+
+
+def with_build(path: Path, build: str) -> None:
+    """Give a study file a `build` of its own."""
+    text = path.read_text().replace("STUDY =", f"{build}\n\nSTUDY =")
+    path.write_text(text.replace("suggest=suggest,", "suggest=suggest, build=build,"))
+
+
+def brief_reference() -> Study:
+    """The lecture's recipe in milliseconds instead of a minute."""
+    recipe = lecture_recipe()
+    model = recipe.model.model_copy(update={"init": "scaled"})
+    recipe = recipe.model_copy(update={"model": model, "budget": Budget(steps=30), "evaluations": 2})
+    return dataclasses.replace(REFERENCE, suggest=lambda _: recipe)
 
 
 class _Ears:
