@@ -2,10 +2,20 @@
 
 from __future__ import annotations
 
+import dataclasses
 import random
 from pathlib import Path
+from typing import Any
 
-from harness import Experiment, RateRange, Reported, paths
+import pytest
+
+from harness import Budget, Experiment, RateRange, Reported, Study, lecture_recipe, paths
+from harness.search.reference import REFERENCE
+from harness.search.request import Request
+from harness.search.session import Session, run_study
+from harness.search.storage import Storage
+from harness.search.trial import Deadline
+from harness.search.workers import Job, OnEvent, _Worker
 
 TINY = """
 from harness import AdamW, Budget, Constant, Cosine, ModelConfig, Study, TrainConfig
@@ -26,7 +36,8 @@ def suggest(trial):
     )
 
 STUDY = Study(
-    name="{name}", suggest=suggest, trials={trials}, minutes=2, finalists={finalists}, seeds=2, reference={reference}
+    name="{name}", suggest=suggest, trials={trials}, minutes={minutes},
+    finalists={finalists}, seeds={seeds}, reference={reference},
 )
 """
 
@@ -46,7 +57,9 @@ def write_study(
     budget: str = "steps=40",
     evaluations: int = 4,
     widest: int = 6,
+    minutes: float = 2,
     finalists: int = 0,
+    seeds: int = 2,
     reference: bool = False,
     first: str = "pass",
 ) -> Path:
@@ -61,7 +74,9 @@ def write_study(
             budget=budget,
             evaluations=evaluations,
             widest=widest,
+            minutes=minutes,
             finalists=finalists,
+            seeds=seeds,
             reference=reference,
             first=first,
         )
@@ -84,7 +99,8 @@ def suggest(trial):
     )
 
 STUDY = Study(
-    name="road", suggest=suggest, first=road_of({wide}), rounds={rounds}, trials=4, minutes=2, reference=False
+    name="road", suggest=suggest, first=road_of({wide}), rounds={rounds}, trials=4, minutes=2, finalists=0,
+    reference=False,
 )
 """
 
@@ -117,3 +133,36 @@ def write_road(wide: int = 16, rounds: int = 2) -> Path:
     path = folder / "road.py"
     path.write_text(ROAD_FILE.format(wide=wide, rounds=rounds))
     return path
+
+
+def with_build(path: Path, build: str) -> None:
+    """Give a study file a `build` of its own."""
+    text = path.read_text().replace("STUDY =", f"{build}\n\nSTUDY =")
+    path.write_text(text.replace("suggest=suggest,", "suggest=suggest, build=build,"))
+
+
+def brief_reference() -> Study:
+    """The lecture's recipe in milliseconds instead of a minute."""
+    recipe = lecture_recipe()
+    model = recipe.model.model_copy(update={"init": "scaled"})
+    recipe = recipe.model_copy(update={"model": model, "budget": Budget(steps=30), "evaluations": 2})
+    return dataclasses.replace(REFERENCE, suggest=lambda _: recipe)
+
+
+class _Ears:
+    """A worker's pipe, for a worker in this very process."""
+
+    def __init__(self, on_event: OnEvent) -> None:
+        self.send = on_event
+
+
+def work_here(job: Job, _count: int, _storage: Storage, on_event: OnEvent) -> None:
+    """What `run_workers` does, in this process: no start of new ones to wait for."""
+    _Worker(job, 0, _Ears(on_event), Deadline(job.ends_at)).work()  # type: ignore[arg-type]
+
+
+def search(corpus: Path | str, study: str = "tiny", run_workers: Any = work_here, **asked: Any) -> Session:
+    """`make study` without worker processes and without its report."""
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr("harness.search.session.run_workers", run_workers)
+        return run_study(Request(study, corpus=str(corpus), **asked), lambda _: None, lambda _: None)

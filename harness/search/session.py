@@ -103,8 +103,11 @@ def _begin_or_resume(
     record = record.model_copy(update={"reference": _reference(storage, study, corpus, facts, record)})
     job = _job(study, record, storage, file)
     nothing_left = found is not None and _search_is_done(storage, job) and round_is_settled(storage, record)
-    if not nothing_left and storage.is_opened(key):
-        raise closed(key)
+    if storage.is_opened(key):
+        if not nothing_left:
+            raise closed(key)
+        assert found is not None  # nothing is left of it
+        record = found  # a closed study keeps what it was closed with, whatever is asked
     if found is None:
         storage.forget_study(finalists_key(key))  # left by a study of this key that was deleted
         storage.create_study(record)
