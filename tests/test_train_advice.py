@@ -5,10 +5,22 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from harness import SGD, AdamW, Budget, Constant, Cosine, Linear, ModelConfig, Step, TrainConfig, lecture_recipe
+from harness import (
+    SGD,
+    AdamW,
+    Budget,
+    Constant,
+    Cosine,
+    InverseTime,
+    Linear,
+    ModelConfig,
+    Step,
+    TrainConfig,
+    lecture_recipe,
+)
 from harness.train import moves
 from harness.train.advice import advise
 from tests.material import OPTIMIZERS, SCHEDULES, fraction
@@ -116,7 +128,12 @@ SIZES = {"embedding_size": 16, "hidden_width": 64, "context_length": 5}
         ("underfitting", {"model": ModelConfig(**SIZES | {"embedding_size": 9})}, {}, "larger embedding"),
         ("underfitting", {"dropout": 0.2}, {}, "less dropout"),
         ("underfitting", {"dropout": 0.1}, {}, "wider"),
-        ("underfitting", {"model": ModelConfig(**SIZES | {"hidden_width": 8192})}, {}, None),
+        ("underfitting", {"model": ModelConfig(**SIZES | {"hidden_width": 8192})}, {}, "more steps"),
+        ("overfitting", {}, {}, "more weight decay"),
+        ("overfitting", {"schedule": Constant()}, {}, "decay"),
+        ("overfitting", {"optimizer": AdamW(weight_decay=0.1)}, {}, "more dropout"),
+        ("overfitting", {"optimizer": AdamW(weight_decay=0.1), "dropout": 0.3}, {}, "fewer steps"),
+        ("underfitting", {"schedule": InverseTime()}, {}, "decay"),
         ("well fitted", {}, {}, None),
     ],
 )
@@ -126,6 +143,16 @@ def test_a_verdict_asks_for_the_first_move_that_is_due(
     config = TrainConfig(**{"model": ModelConfig(**SIZES)} | changes)
     move = advise(verdict, config, CALM | evidence)
     assert (None if move is None else move.name) == asked
+
+
+@given(CONFIGS, st.sampled_from(["diverged", "still improving", "overfitting", "underfitting"]), st.floats(0, 0.1))
+def test_whatever_is_not_well_fitted_is_told_what_to_turn(config: TrainConfig, verdict: Any, jitter: float):
+    assume(config.optimizer.learning_rate > 1e-300)  # a tenth of which is still a rate
+    move = advise(verdict, config, CALM | {"jitter": jitter})
+    one_step = config.budget.steps == 1  # nothing is left to be stopped earlier
+    assert move is not None or (verdict == "overfitting" and one_step)
+    if move is not None:
+        assert move == moves(config)[move.name]
 
 
 def test_the_lectures_recipe_is_told_what_its_lecturer_suggests_next():
