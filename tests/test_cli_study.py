@@ -191,7 +191,7 @@ def test_changed_weights_are_not_scored(searched: str, capfd: pytest.CaptureFixt
     original = storage.kept_file(best.weights)
     frozen = []
 
-    def swap(items: object) -> list[str]:
+    def swap(items: object, _rule: object) -> list[str]:
         frozen.append(items)
         path.write_bytes(original[:-4] + b"\0\0\0\0")
         return ["ba"] * 30
