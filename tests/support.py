@@ -18,6 +18,8 @@ from harness.search.trial import Deadline
 from harness.search.workers import Job, OnEvent, _Worker
 
 TINY = """
+from optuna.pruners import NopPruner
+
 from harness import AdamW, Budget, Constant, Cosine, ModelConfig, Study, TrainConfig
 
 def suggest(trial):
@@ -37,7 +39,7 @@ def suggest(trial):
 
 STUDY = Study(
     name="{name}", suggest=suggest, trials={trials}, minutes={minutes},
-    finalists={finalists}, seeds={seeds}, reference={reference},
+    finalists={finalists}, seeds={seeds}, reference={reference}, pruner=lambda _: NopPruner(),
 )
 """
 
