@@ -235,7 +235,9 @@ def _conclude(session: Session) -> None:
     console.print(f"      .venv/bin/harness rerun {key} N (a trial again, to the last bit)")
     if results.sealed:
         console.print("      make study as before (carry on; TRIALS= for more, MINUTES= for longer)")
-        console.print(f"      make holdout NAME={key} (the sealed test split, once)")
+        done, wanted = count_runs(session.storage, session.record)
+        if done == wanted:
+            console.print(f"      make holdout NAME={key} (the sealed test split, once)")
 
 
 def _show_finalists(session: Session, results: Results) -> None:
