@@ -100,6 +100,7 @@ def studies(storage: StorageUrl = None) -> None:
         finished = sum(trial.status in FINISHED for trial in trials)
         best = best_trial(trials)
         opening = recorded_opening(opened, record.key)
+        sealed = "opened by an earlier version" if opened.is_opened(record.key) else "sealed"
         table.add_row(
             record.key,
             f"{finished} of {record.trials}",
@@ -107,7 +108,7 @@ def studies(storage: StorageUrl = None) -> None:
             "-" if best is None else str(best.number),
             record.ended_by or "not ended",
             f"{record.corpus.label} {record.corpus.fingerprint}",
-            "sealed" if opening is None else f"{opening.state} {opening.scored or opening.claimed}",
+            sealed if opening is None else f"{opening.state} {opening.scored or opening.claimed}",
         )
     console.print(table)
 
@@ -236,9 +237,11 @@ def _conclude(session: Session) -> None:
     console.print(f"look at {folder}/plots and {folder}/leaderboard.md")
     console.print("then: make dashboard (every trial)")
     console.print(f"      .venv/bin/harness rerun {key} N (a trial again, to the last bit)")
-    if results.opening is None:
+    if results.sealed:
         console.print("      make study as before (carry on; TRIALS= for more, MINUTES= for longer)")
-        console.print(f"      make holdout NAME={key} (the sealed test split, once)")
+        done, wanted = count_runs(session.storage, session.record)
+        if done == wanted:
+            console.print(f"      make holdout NAME={key} (the sealed test split, once)")
 
 
 def _show_finalists(session: Session, results: Results) -> None:

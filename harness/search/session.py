@@ -163,7 +163,10 @@ def _search(session: Session, job: Job, on_event: OnEvent) -> StudyRecord:
 
 
 def _train_finalists(session: Session, job: Job, on_event: OnEvent) -> None:
-    storage, key = session.storage, begin_round(session.storage, session.record)
+    storage = session.storage
+    if storage.is_opened(job.key):
+        raise closed(job.key)  # meanwhile, from another machine: its winner stands
+    key = begin_round(storage, session.record)
     if key is not None and not search_is_complete(storage, key, None):
         on_event(Event(0, "round"))
         finals = replace(
