@@ -87,6 +87,8 @@ def write_study(
 
 
 ROAD_FILE = """
+from optuna.pruners import NopPruner
+
 from harness import AdamW, Budget, Constant, ModelConfig, Study, TrainConfig
 from tests.support import road_of
 
@@ -102,7 +104,7 @@ def suggest(trial):
 
 STUDY = Study(
     name="road", suggest=suggest, first=road_of({wide}), rounds={rounds}, trials=4, minutes=2, finalists=0,
-    reference=False,
+    reference=False, pruner=lambda _: NopPruner(),
 )
 """
 

@@ -82,9 +82,9 @@ def owners_are_dead(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_the_list_is_on_record_before_the_split_is_opened(storage: Storage, monkeypatch: pytest.MonkeyPatch):
     seen = []
 
-    def spied(all_items: object) -> list[str]:
+    def spied(all_items: object, rule: object) -> list[str]:
         seen.append(recorded(storage, KEY))
-        return sealed_test_items(all_items)
+        return sealed_test_items(all_items, rule)
 
     monkeypatch.setattr(holdout, "sealed_test_items", spied)
     claims: list[Opening] = []
@@ -155,7 +155,7 @@ def test_an_opening_in_another_process_is_waited_for(storage: Storage, monkeypat
         with pytest.raises(StudyError, match="Wait for it"):
             opened(storage, resume=resume)  # this very process still lives
     monkeypatch.setattr("socket.gethostname", lambda: "elsewhere")
-    with pytest.raises(StudyError, match=r"If that machine is gone for good\.*--resume"):
+    with pytest.raises(StudyError, match=r"If that machine is gone for good.*--resume"):
         opened(storage)
     assert opened(storage, resume=True).state == "scored"
 
