@@ -155,7 +155,7 @@ def test_an_opening_in_another_process_is_waited_for(storage: Storage, monkeypat
         with pytest.raises(StudyError, match="Wait for it"):
             opened(storage, resume=resume)  # this very process still lives
     monkeypatch.setattr("socket.gethostname", lambda: "elsewhere")
-    with pytest.raises(StudyError, match=r"If that machine is gone for good\.*--resume"):
+    with pytest.raises(StudyError, match=r"If that machine is gone for good.*--resume"):
         opened(storage)
     assert opened(storage, resume=True).state == "scored"
 
