@@ -62,7 +62,7 @@ def test_of_twenty_processes_at_once_one_opens_the_split(home: Path, tmp_path: P
 
 
 def begin_in_background(items: Path) -> subprocess.Popen[str]:
-    command = [sys.executable, "-m", "harness", "study", "tiny", "--corpus", str(items), "--workers", "2"]
+    command = [sys.executable, "-m", "harness", "study", "tiny", "--corpus", str(items), "--workers", "1"]
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=os.environ)
 
 
@@ -83,7 +83,7 @@ def complete_runs() -> list[TrialRecord]:
 @pytest.mark.usefixtures("home")
 def test_a_round_whose_every_process_was_killed_goes_on_to_exactly_its_runs(tmp_path: Path):
     items = write_items(tmp_path / "items.txt")
-    write_study(trials=2, finalists=2, seeds=4, budget="steps=6000", evaluations=20)
+    write_study(trials=2, finalists=2, seeds=4, budget="steps=4000", evaluations=20)
     study = begin_in_background(items)
     wait_for(lambda: len(complete_runs()) >= 2)
     study.kill()
