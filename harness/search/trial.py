@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable
 
@@ -25,6 +26,15 @@ OnProgress = Callable[[float, float], None]
 STORAGE_FAULTS = (optuna.exceptions.StorageInternalError, sqlalchemy.exc.SQLAlchemyError)
 """Not the trial's fault."""
 TOLD_TO_STOP = "the time was up, or it was told to stop"
+
+
+def told(dev_nats: float, chance: float) -> float:
+    """What Optuna is told along a run: the loss, or `chance` (log V, what guessing blindly scores) if that is less.
+
+    A learning rate too high can end at a hundred nats and would flatten every plot of the dashboard; to a
+    pruner both are as bad as can be. The record's curve keeps the loss itself.
+    """
+    return min(dev_nats, chance)
 
 
 class Deadline:
@@ -67,12 +77,12 @@ def run_trial(
         percent = round(100 * share)
         if percent not in reported:
             reported.add(percent)
-            handle.report(point.dev_nats, percent)
+            handle.report(told(point.dev_nats, chance), percent)
         pruned = share < 1 and handle.should_prune()
         return not (pruned or (share < 1 and deadline.passed()))
 
     config = record.config
-    total_steps = config.budget.total_steps(config.batch_size) or 1
+    total_steps, chance = config.budget.total_steps(config.batch_size) or 1, math.log(corpus.vocabulary_size)
     try:
         result = train(config, corpus, build=build, on_evaluation=on_evaluation)
     except STORAGE_FAULTS:
