@@ -142,8 +142,8 @@ def report(
     from harness.report.board import show_all  # here: it takes a second to load
 
     for record in records:
-        folder, results, _ = write(opened, record)
-        show_all(opened, record.key)
+        folder, results, overview = write(opened, record)
+        show_all(opened, record.key, overview)
         console.print(f"{folder}: {headline(results)}")
 
 
@@ -223,7 +223,7 @@ def _announce(session: Session) -> None:
 def _conclude(session: Session) -> None:
     """The last lines of `make study`: what came out, what holds it back, what to look at next."""
     folder, results, overview = write(session.storage, session.record)
-    LiveBoard(session, console.print).finish()
+    LiveBoard(session, console.print).finish(overview)
     finished = sum(trial.status in FINISHED for trial in results.trials)
     if session.nothing_left:
         console.print(

@@ -9,6 +9,7 @@ from __future__ import annotations
 import io
 import json
 import uuid
+from collections.abc import Sequence
 from itertools import count, takewhile
 
 import optuna
@@ -18,7 +19,6 @@ from optuna_dashboard.artifact import get_artifact_path
 from harness.report.curve_picture import curve_picture
 from harness.report.interactive import Document, figures
 from harness.report.notes import note_beside, study_note, trial_note
-from harness.report.overview import overview
 from harness.report.results import Results, gather
 from harness.search.finalists import PREFIX, finalists_key, stands_beside
 from harness.search.records import StudyRecord, TrialRecord
@@ -46,7 +46,7 @@ class Board:
         picture = self._put_picture(trial, curve_picture(record, self.record)) if record.curve else None
         self._put_note(trial, trial_note(record, self.record, picture, self._samples(record)))
 
-    def show_study(self, results: Results, stands_out: list[str]) -> None:
+    def show_study(self, results: Results, stands_out: Sequence[str]) -> None:
         """Put the study's note and figures there."""
         key = self.record.key
         beside = stands_beside(key)
@@ -106,8 +106,11 @@ class _Figure:
         return self.text
 
 
-def show_all(storage: Storage, key: str) -> None:
+def show_all(storage: Storage, key: str, stands_out: Sequence[str]) -> None:
     """Make everything of a study and of what stands beside it: trials, study, finalists' round, reference.
+
+    Args:
+        stands_out: what `overview` says of the study.
 
     Raises:
         HarnessError: the study was deleted, or stored weights are gone.
@@ -121,4 +124,4 @@ def show_all(storage: Storage, key: str) -> None:
         for trial in results.trials:
             if trial.status != "running":
                 board.show_trial(trial)
-        board.show_study(results, [] if stands_beside(found.key) else overview(results))
+        board.show_study(results, stands_out)

@@ -43,7 +43,7 @@ def curves_document(results: Results) -> Document:
             traces.append({"x": seen, "y": losses, "name": f"{name}, {split}", "line": line} | group)
     layout = _layout(f"Train and dev loss of the best {len(best)} trials", results)
     layout["xaxis"] |= {"title": {"text": "examples seen"}, "rangemode": "tozero"}
-    layout["yaxis"] |= _focus([value for trace in traces for value in trace["y"]])
+    layout["yaxis"] |= _focus([value for trace in traces for value in trace["y"]], 0.9)
     return {"data": traces, "layout": layout}
 
 
@@ -54,8 +54,7 @@ def order_document(results: Results) -> Document:
         "pruned": (_GREY, "x-thin-open"),
         "diverged": (_BLACK, "x"),
     }
-    complete = [_dev(trial) for trial in results.trials if trial.status == "complete"]
-    focus = _focus(complete)
+    focus = _focus([trial.dev_nats for trial in results.trials if trial.status in ("complete", "pruned")], 0.85)
     top = focus["range"][1] if focus else None
     traces: list[Document] = []
     for status, (colour, symbol) in looks.items():
@@ -98,8 +97,8 @@ def _layout(title: str, results: Results) -> Document:
         "title": {"text": f"{title}<br><sub>{results.label}</sub>", "x": 0, "xref": "paper", "font": {"size": 15}},
         "xaxis": dict(axis),
         "yaxis": axis | {"title": {"text": _LOSS}},
-        "margin": {"l": 60, "r": 10, "t": 60, "b": 40},
-        "legend": {"orientation": "h", "y": -0.18, "font": {"size": 11}},
+        "margin": {"l": 60, "r": 10, "t": 60, "b": 110},
+        "legend": {"orientation": "h", "yref": "container", "y": 0, "yanchor": "bottom", "font": {"size": 11}},
         "hovermode": "closest",
         "paper_bgcolor": "#ffffff",
         "plot_bgcolor": "#ffffff",
@@ -107,12 +106,12 @@ def _layout(title: str, results: Results) -> Document:
     }
 
 
-def _focus(values: list[float | None]) -> Document:
-    """An axis from the lowest loss to the ninth tenth of them: what began or ended badly must not flatten the rest."""
+def _focus(values: list[float | None], share: float) -> Document:
+    """An axis that shows this share of the losses, the lowest: what began or ended badly must not flatten the rest."""
     found = sorted(value for value in values if value is not None)
     if not found:
         return {}
-    low, high = found[0], found[min(len(found) - 1, round(0.9 * len(found)))]
+    low, high = found[0], found[min(len(found) - 1, round(share * len(found)))]
     spare = 0.05 * (high - low) or 0.01
     return {"range": [round(low - spare, 4), round(high + spare, 4)]}
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from harness.errors import HarnessError
 from harness.report.results import gather
@@ -30,11 +30,11 @@ class LiveBoard:
         if event.kind == "finished" and key is not None and record is not None:
             self._try(lambda: self._show(key, record))
 
-    def finish(self) -> None:
-        """Everything once more, with what was measured after the last trial."""
+    def finish(self, stands_out: Sequence[str]) -> None:
+        """Everything once more, with what was measured after the last trial and what `overview` says."""
         from harness.report.board import show_all
 
-        self._try(lambda: show_all(self.storage, self.key))
+        self._try(lambda: show_all(self.storage, self.key, stands_out))
 
     def _show(self, key: str, trial: TrialRecord) -> None:
         from harness.report.board import Board  # here: it takes a second to load

@@ -24,6 +24,7 @@ _EVIDENCE = {
     "rise_from_minimum": "dev rose from its minimum by",
     "train_since_minimum": "train changed since then by",
 }
+_EM_SPACE = "\u2003"
 _PRUNED = (
     "**Pruned**: its dev loss was not among the best at that place of the run. Nothing is wrong with it, and it "
     "has no verdict, for it has not shown what it would have become."
@@ -37,7 +38,8 @@ def trial_note(record: TrialRecord, study: StudyRecord, picture: str | None, sam
         picture: address of its curve's picture; None for a trial without a curve.
         samples: items drawn from its model, if its weights were kept.
     """
-    parts = [f"## {run_name(record, study)}: {outcome(record)}", _judged(record)]
+    loss = "" if record.dev_nats is None else f", dev {record.dev_nats:.4f} nats"
+    parts = [f"## {run_name(record, study)}: {outcome(record)}{loss}", _judged(record)]
     if picture is not None:
         parts += [f"![train and dev loss along the run]({picture})", _losses(record, study)]
     if record.seeds:
@@ -72,18 +74,21 @@ def _losses(record: TrialRecord, study: StudyRecord) -> str:
     of = f" ({record.dev_spread})" if record.seeds else ""
     cost = "" if record.seconds is None else f"{record.seconds:.1f} s of training"
     size = "" if record.parameters is None else f"{record.parameters:,} parameters, "
-    return (
-        f"| loss | nats per symbol | n |\n|---|---|---|\n"
-        f"| dev | {_nats(record.dev_nats)}{of} | {examples['dev']:,} |\n"
-        f"| train | {_nats(record.train_nats)} | {examples['train']:,} |\n"
-        f"| gap | {_nats(record.gap)}{error} | |\n\n"
-        f"Exact means over whole splits{', ± by items' if error else ''}; {study.corpus.short}. {size}{cost}."
+    table = _table(
+        ("loss", "nats per symbol", "n"),
+        [
+            ("dev", f"{_nats(record.dev_nats)}{of}", f"{examples['dev']:,}"),
+            ("train", _nats(record.train_nats), f"{examples['train']:,}"),
+            ("gap", f"{_nats(record.gap)}{error}", ""),
+        ],
     )
+    exact = f"Exact means over whole splits{', ± by items' if error else ''}; {study.corpus.short}."
+    return f"{table}\n\n{exact} {size}{cost}."
 
 
 def _seeds(record: TrialRecord) -> str:
-    rows = [f"| {run.seed} | {_nats(run.dev_nats)} | {_nats(run.train_nats)} | {run.status} |" for run in record.seeds]
-    return "| seed | dev (nats) | train (nats) | |\n|---|---|---|---|\n" + "\n".join(rows)
+    rows = [(str(run.seed), _nats(run.dev_nats), _nats(run.train_nats), run.status) for run in record.seeds]
+    return _table(("seed", "dev (nats per symbol)", "train", ""), rows)
 
 
 def _config(config: TrainConfig) -> str:
@@ -91,8 +96,7 @@ def _config(config: TrainConfig) -> str:
     parts: dict[str, dict[str, Any]] = {"run": {}}
     for name, value in config.model_dump(mode="json").items():
         parts.update({name: value}) if isinstance(value, dict) else parts["run"].update({name: value})
-    rows = [f"| {name} | {_settings(settings)} |" for name, settings in parts.items()]
-    return f"| config | {config.hash()} |\n|---|---|\n" + "\n".join(rows)
+    return _table(("config", config.hash()), [(name, _settings(settings)) for name, settings in parts.items()])
 
 
 def _settings(settings: dict[str, Any]) -> str:
@@ -106,9 +110,7 @@ def study_note(results: Results, stands_out: Sequence[str] = ()) -> str:
     """What a report of the study says first, its finalists, and what stands out of it as a whole."""
     parts = [f"## {results.study.key}", f"**{headline(results)}**", _counts(results)]
     if results.study.standing is not None:
-        rows = [HEAD, ("---",) * len(HEAD), *table_rows(results.study.standing)]
-        parts.append("### Finalists\n\n" + "\n".join(f"| {' | '.join(row)} |" for row in rows))
-        parts.append(caption(results))
+        parts += ["### Finalists", _table(HEAD, table_rows(results.study.standing)), caption(results)]
     if stands_out:
         parts.append("### Looked at as a whole\n\n" + "\n".join(f"- {line}" for line in stands_out))
     parts.append(
@@ -150,6 +152,12 @@ def note_beside(record: StudyRecord, of: str) -> str:
         "each: `trial` is the search's number, `repeat` counts the seeds. Who won, with intervals, stands in the note "
         f"of {of}. Nothing is searched or pruned here.\n\n{where}\n"
     )
+
+
+def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """A table whose cells end in a wide space: the dashboard sets columns without any between them."""
+    ruled = ["".join(f"| {cell}{_EM_SPACE} " for cell in row) + "|" for row in (head, *rows)]
+    return "\n".join([ruled[0], "|---" * len(head) + "|", *ruled[1:]])
 
 
 def _nats(value: float | None) -> str:

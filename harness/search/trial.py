@@ -146,7 +146,8 @@ def _show_columns(handle: optuna.Trial, record: TrialRecord) -> None:
     for name in ("status", "verdict", "train_nats", "gap", "parameters", "seconds", "steps_per_s"):
         value = getattr(record, name)
         if value is not None:
-            handle.set_user_attr(name, round(value, 4) if isinstance(value, float) else value)
+            places = 4 if name in ("train_nats", "gap") else 1
+            handle.set_user_attr(name, round(value, places) if isinstance(value, float) else value)
 
 
 def put_back(storage: Storage, started: Started, record: TrialRecord, status: Status, reason: str) -> TrialRecord:
