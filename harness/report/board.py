@@ -51,7 +51,8 @@ class Board:
         key = self.record.key
         beside = stands_beside(key)
         self._put_note(
-            self.study, note_beside(self.record, key.removeprefix(PREFIX)) if beside else study_note(results, stands_out)
+            self.study,
+            note_beside(self.record, key.removeprefix(PREFIX)) if beside else study_note(results, stands_out),
         )
         for name, document in figures(results).items():
             self._put_figure(name, document)
@@ -93,7 +94,7 @@ class Board:
             text = json.dumps(mine | {"encoding": None})
             self.storage.backend.set_study_system_attr(self.study._study_id, prefix + mine["artifact_id"], text)
         self.storage.artifacts.write(mine["artifact_id"], io.BytesIO(picture.encode()))
-        return get_artifact_path(trial, mine["artifact_id"])
+        return str(get_artifact_path(trial, mine["artifact_id"]))
 
 
 class _Figure:

@@ -55,7 +55,11 @@ def curve_picture(record: TrialRecord, study: StudyRecord) -> str:
         drawn += [*_line(places, _COLOURS.get(record.status, GREY), dashes, dots=name == "dev_nats")]
     drawn += _names(lines, place, max([*examples, 1]), low, high)
     size = f'viewBox="0 0 {_WIDTH} {_HEIGHT}" width="{_WIDTH * _SCALE:.0f}" height="{_HEIGHT * _SCALE:.0f}"'
-    return f'<svg xmlns="http://www.w3.org/2000/svg" {size} font-family="DejaVu Sans, Verdana, sans-serif">\n' + "\n".join(drawn) + "\n</svg>\n"
+    return (
+        f'<svg xmlns="http://www.w3.org/2000/svg" {size} font-family="DejaVu Sans, Verdana, sans-serif">\n'
+        + "\n".join(drawn)
+        + "\n</svg>\n"
+    )
 
 
 def outcome(record: TrialRecord) -> str:

@@ -33,7 +33,7 @@ def curves_document(results: Results) -> Document:
     shown = [(f"trial {trial.number}", colour, trial) for trial, colour in zip(best, _COLOURS, strict=False)]
     if results.reference is not None:
         shown.append(("lecture's recipe", _REFERENCE, results.reference))
-    traces = []
+    traces: list[Document] = []
     for name, colour, trial in shown:
         seen = [point.examples for point in trial.curve]
         for split, dash in (("dev", "solid"), ("train", "dash")):
@@ -41,7 +41,7 @@ def curves_document(results: Results) -> Document:
             line = {"color": colour, "dash": dash, "width": 2}
             group = {"legendgroup": name, "mode": "lines", "type": "scatter"}
             traces.append({"x": seen, "y": losses, "name": f"{name}, {split}", "line": line} | group)
-    layout = _layout(f"Train and dev loss of the best {len(best)} trials", results)
+    layout = _layout("Train and dev loss of the best trials", results)
     layout["xaxis"] |= {"title": {"text": "examples seen"}, "rangemode": "tozero"}
     layout["yaxis"] |= _focus([value for trace in traces for value in trace["y"]], 0.9)
     return {"data": traces, "layout": layout}
@@ -66,7 +66,13 @@ def order_document(results: Results) -> Document:
         texts = [f"trial {trial.number}: {_said(trial)}" for trial in trials]
         marker = {"color": colour, "symbol": symbol, "size": 8, "line": {"color": colour, "width": 2}}
         traces.append(
-            {"x": [trial.number for trial in trials], "y": heights, "text": texts, "hoverinfo": "text", "type": "scatter"}
+            {
+                "x": [trial.number for trial in trials],
+                "y": heights,
+                "text": texts,
+                "hoverinfo": "text",
+                "type": "scatter",
+            }
             | {"mode": "markers", "name": f"{status} ({len(trials)})", "marker": marker, "cliponaxis": False}
         )
     traces.append(_best_so_far(results))
@@ -77,11 +83,12 @@ def order_document(results: Results) -> Document:
 
 
 def _best_so_far(results: Results) -> Document:
-    numbers, lowest = [], []
+    numbers: list[int] = []
+    lowest: list[float] = []
     for trial in results.trials:
         if trial.status == "complete" and trial.dev_nats is not None:
             numbers.append(trial.number)
-            lowest.append(_rounded(min([trial.dev_nats, *filter(None, lowest[-1:])])))
+            lowest.append(round(min([trial.dev_nats, *lowest[-1:]]), 4))
     line = {"color": _COLOURS[0], "shape": "hv", "width": 2}
     return {"x": numbers, "y": lowest, "name": "best so far", "mode": "lines", "type": "scatter", "line": line}
 

@@ -102,7 +102,9 @@ def _config(config: TrainConfig) -> str:
 def _settings(settings: dict[str, Any]) -> str:
     given = {name: value for name, value in settings.items() if value is not None}
     kind = [str(given.pop("kind"))] if "kind" in given else []
-    numbers = [f"{name} {value:.4g}" if isinstance(value, float) else f"{name} {value}" for name, value in given.items()]
+    numbers = [
+        f"{name} {value:.4g}" if isinstance(value, float) else f"{name} {value}" for name, value in given.items()
+    ]
     return ", ".join([*kind, *numbers]).replace("_", " ")
 
 
@@ -148,9 +150,9 @@ def note_beside(record: StudyRecord, of: str) -> str:
             f"its own, for a trial without parameters would mislead a sampler.\n\n{where}\n"
         )
     return (
-        f"## The finalists of {of}\n\nThe best trials of that search, trained again with fresh seeds, the same ones for "
-        "each: `trial` is the search's number, `repeat` counts the seeds. Who won, with intervals, stands in the note "
-        f"of {of}. Nothing is searched or pruned here.\n\n{where}\n"
+        f"## The finalists of {of}\n\nThe best trials of that search, trained again with fresh seeds, the same ones "
+        "for each: `trial` is the search's number, `repeat` counts the seeds. Who won, with intervals, stands in the "
+        f"note of {of}. Nothing is searched or pruned here.\n\n{where}\n"
     )
 
 
