@@ -183,7 +183,7 @@ def _names(
     drawn = []
     for name, (y, nats) in ends.items():
         drawn.append(_text(x + 8, y, name.removesuffix("_nats"), size=13, colour=GREY))
-        drawn.append(_text(x + 8, y + 14, f"{nats:.4f}", size=13))
+        drawn.append(_text(x + 8, y + 14, f"{nats:.4f}" if nats < 100 else f"{nats:.0f}", size=13))
     return drawn
 
 

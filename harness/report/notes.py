@@ -119,8 +119,8 @@ def study_note(results: Results, stands_out: Sequence[str] = ()) -> str:
         "### How to read the plots\n\n"
         "The objective is the dev loss in nats per symbol, an exact mean over the whole split; lower is better. "
         "Steps of intermediate values are per cent of a run. A pruned trial stands at the loss it was stopped at, "
-        "a diverged one is told to Optuna as pruned (column `status` tells them apart), and a loss above log V, "
-        "what guessing blindly scores, is told as log V, so that one bad learning rate does not flatten all plots. "
+        "a diverged one is told to Optuna as pruned (column `status` tells them apart), and losses above log V, what "
+        "guessing blindly scores, stand just above log V, so that one bad learning rate does not flatten all plots. "
         "Untick *Include PRUNED trials* to see complete ones alone. Train and dev curves of the best trials, and the "
         "search in order, stand among the plots; each trial's own curve, verdict and config in its note."
     )

@@ -29,12 +29,12 @@ TOLD_TO_STOP = "the time was up, or it was told to stop"
 
 
 def told(dev_nats: float, chance: float) -> float:
-    """What Optuna is told along a run: the loss, or `chance` (log V, what guessing blindly scores) if that is less.
+    """What Optuna is told along a run: the loss; above `chance` (log V, blind guessing) a number just above `chance`.
 
-    A learning rate too high can end at a hundred nats and would flatten every plot of the dashboard; to a
-    pruner both are as bad as can be. The record's curve keeps the loss itself.
+    A learning rate too high can end at a hundred nats and would flatten every plot of the dashboard. Their order
+    stays, so pruners and samplers decide as by the losses themselves, which the record's curve keeps.
     """
-    return min(dev_nats, chance)
+    return dev_nats if dev_nats <= chance else chance + 0.01 * math.log1p(dev_nats - chance)
 
 
 class Deadline:
