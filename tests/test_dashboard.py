@@ -124,7 +124,7 @@ def test_the_curves_of_the_best_trials_are_two_lines_each(storage: Storage):
     document = curves_document(gather(storage, storage.study(KEY)))
     record = trial_of(storage, COMPLETE)
     dev, train = document["data"]
-    assert (dev["name"], train["name"]) == ("trial 0, dev", "trial 0, train")
+    assert (dev["name"], train["name"]) == ("Trial 0, dev", "Trial 0, train")
     assert dev["y"] == [round(point.dev_nats, 4) for point in record.curve]
     assert train["y"] == [round(point.train_nats, 4) for point in record.curve]
     assert dev["x"] == train["x"] == [point.examples for point in record.curve]

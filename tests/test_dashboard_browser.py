@@ -69,8 +69,8 @@ def test_the_studys_page_names_the_metric_with_its_unit_and_draws_our_figures(pa
     page.wait_for_text(
         "dev nats per symbol",
         "Train and dev loss of the best trials",
-        "trial 0, dev",
-        "trial 0, train",
+        "Trial 0, dev",
+        "Trial 0, train",
         "The search in order, dev loss",
         "complete (1)",
         "pruned (1)",

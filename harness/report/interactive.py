@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from harness.report.curve_picture import run_name
 from harness.report.results import Results
 from harness.search.records import TrialRecord
 from harness.search.reference import is_reference
@@ -30,9 +31,9 @@ def figures(results: Results) -> dict[str, Document]:
 def curves_document(results: Results) -> Document:
     """Train (dashed) and dev (solid) loss along the runs of the best complete trials and of the reference."""
     best = sorted((t for t in results.trials if t.status == "complete" and t.dev_nats is not None), key=_dev)[:BEST]
-    shown = [(f"trial {trial.number}", colour, trial) for trial, colour in zip(best, _COLOURS, strict=False)]
+    shown = [(run_name(trial, results.study), colour, trial) for trial, colour in zip(best, _COLOURS, strict=False)]
     if results.reference is not None:
-        shown.append(("lecture's recipe", _REFERENCE, results.reference))
+        shown.append(("The lecture's recipe", _REFERENCE, results.reference))
     traces: list[Document] = []
     for name, colour, trial in shown:
         seen = [point.examples for point in trial.curve]
@@ -63,7 +64,7 @@ def order_document(results: Results) -> Document:
             continue
         # What ended above the axis, or nowhere, is drawn on its upper edge: it is there, and moves nothing.
         heights = [top if trial.dev_nats is None else _rounded(_under(top, trial.dev_nats)) for trial in trials]
-        texts = [f"trial {trial.number}: {_said(trial)}" for trial in trials]
+        texts = [f"{run_name(trial, results.study)}: {_said(trial)}" for trial in trials]
         marker = {"color": colour, "symbol": symbol, "size": 8, "line": {"color": colour, "width": 2}}
         traces.append(
             {

@@ -13,7 +13,7 @@ from harness.report.headline import headline
 from harness.report.results import Results, split_sizes
 from harness.search.gate import MOST_ATTEMPTS
 from harness.search.records import StudyRecord, TrialRecord
-from harness.search.reference import is_reference
+from harness.search.reference import REFERENCE_SEEDS, is_reference
 
 _EVIDENCE = {
     "train_nats": "train",
@@ -146,7 +146,7 @@ def note_beside(record: StudyRecord, of: str) -> str:
     if is_reference(record.key):
         return (
             f"## The lecture's recipe, the reference of every study on {record.corpus.label}\n\nOne trial: the mean of "
-            f"{record.asked_seeds or 1} seeds of the lecture's last hand-turned run, never searched. It is a study of "
+            f"{record.asked_seeds or REFERENCE_SEEDS} seeds of the lecture's last hand-turned run, never searched. It is a study of "
             f"its own, for a trial without parameters would mislead a sampler.\n\n{where}\n"
         )
     return (
