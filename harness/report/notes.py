@@ -146,8 +146,8 @@ def note_beside(record: StudyRecord, of: str) -> str:
     if is_reference(record.key):
         return (
             f"## The lecture's recipe, the reference of every study on {record.corpus.label}\n\nOne trial: the mean of "
-            f"{record.asked_seeds or REFERENCE_SEEDS} seeds of the lecture's last hand-turned run, never searched. It is a study of "
-            f"its own, for a trial without parameters would mislead a sampler.\n\n{where}\n"
+            f"{record.asked_seeds or REFERENCE_SEEDS} seeds of the lecture's last hand-turned run, never searched. It is a "
+            f"study of its own, for a trial without parameters would mislead a sampler.\n\n{where}\n"
         )
     return (
         f"## The finalists of {of}\n\nThe best trials of that search, trained again with fresh seeds, the same ones "
