@@ -56,8 +56,8 @@ def test_the_note_of_a_complete_trial_says_verdict_evidence_advice_config_and_sa
     show_all(storage, KEY, [])
     record, note = trial_of(storage, COMPLETE), note_of(storage, COMPLETE)
     assert record.gap is not None
-    assert f"**Verdict: {record.verdict}**" in note
-    assert f"gap {record.gap:.4f}" in note
+    assert f"**Verdict: {record.verdict}.**" in note
+    assert f"{record.evidence['rise_from_minimum']:.4f}" in note.split("dev above its minimum")[1][:20]
     assert f"**What to turn next:** {record.advice}" in note
     assert "sgd, learning rate 0.1" in note
     assert "hidden width 16" in note
@@ -72,7 +72,7 @@ def test_pruned_diverged_and_failed_trials_say_what_they_are(storage: Storage):
     show_all(storage, KEY, [])
     assert note_of(storage, PRUNED).startswith("## Trial 1: pruned at 40% of its run, dev ")
     assert "Verdict" not in note_of(storage, PRUNED)
-    assert "**Verdict: diverged**" in note_of(storage, DIVERGED)
+    assert "**Verdict: diverged.**" in note_of(storage, DIVERGED)
     assert "Optuna is told that it was pruned" in note_of(storage, DIVERGED)
     failed = note_of(storage, FAILED)
     assert "**Failed.** Try 1 of 3. It was put back" in failed

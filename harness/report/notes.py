@@ -16,14 +16,17 @@ from harness.search.records import StudyRecord, TrialRecord
 from harness.search.reference import REFERENCE_SEEDS, is_reference
 
 _EVIDENCE = {
-    "train_nats": "train",
-    "dev_nats": "dev",
-    "log_vocabulary": "log V (guessing blindly)",
-    "gap": "gap",
-    "fall_in_last_tenth": "dev fell in the last tenth by",
-    "rise_from_minimum": "dev rose from its minimum by",
-    "train_since_minimum": "train changed since then by",
+    "log_vocabulary": "log V, what guessing blindly scores",
+    "ngram_nats": "best counted n-gram of this context length, dev",
+    "above_ngram": "dev above that n-gram",
+    "fall_at_end": "fall of dev per tenth of the run, over its last third",
+    "fall_error": "± of that fall",
+    "fall_in_last_tenth": "fall of dev in the last tenth",
+    "jitter": "jitter of dev at the end",
+    "rise_from_minimum": "dev above its minimum",
+    "train_since_minimum": "train's change since that minimum",
 }
+"""Words for what a verdict rests on beside the losses and their gap."""
 _EM_SPACE = "\u2003"
 _PRUNED = (
     "**Pruned**: its dev loss was not among the best at that place of the run. Nothing is wrong with it, and it "
@@ -44,6 +47,8 @@ def trial_note(record: TrialRecord, study: StudyRecord, picture: str | None, sam
         parts += [f"![train and dev loss along the run]({picture})", _losses(record, study)]
     if record.seeds:
         parts.append(_seeds(record))
+    if record.verdict is not None:
+        parts.append(_evidence(record))
     if record.config is not None:
         parts.append(_config(record.config))
     if samples:
@@ -60,12 +65,8 @@ def _judged(record: TrialRecord) -> str:
         return f"**{record.status.capitalize()}.** {tried} {back}\n\n```\n{record.failure}\n```"
     if record.status == "pruned":
         return _PRUNED
-    found = [f"{_EVIDENCE.get(name, name)} {_nats(value)}" for name, value in record.evidence.items()]
     told = " Optuna is told that it was pruned." if record.status == "diverged" else ""
-    return (
-        f"**Verdict: {record.verdict}**, for (nats per symbol): {'; '.join(found)}.{told}\n\n"
-        f"**What to turn next:** {record.advice}"
-    )
+    return f"**Verdict: {record.verdict}.**{told}\n\n**What to turn next:** {record.advice}"
 
 
 def _losses(record: TrialRecord, study: StudyRecord) -> str:
@@ -84,6 +85,11 @@ def _losses(record: TrialRecord, study: StudyRecord) -> str:
     )
     exact = f"Exact means over whole splits{', ± by items' if error else ''}; {study.corpus.short}."
     return f"{table}\n\n{exact} {size}{cost}."
+
+
+def _evidence(record: TrialRecord) -> str:
+    rows = [(words, _nats(record.evidence[name])) for name, words in _EVIDENCE.items() if name in record.evidence]
+    return _table(("what the verdict rests on too", "nats per symbol"), rows)
 
 
 def _seeds(record: TrialRecord) -> str:
@@ -145,9 +151,9 @@ def note_beside(record: StudyRecord, of: str) -> str:
     where = f"{record.corpus.short}; {split_sizes(record)}; nats per symbol."
     if is_reference(record.key):
         return (
-            f"## The lecture's recipe, the reference of every study on {record.corpus.label}\n\nOne trial: the mean of "
-            f"{record.asked_seeds or REFERENCE_SEEDS} seeds of the lecture's last hand-turned run, never searched. It is a "
-            f"study of its own, for a trial without parameters would mislead a sampler.\n\n{where}\n"
+            f"## The lecture's recipe, the reference of every study on {record.corpus.label}\n\nOne trial, the mean of "
+            f"{record.asked_seeds or REFERENCE_SEEDS} seeds of the lecture's last hand-turned run, never searched. "
+            f"It is a study of its own, for a trial without parameters would mislead a sampler.\n\n{where}\n"
         )
     return (
         f"## The finalists of {of}\n\nThe best trials of that search, trained again with fresh seeds, the same ones "

@@ -32,6 +32,8 @@ class Results:
     weights: bytes | None
     """The chosen model's."""
     opening: Opening | None
+    sealed: bool
+    """Whether no version of this package has claimed the test split for this study."""
     optuna_study: optuna.Study
 
     @property
@@ -57,6 +59,7 @@ def gather(storage: Storage, study: StudyRecord) -> Results:
         chosen=chosen,
         weights=storage.kept_file(chosen.weights) if chosen is not None and chosen.weights else None,
         opening=recorded(storage, study.key),
+        sealed=not storage.is_opened(study.key),
         optuna_study=storage.optuna_study(study.key),
     )
 

@@ -12,6 +12,7 @@ from harness.report.frames import curves_frame, trials_frame
 from harness.report.overview import overview
 from harness.report.plots import PLOTS
 from harness.report.results import SAMPLES, Results, gather, samples_of
+from harness.report.road_page import write_road
 from harness.report.summary import to_json
 from harness.report.tables import to_latex, to_markdown
 from harness.search.records import StudyRecord
@@ -48,6 +49,7 @@ def write_report(storage: Storage, study: StudyRecord) -> Report:
     write_atomically(folder / "overview.md", title + "".join(f"- {line}\n" for line in shown))
     _write_best(folder, results)
     _write_plots(folder / "plots", results)
+    write_road(storage, results, folder)
     write_atomically(folder / "summary.json", to_json(results))
     return Report(folder, results, lines)
 
