@@ -102,7 +102,9 @@ def _config(config: TrainConfig) -> str:
     parts: dict[str, dict[str, Any]] = {"run": {}}
     for name, value in config.model_dump(mode="json").items():
         parts.update({name: value}) if isinstance(value, dict) else parts["run"].update({name: value})
-    return _table(("config", config.hash()), [(name, _settings(settings)) for name, settings in parts.items()])
+    return f"**Config** {config.hash()}\n\n" + _table(
+        ("part", "settings"), [(name, _settings(settings)) for name, settings in parts.items()]
+    )
 
 
 def _settings(settings: dict[str, Any]) -> str:
