@@ -15,6 +15,7 @@ from harness.cli.progress import StudyProgress
 from harness.errors import StudyError
 from harness.report.finalists import HEAD, table_rows
 from harness.report.headline import headline
+from harness.report.live import LiveBoard
 from harness.report.results import Results, split_sizes
 from harness.search.finalists import count_runs
 from harness.search.find import find_study, searched_studies
@@ -26,6 +27,7 @@ from harness.search.session import Session, run_study
 from harness.search.standing import FINISHED
 from harness.search.storage import Storage, open_storage
 from harness.search.study import known_studies
+from harness.search.workers import Event, OnEvent
 
 if TYPE_CHECKING:
     from harness.report.write import Report
@@ -73,15 +75,20 @@ def study(
     signal.signal(signal.SIGTERM, _interrupt)
     request = Request(name, called, corpus, trials, minutes, finalists, seeds, workers, seed, sampler, pruner, storage)
     with ExitStack() as shown:
-        progress: list[StudyProgress] = []
+        listeners: list[OnEvent] = []
 
         def on_ready(session: Session) -> None:
             _announce(session)
             if not session.nothing_left:
-                progress.append(shown.enter_context(StudyProgress(console, session)))
+                progress = shown.enter_context(StudyProgress(console, session))
+                listeners.extend((progress.on_event, LiveBoard(session, console.print).on_event))
+
+        def on_event(event: Event) -> None:
+            for listen in listeners:
+                listen(event)
 
         try:
-            session = run_study(request, on_ready, lambda event: progress[0].on_event(event))
+            session = run_study(request, on_ready, on_event)
         except KeyboardInterrupt:
             shown.close()
             typer.echo("harness: stopped; the trials in flight were put back.", err=True)
@@ -130,13 +137,16 @@ def report(
     corpus: Corpus = None,
     storage: StorageUrl = None,
 ) -> None:
-    """Write tables and plots again, from the stored trials."""
+    """Write tables, plots and the dashboard's notes again, from the stored trials."""
     opened = open_storage(storage)
     records = searched_studies(opened) if name is None else [find_study(opened, name, corpus)]
     if not records:
         raise StudyError("a report needs a study; the storage has none yet. Begin one with make study.")
+    from harness.report.board import show_all  # here: it takes a second to load
+
     for record in records:
-        folder, results, _ = write(opened, record)
+        folder, results, overview = write(opened, record)
+        show_all(opened, record.key, overview)
         console.print(f"{folder}: {headline(results)}")
 
 
@@ -216,6 +226,7 @@ def _announce(session: Session) -> None:
 def _conclude(session: Session) -> None:
     """The last lines of `make study`: what came out, what holds it back, what to look at next."""
     folder, results, overview = write(session.storage, session.record)
+    LiveBoard(session, console.print).finish(overview)
     finished = sum(trial.status in FINISHED for trial in results.trials)
     if session.nothing_left:
         console.print(

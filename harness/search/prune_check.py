@@ -19,6 +19,7 @@ from harness.errors import StudyError
 from harness.search.records import TrialRecord
 from harness.search.standing import Standing
 from harness.search.study import default_pruner
+from harness.search.trial import told
 
 LEAST_TRIALS = 40
 ORDERS = 20
@@ -108,8 +109,9 @@ def replay(records: Sequence[TrialRecord], pruner: BasePruner) -> Replay:
     spent, left = 0.0, []
     for record in records:
         trial, end = study.ask(), record.curve[-1]
+        chance = _loss(record.evidence.get("log_vocabulary"))
         for point in record.curve:
-            trial.report(_loss(point.dev_nats), round(100 * point.step / end.step))
+            trial.report(told(_loss(point.dev_nats), chance), round(100 * point.step / end.step))
             if point.step < end.step and trial.should_prune():
                 study.tell(trial, state=TrialState.PRUNED)
                 spent += point.seconds

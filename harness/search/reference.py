@@ -7,6 +7,7 @@ without parameters would empty the sampler's joint space.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 from statistics import fmean
@@ -19,7 +20,7 @@ from harness.search.records import CorpusFacts, StudyRecord, TrialRecord, finite
 from harness.search.standing import FINISHED, SeedRun, Status
 from harness.search.storage import Storage
 from harness.search.study import Study
-from harness.search.trial import STORAGE_FAULTS, TOLD_TO_STOP, Deadline, OnProgress, finish, put_back
+from harness.search.trial import STORAGE_FAULTS, TOLD_TO_STOP, Deadline, OnProgress, finish, put_back, told
 from harness.search.weights import facts_of, pack
 from harness.train import Evaluation, TrainResult, derive, train_seeds
 
@@ -89,7 +90,7 @@ def run_reference(
     """
     record, config = started.record, started.record.config
     assert config is not None  # the recipe is ours
-    total = config.budget.total_steps(config.batch_size) or 1
+    total, chance = config.budget.total_steps(config.batch_size) or 1, math.log(corpus.vocabulary_size)
 
     reported: set[int] = set()
 
@@ -99,7 +100,7 @@ def run_reference(
         percent = round(100 * share)
         if percent not in reported:  # seeds in turn come by the same place again
             reported.add(percent)
-            started.handle.report(dev_nats, percent)
+            started.handle.report(told(dev_nats, chance), percent)
         return share == 1 or not deadline.passed()
 
     asked = storage.study(started.handle.study.study_name)

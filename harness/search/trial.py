@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable
 
@@ -25,6 +26,15 @@ OnProgress = Callable[[float, float], None]
 STORAGE_FAULTS = (optuna.exceptions.StorageInternalError, sqlalchemy.exc.SQLAlchemyError)
 """Not the trial's fault."""
 TOLD_TO_STOP = "the time was up, or it was told to stop"
+
+
+def told(dev_nats: float, chance: float) -> float:
+    """What Optuna is told along a run: the loss; above `chance` (log V, blind guessing) a number just above `chance`.
+
+    A learning rate too high can end at a hundred nats and would flatten every plot of the dashboard. Their order
+    stays, so pruners and samplers decide as by the losses themselves, which the record's curve keeps.
+    """
+    return dev_nats if dev_nats <= chance else chance + 0.01 * math.log1p(dev_nats - chance)
 
 
 class Deadline:
@@ -67,12 +77,12 @@ def run_trial(
         percent = round(100 * share)
         if percent not in reported:
             reported.add(percent)
-            handle.report(point.dev_nats, percent)
+            handle.report(told(point.dev_nats, chance), percent)
         pruned = share < 1 and handle.should_prune()
         return not (pruned or (share < 1 and deadline.passed()))
 
     config = record.config
-    total_steps = config.budget.total_steps(config.batch_size) or 1
+    total_steps, chance = config.budget.total_steps(config.batch_size) or 1, math.log(corpus.vocabulary_size)
     try:
         result = train(config, corpus, build=build, on_evaluation=on_evaluation)
     except STORAGE_FAULTS:
@@ -133,7 +143,8 @@ def _show_columns(handle: optuna.Trial, record: TrialRecord) -> None:
     for name in ("status", "verdict", "train_nats", "gap", "parameters", "seconds", "steps_per_s"):
         value = getattr(record, name)
         if value is not None:
-            handle.set_user_attr(name, round(value, 4) if isinstance(value, float) else value)
+            places = 4 if name in ("train_nats", "gap") else 1
+            handle.set_user_attr(name, round(value, places) if isinstance(value, float) else value)
 
 
 def put_back(storage: Storage, started: Started, record: TrialRecord, status: Status, reason: str) -> TrialRecord:

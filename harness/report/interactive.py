@@ -1,0 +1,136 @@
+"""Figures of a study that the dashboard shows beside its own: the best trials' curves, and the search in order.
+
+They are plotly's documents, plain data that its JavaScript draws; Python's plotly is not needed to write them.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from harness.report.curve_picture import run_name
+from harness.report.results import Results
+from harness.search.records import TrialRecord
+from harness.search.reference import is_reference
+
+BEST = 5
+"""Trials whose curves are drawn: two lines each."""
+_COLOURS = ("#0072B2", "#009E73", "#E69F00", "#56B4E9", "#CC79A7")
+_REFERENCE, _GREY, _BLACK = "#D55E00", "#767676", "#000000"
+_LOSS = "loss (nats per symbol)"
+
+Document = dict[str, Any]
+
+
+def figures(results: Results) -> dict[str, Document]:
+    """Documents by their name in the dashboard."""
+    if is_reference(results.study.key):
+        return {"train-and-dev-curves": curves_document(results)}
+    return {"train-and-dev-curves": curves_document(results), "search-in-order": order_document(results)}
+
+
+def curves_document(results: Results) -> Document:
+    """Train (dashed) and dev (solid) loss along the runs of the best complete trials and of the reference."""
+    best = sorted((t for t in results.trials if t.status == "complete" and t.dev_nats is not None), key=_dev)[:BEST]
+    shown = [(run_name(trial, results.study), colour, trial) for trial, colour in zip(best, _COLOURS, strict=False)]
+    if results.reference is not None:
+        shown.append(("The lecture's recipe", _REFERENCE, results.reference))
+    traces: list[Document] = []
+    for name, colour, trial in shown:
+        seen = [point.examples for point in trial.curve]
+        for split, dash in (("dev", "solid"), ("train", "dash")):
+            losses = [_rounded(getattr(point, f"{split}_nats")) for point in trial.curve]
+            line = {"color": colour, "dash": dash, "width": 2}
+            group = {"legendgroup": name, "mode": "lines", "type": "scatter"}
+            traces.append({"x": seen, "y": losses, "name": f"{name}, {split}", "line": line} | group)
+    layout = _layout("Train and dev loss of the best trials", results)
+    layout["xaxis"] |= {"title": {"text": "examples seen"}, "rangemode": "tozero"}
+    layout["yaxis"] |= _focus([value for trace in traces for value in trace["y"]], 0.9)
+    return {"data": traces, "layout": layout}
+
+
+def order_document(results: Results) -> Document:
+    """Dev loss of the trials in order: complete, pruned and diverged ones told apart, and the best so far."""
+    looks = {
+        "complete": (_COLOURS[0], "circle"),
+        "pruned": (_GREY, "x-thin-open"),
+        "diverged": (_BLACK, "x"),
+    }
+    focus = _focus([trial.dev_nats for trial in results.trials if trial.status in ("complete", "pruned")], 0.85)
+    top = focus["range"][1] if focus else None
+    traces: list[Document] = []
+    for status, (colour, symbol) in looks.items():
+        trials = [trial for trial in results.trials if trial.status == status]
+        if not trials:
+            continue
+        # What ended above the axis, or nowhere, is drawn on its upper edge: it is there, and moves nothing.
+        heights = [top if trial.dev_nats is None else _rounded(_under(top, trial.dev_nats)) for trial in trials]
+        texts = [f"{run_name(trial, results.study)}: {_said(trial)}" for trial in trials]
+        marker = {"color": colour, "symbol": symbol, "size": 8, "line": {"color": colour, "width": 2}}
+        traces.append(
+            {
+                "x": [trial.number for trial in trials],
+                "y": heights,
+                "text": texts,
+                "hoverinfo": "text",
+                "type": "scatter",
+            }
+            | {"mode": "markers", "name": f"{status} ({len(trials)})", "marker": marker, "cliponaxis": False}
+        )
+    traces.append(_best_so_far(results))
+    layout = _layout("The search in order, dev loss", results)
+    layout["xaxis"] |= {"title": {"text": "trial"}}
+    layout["yaxis"] |= focus
+    return {"data": traces, "layout": layout}
+
+
+def _best_so_far(results: Results) -> Document:
+    numbers: list[int] = []
+    lowest: list[float] = []
+    for trial in results.trials:
+        if trial.status == "complete" and trial.dev_nats is not None:
+            numbers.append(trial.number)
+            lowest.append(round(min([trial.dev_nats, *lowest[-1:]]), 4))
+    line = {"color": _COLOURS[0], "shape": "hv", "width": 2}
+    return {"x": numbers, "y": lowest, "name": "best so far", "mode": "lines", "type": "scatter", "line": line}
+
+
+def _said(trial: TrialRecord) -> str:
+    loss = "not finite" if trial.dev_nats is None else f"dev {trial.dev_nats:.4f}"
+    return f"{loss}, {trial.verdict or trial.status}"
+
+
+def _layout(title: str, results: Results) -> Document:
+    axis = {"gridcolor": "#e6e6e6", "zeroline": False, "automargin": True}
+    return {
+        "title": {"text": f"{title}<br><sub>{results.label}</sub>", "x": 0, "xref": "paper", "font": {"size": 15}},
+        "xaxis": dict(axis),
+        "yaxis": axis | {"title": {"text": _LOSS}},
+        "margin": {"l": 60, "r": 10, "t": 60, "b": 110},
+        "legend": {"orientation": "h", "yref": "container", "y": 0, "yanchor": "bottom", "font": {"size": 11}},
+        "hovermode": "closest",
+        "paper_bgcolor": "#ffffff",
+        "plot_bgcolor": "#ffffff",
+        "font": {"color": "#000000"},
+    }
+
+
+def _focus(values: list[float | None], share: float) -> Document:
+    """An axis that shows this share of the losses, the lowest: what began or ended badly must not flatten the rest."""
+    found = sorted(value for value in values if value is not None)
+    if not found:
+        return {}
+    low, high = found[0], found[min(len(found) - 1, round(share * len(found)))]
+    spare = 0.05 * (high - low) or 0.01
+    return {"range": [round(low - spare, 4), round(high + spare, 4)]}
+
+
+def _dev(trial: TrialRecord) -> float:
+    return float("inf") if trial.dev_nats is None else trial.dev_nats
+
+
+def _under(top: float | None, value: float) -> float:
+    return value if top is None else min(top, value)
+
+
+def _rounded(value: float | None) -> float | None:
+    return None if value is None else round(value, 4)

@@ -1,0 +1,60 @@
+"""A study of four trials that end in the four ways there are, trained in this process in a moment."""
+
+from __future__ import annotations
+
+import optuna
+from optuna.pruners import BasePruner
+
+from harness import SGD, Budget, Constant, Corpus, ModelConfig, Study, TrainConfig
+from harness.search.begin import facts_of_corpus
+from harness.search.gate import start_trial
+from harness.search.records import StudyRecord, TrialRecord
+from harness.search.storage import Storage, open_storage
+from harness.search.trial import Deadline, run_trial
+
+KEY = "four-ways-small"
+COMPLETE, PRUNED, DIVERGED, FAILED = range(4)
+"""The trials, by how they end."""
+
+
+class _PruneOne(BasePruner):
+    def prune(self, study: optuna.Study, trial: optuna.trial.FrozenTrial) -> bool:  # noqa: ARG002
+        return trial.number == PRUNED and len(trial.intermediate_values) == 2
+
+
+def _suggest(trial: optuna.Trial) -> TrainConfig:
+    low, high = (900, 1000) if trial.number == DIVERGED else (0.1, 0.2)
+    if trial.number == FAILED:
+        raise ValueError("no config | for this one")
+    return TrainConfig(
+        model=ModelConfig(embedding_size=4, hidden_width=16, context_length=3),
+        optimizer=SGD(learning_rate=trial.suggest_float("learning_rate", low, high)),
+        schedule=Constant(),
+        batch_size=32,
+        budget=Budget(steps=200),
+        evaluations=5,
+    )
+
+
+STUDY = Study(name="four-ways", suggest=_suggest, pruner=lambda _: _PruneOne(), trials=4)
+
+
+def search_four_ways(corpus: Corpus) -> Storage:
+    """Run the study; returns the storage it is in."""
+    storage = open_storage(create=True)
+    record = StudyRecord(
+        key=KEY, name=STUDY.name, file="", corpus=facts_of_corpus(corpus, by_default=False), seed=0, space={},
+        sampler="TPESampler", pruner="", trials=4, created="2026-01-01 00:00:00", commit=None,
+    )  # fmt: skip
+    storage.create_study(record)
+    for _ in range(4):
+        started = start_trial(storage, STUDY, KEY, 0, 4)
+        assert started is not None
+        run_trial(storage, started, corpus, STUDY.build, Deadline(2.0e12), lambda *_: None)
+    return storage
+
+
+def trial_of(storage: Storage, number: int) -> TrialRecord:
+    record = storage.trial(KEY, number)
+    assert record is not None
+    return record
