@@ -11,7 +11,7 @@ import torch
 import typer
 from typer.exceptions import TyperException
 
-from harness.cli import bench_command, check_commands, holdout_command, run_commands, study_commands
+from harness.cli import bench_command, check_commands, holdout_command, run_commands, show_command, study_commands
 from harness.errors import HarnessError
 
 app = typer.Typer(
@@ -24,10 +24,11 @@ for command in (
     study_commands.study,
     study_commands.studies,
     study_commands.corpora,
+    show_command.show,
     study_commands.report,
     study_commands.dashboard,
     holdout_command.holdout,
-    study_commands.rerun,
+    check_commands.rerun,
     check_commands.prune_check,
     run_commands.train,
     run_commands.sample,

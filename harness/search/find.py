@@ -6,7 +6,7 @@ from harness.config import nearest
 from harness.corpus import label_of
 from harness.errors import StudyError
 from harness.search.finalists import stands_beside
-from harness.search.records import StudyRecord
+from harness.search.records import StudyRecord, TrialRecord
 from harness.search.storage import Storage
 
 
@@ -44,3 +44,17 @@ def find_study(storage: Storage, name: str, corpus: str | None = None) -> StudyR
         f"a study must be in the storage; got {given!r}, there are: {', '.join(keys) or 'none'}."
         f"{nearest(name, keys)} Begin one with make study."
     )
+
+
+def find_trial(storage: Storage, study: StudyRecord, number: int) -> TrialRecord:
+    """A stored trial by its number.
+
+    Raises:
+        StudyError: there is none, or it is still waiting.
+    """
+    record = storage.trial(study.key, number)
+    if record is None:
+        numbers = [trial.number for trial in storage.trials(study.key)]
+        there = f"0 to {max(numbers)}" if numbers else "none"
+        raise StudyError(f"a trial must be in the study; {study.key} has trials {there}, got {number}. Choose one.")
+    return record

@@ -224,12 +224,17 @@ def pruner_by_name(name: str) -> Callable[[int], BasePruner]:
     return lambda seed: cast("BasePruner", _made(kind, name, "pruner", seed))
 
 
-def _optuna_class(module: object, base: type, name: str, what: str) -> Callable[..., object]:
-    known = sorted(
+def optuna_names(module: object, base: type) -> list[str]:
+    """The classes of that base which one of Optuna's modules offers."""
+    return sorted(
         entry
         for entry, value in vars(module).items()
         if isinstance(value, type) and issubclass(value, base) and not inspect.isabstract(value)
     )
+
+
+def _optuna_class(module: object, base: type, name: str, what: str) -> Callable[..., object]:
+    known = optuna_names(module, base)
     if name not in known:
         raise ConfigError(
             f"a {what} must be one of Optuna's {', '.join(known)}; got {name!r}.{nearest(name, known)} "
