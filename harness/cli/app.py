@@ -12,6 +12,7 @@ import typer
 from typer.exceptions import TyperException
 
 from harness.cli import bench_command, check_commands, holdout_command, run_commands, show_command, study_commands
+from harness.config import nearest
 from harness.errors import HarnessError
 
 app = typer.Typer(
@@ -54,7 +55,7 @@ def run(arguments: list[str]) -> int:
     except HarnessError as error:
         return _refuse(str(error), error.exit_code)
     except TyperException as error:
-        return _refuse(f"{error.format_message().rstrip('.')}{_given(error, arguments)}. Ask harness --help.", 2)
+        return _refuse(f"{_said(error, arguments)} Ask harness --help.", 2)
     except (optuna.exceptions.OptunaError, sqlalchemy.exc.SQLAlchemyError) as error:
         cause = error.__cause__ or error
         reason = str(getattr(cause, "orig", cause)).splitlines()[0]
@@ -64,6 +65,15 @@ def run(arguments: list[str]) -> int:
             f"{error.filename or 'the file system'}: {error.strerror or error}. Nothing finished is lost.", 2
         )
     return code if isinstance(code, int) else 0
+
+
+def _said(error: TyperException, arguments: list[str]) -> str:
+    """The rule that was broken, the value given, and the nearest option where an unknown one was."""
+    if options := list(getattr(error, "possibilities", None) or []):
+        unknown = str(getattr(error, "option_name", ""))
+        return f"No such option: {unknown}.{nearest(unknown, options)}"
+    message = error.format_message().rstrip(".")
+    return message if message.endswith("?") else f"{message}{_given(error, arguments)}."
 
 
 def _given(error: TyperException, arguments: list[str]) -> str:

@@ -39,10 +39,14 @@ def find_study(storage: Storage, name: str, corpus: str | None = None) -> StudyR
     if fitting:
         several = ", ".join(record.key for record in fitting)
         raise StudyError(f"a study's name must fit one study; {name!r} fits {several}. Give its key or a CORPUS.")
-    given = name if corpus is None else f"{name} on {corpus}"
+    given, called = name if corpus is None else f"{name} on {corpus}", [record.name for record in records]
+    if corpus is not None and name in called:
+        near = nearest(label_of(corpus), [record.corpus.label for record in records if record.name == name])
+    else:
+        near = nearest(name, [*keys, *called])
     raise StudyError(
         f"a study must be in the storage; got {given!r}, there are: {', '.join(keys) or 'none'}."
-        f"{nearest(name, keys)} Begin one with make study."
+        f"{near} Begin one with make study."
     )
 
 

@@ -112,7 +112,7 @@ def load_study(name: str) -> tuple[Study, Path]:
         known = known_studies()
         raise StudyError(
             f"a study must be a file in {paths.studies_folder()} or a path to one; got {name!r}. "
-            f"There are: {', '.join(known) or 'none'}.{nearest(name, known)} Name one of them, or write it."
+            f"There are: {', '.join(known) or 'none'}.{nearest(Path(name).stem, known)} Name one of them, or write it."
         )
     path = path.resolve()
     specification = importlib.util.spec_from_file_location(f"studies.{path.stem}", path)
