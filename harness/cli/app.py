@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import sys
 from itertools import pairwise
 
@@ -44,6 +45,9 @@ for command in (
 def main() -> None:
     """Run a command; whatever the user can mend ends in one line on stderr and its exit code."""
     optuna.logging.set_verbosity(optuna.logging.ERROR)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")  # a terminal without our signs is no reason to stop
     torch.set_num_threads(1)  # as workers do: the bits of a run depend on it
     sys.exit(run(sys.argv[1:]))
 

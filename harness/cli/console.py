@@ -45,7 +45,12 @@ def _finite(facts: Any) -> Any:
 
 
 def show_table(head: Sequence[str], rows: Sequence[Sequence[str]], to: Console = console) -> None:
-    """Plain columns, as they fit."""
+    """Plain columns; where the terminal is too narrow for them, each row's cells beneath one another, uncut."""
+    if sum(max(map(len, column)) + 2 for column in zip(head, *rows, strict=True)) > to.width:
+        for row in rows:
+            to.print(row[0])
+            show_pairs([(f"  {name}", cell) for name, cell in zip(head[1:], row[1:], strict=True)], to)
+        return
     table = Table(*head, box=None)
     for row in rows:
         table.add_row(*row)
@@ -55,6 +60,8 @@ def show_table(head: Sequence[str], rows: Sequence[Sequence[str]], to: Console =
 def show_pairs(rows: Sequence[tuple[str, str]], to: Console = console) -> None:
     """A name and its value a line; rows without a value are left out."""
     table = Table(box=None, show_header=False)
+    table.add_column(no_wrap=True)
+    table.add_column(overflow="fold")  # a path is of no use cut
     for name, value in rows:
         if value:
             table.add_row(name, value)

@@ -119,7 +119,8 @@ def _losses(progress: Progress, room: int, plain: bool) -> list[Text]:
     if best is None or best.dev_nats is None:
         shown = Text("none yet")
     else:
-        shown = Text(f"{best.dev_nats:.4f}  trial {best.number}, {best.verdict}", style="bold")
+        one_seed = "" if progress.round is None else ", one seed"
+        shown = Text(f"{best.dev_nats:.4f}  trial {best.number}, {best.verdict}{one_seed}", style="bold")
     ends = f"  {drawn[0]:.4f} to {drawn[-1]:.4f}" if drawn else "none yet"
     return [
         _labelled("best", shown),
@@ -145,18 +146,21 @@ def _against(progress: Progress) -> list[str]:
 
 
 def _workers(workers: dict[int, Doing], most: int) -> list[Text]:
-    rows = [_labelled(f"worker {worker}", Text(_at_work(doing), style="dim")) for worker, doing in workers.items()]
+    widest = max(len(doing.run) for doing in workers.values())
+    rows = [
+        _labelled(f"worker {worker}", Text(_at_work(doing, widest), style="dim")) for worker, doing in workers.items()
+    ]
     if len(rows) <= most:
         return rows
     return [*rows[: most - 1], Text(f"and {len(rows) - most + 1} workers more", style="dim")]
 
 
-def _at_work(doing: Doing) -> str:
+def _at_work(doing: Doing, widest: int) -> str:
     """What changes stands first, at the same place in every row, so that a narrow terminal cuts the config."""
     if not doing.run:
         return doing.state
     dev = "" if doing.dev_nats is None else f"{doing.dev_nats:.4f}"
-    return f"{doing.run:<10} {doing.share:>4.0%} {dev:6}  {doing.config}"
+    return f"{doing.run:<{widest}} {doing.share:>4.0%} {dev:6}  {doing.config}"
 
 
 def _packed(label: str, pieces: Sequence[str], room: int, most: int = 2) -> list[Text]:

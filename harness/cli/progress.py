@@ -72,6 +72,7 @@ class Progress:
             case "started" | "progress":
                 self._working(event)
             case "finished" if event.record is not None:
+                self.workers[event.worker] = Doing("taking the next")
                 return self._happened(self._finished(event, event.record))
             case "idle":
                 self.workers[event.worker] = Doing("waiting for the others")
