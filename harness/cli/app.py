@@ -10,6 +10,7 @@ import optuna
 import sqlalchemy
 import torch
 import typer
+from pydantic import ValidationError
 from typer.exceptions import TyperException
 
 from harness.cli import bench_command, check_commands, holdout_command, run_commands, show_command, study_commands
@@ -81,7 +82,9 @@ def _said(error: TyperException, arguments: list[str]) -> str:
 
 
 def _given(error: TyperException, arguments: list[str]) -> str:
-    """The value that a refused option was given, which typer's own message leaves out."""
+    """The value that was refused, which typer's own message leaves out."""
+    if isinstance(error.__cause__, ValidationError):
+        return f"; got {error.__cause__.errors()[0]['input']!r}"
     options = getattr(getattr(error, "param", None), "opts", [])
     for option, value in pairwise(arguments):
         if option in options:
