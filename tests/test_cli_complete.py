@@ -66,9 +66,16 @@ def test_a_word_is_completed(
     project: Path, line: str, words: list[str], monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ):
     monkeypatch.setenv("HARNESS_HOME", str(project))
-    began = time.monotonic()
     assert offered(line, monkeypatch, capfd) == words
-    assert time.monotonic() - began < 0.5
+
+
+def test_stored_names_are_there_in_half_a_second(
+    project: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+):
+    monkeypatch.setenv("HARNESS_HOME", str(project))
+    began = time.process_time()  # of this process alone: the machine may have other work
+    assert offered("show be", monkeypatch, capfd) == [KEY]
+    assert time.process_time() - began < 0.5
 
 
 def test_without_a_project_nothing_is_offered_made_or_said(

@@ -120,7 +120,7 @@ def test_an_unknown_study_or_trial_is_one_line(arguments: list[str], said: str, 
 def test_a_table_too_wide_for_the_terminal_is_shown_beneath_one_another_uncut(
     monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ):
-    monkeypatch.setattr(console, "width", 20)
+    monkeypatch.setattr(console, "width", 24)
     show_table(("run", "mean dev", "95 %"), [("trial 5", "2.1850", "2.17 to 2.20"), ("trial 0", "2.1945", "")])
     assert [line.rstrip() for line in capfd.readouterr().out.splitlines()] == [
         "trial 5",
