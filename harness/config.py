@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import difflib
 import hashlib
+import re
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
@@ -183,9 +184,11 @@ def lecture_recipe() -> TrainConfig:
 
 
 def nearest(word: str, known: list[str]) -> str:
-    """` Did you mean 'x'?` for a near miss, else nothing."""
-    close = difflib.get_close_matches(word, known, n=1)
-    return f" Did you mean {close[0]!r}?" if close else ""
+    """` Did you mean 'x'?` for a near miss or a beginning, whatever its capitals; else nothing."""
+    folded = {name.casefold(): name for name in reversed(known)}
+    wanted = word.casefold()
+    close = difflib.get_close_matches(wanted, folded, n=1) or [n for n in folded if wanted and n.startswith(wanted)]
+    return f" Did you mean {folded[close[0]]!r}?" if close else ""
 
 
 def _one_line(model: type[BaseModel], error: ValidationError) -> str:
@@ -197,4 +200,12 @@ def _one_line(model: type[BaseModel], error: ValidationError) -> str:
         return f"unknown config key {place!r}; known here: {', '.join(known)}.{nearest(place, known)}"
     rule = first["msg"].removeprefix("Value error, ").removeprefix("Input ")
     shown = "" if first["type"] == "value_error" else f"; got {first['input']!r}"
-    return f"{model.__name__}: {place + ' ' if place else ''}{rule}{shown}. Correct it where the config is made."
+    near = _nearest_choice(first.get("ctx", {}), first["input"])
+    return f"{model.__name__}: {place + ' ' if place else ''}{rule}{shown}.{near} Correct it where the config is made."
+
+
+def _nearest_choice(context: dict[str, Any], given: object) -> str:
+    """For a word that must be one of some: a literal, or the tag of an optimiser or schedule."""
+    choices = re.findall(r"'([^']+)'", str(context.get("expected_tags") or context.get("expected") or ""))
+    word = context.get("tag", given)
+    return nearest(word, choices) if isinstance(word, str) else ""

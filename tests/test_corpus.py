@@ -358,7 +358,7 @@ def test_too_few_different_items_are_refused_for_the_deduplicated_variant_only(w
     ("spec", "expected"),
     [
         ("nmaes", "got 'nmaes', which is no file. Did you mean 'names'?"),
-        ("ssa-2018-dedup", "got 'ssa-2018', which is no file. Did you mean 'ssa-2017'?"),
+        ("ssa-2018-dedup", "got 'ssa-2018-dedup', which is no file. Did you mean 'ssa-2017-dedup'?"),
         ("/nowhere/at/all.txt", "got '/nowhere/at/all.txt', which is no file"),
         ("", "got '', which is no file"),
         ("n" * 300, "which is no file"),

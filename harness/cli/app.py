@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import sys
 from itertools import pairwise
 
@@ -9,9 +10,11 @@ import optuna
 import sqlalchemy
 import torch
 import typer
+from pydantic import ValidationError
 from typer.exceptions import TyperException
 
-from harness.cli import bench_command, check_commands, holdout_command, run_commands, study_commands
+from harness.cli import bench_command, check_commands, holdout_command, run_commands, show_command, study_commands
+from harness.config import nearest
 from harness.errors import HarnessError
 
 app = typer.Typer(
@@ -24,10 +27,11 @@ for command in (
     study_commands.study,
     study_commands.studies,
     study_commands.corpora,
+    show_command.show,
     study_commands.report,
     study_commands.dashboard,
     holdout_command.holdout,
-    study_commands.rerun,
+    check_commands.rerun,
     check_commands.prune_check,
     run_commands.train,
     run_commands.sample,
@@ -42,6 +46,9 @@ for command in (
 def main() -> None:
     """Run a command; whatever the user can mend ends in one line on stderr and its exit code."""
     optuna.logging.set_verbosity(optuna.logging.ERROR)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")  # a terminal without our signs is no reason to stop
     torch.set_num_threads(1)  # as workers do: the bits of a run depend on it
     sys.exit(run(sys.argv[1:]))
 
@@ -53,7 +60,7 @@ def run(arguments: list[str]) -> int:
     except HarnessError as error:
         return _refuse(str(error), error.exit_code)
     except TyperException as error:
-        return _refuse(f"{error.format_message().rstrip('.')}{_given(error, arguments)}. Ask harness --help.", 2)
+        return _refuse(f"{_said(error, arguments)} Ask harness --help.", 2)
     except (optuna.exceptions.OptunaError, sqlalchemy.exc.SQLAlchemyError) as error:
         cause = error.__cause__ or error
         reason = str(getattr(cause, "orig", cause)).splitlines()[0]
@@ -65,8 +72,19 @@ def run(arguments: list[str]) -> int:
     return code if isinstance(code, int) else 0
 
 
+def _said(error: TyperException, arguments: list[str]) -> str:
+    """The rule that was broken, the value given, and the nearest option where an unknown one was."""
+    if options := list(getattr(error, "possibilities", None) or []):
+        unknown = str(getattr(error, "option_name", ""))
+        return f"No such option: {unknown}.{nearest(unknown, options)}"
+    message = error.format_message().rstrip(".")
+    return message if message.endswith("?") else f"{message}{_given(error, arguments)}."
+
+
 def _given(error: TyperException, arguments: list[str]) -> str:
-    """The value that a refused option was given, which typer's own message leaves out."""
+    """The value that was refused, which typer's own message leaves out."""
+    if isinstance(error.__cause__, ValidationError):
+        return f"; got {error.__cause__.errors()[0]['input']!r}"
     options = getattr(getattr(error, "param", None), "opts", [])
     for option, value in pairwise(arguments):
         if option in options:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from typing import Any
 
-from harness.config import TrainConfig
+from harness.config import TrainConfig, nearest
 from harness.errors import ConfigError
 
 _TAGGED = ("optimizer", "schedule")
@@ -34,6 +35,11 @@ def _set(data: dict[str, Any], path: list[str], value: Any) -> None:
         path, value = path[:1], {"kind": value}
     if path[0] == "budget" and len(path) == 2:
         data["budget"] = {}
+    if path[0] not in data:
+        key, known = ".".join(path), list(_keys(data))
+        inside = [name for name in known if name.endswith(f".{key}")]
+        near = f" Did you mean {inside[0]!r}?" if inside else nearest(key, known)
+        raise ConfigError(f"unknown config key {key!r}; known here: {', '.join(data)}.{near}")
     place = data
     for part in path[:-1]:
         deeper = place.setdefault(part, {})
@@ -41,6 +47,14 @@ def _set(data: dict[str, Any], path: list[str], value: Any) -> None:
             raise ConfigError(f"config key {'.'.join(path)!r} goes deeper than {part!r} does. Leave the rest out.")
         place = deeper
     place[path[-1]] = value
+
+
+def _keys(data: dict[str, Any], before: str = "") -> Iterator[str]:
+    """Every key of a config as it is written here, `model.hidden_width` among them."""
+    for key, value in data.items():
+        yield before + key
+        if isinstance(value, dict):
+            yield from _keys(value, f"{before}{key}.")
 
 
 def _value(text: str) -> Any:

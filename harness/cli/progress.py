@@ -1,133 +1,137 @@
-"""What a person sees while a study runs: one live panel, or plain lines where the output is no terminal."""
+"""Where a running study stands, kept up to date from its workers' events."""
 
 from __future__ import annotations
 
 import time
-from collections import Counter
-from types import TracebackType
-from typing import Self
+from collections import Counter, deque
+from dataclasses import dataclass
+from statistics import fmean
 
-from rich.console import Console, Group, RenderableType
-from rich.live import Live
-from rich.progress_bar import ProgressBar
-from rich.table import Table
-from rich.text import Text
-
-from harness.report.results import LECTURE_DEV
-from harness.search.finalists import count_runs
+from harness.search.finalists import settled_runs, wanted_runs
 from harness.search.records import TrialRecord, best_trial
 from harness.search.reference import stored_reference
 from harness.search.session import Session
 from harness.search.standing import FINISHED
 from harness.search.workers import Event
 
-_PLAIN_EVERY = 30.0
+_RECENT = 3
 
 
-class StudyProgress:
-    """Takes the events of a running study and shows where it stands."""
+@dataclass
+class Doing:
+    """What a worker is at: a state in words, or a run with its config in short."""
 
-    def __init__(self, console: Console, session: Session) -> None:
-        self.console, self.session = console, session
+    state: str = "starting"
+    run: str = ""
+    config: str = ""
+    share: float = 0.0
+    dev_nats: float | None = None
+
+    def __str__(self) -> str:
+        if not self.run:
+            return self.state
+        return f"{self.run} {self.share:.0%}" + ("" if self.dev_nats is None else f", dev {self.dev_nats:.4f}")
+
+
+@dataclass
+class Round:
+    """How far the finalists' round is."""
+
+    done: int
+    wanted: int
+    means: list[tuple[float, int, int]]
+    """Mean dev nats so far, over how many fresh seeds, and the trial; lowest first."""
+
+
+class Progress:
+    """Both phases of a study: the search, then the finalists' round."""
+
+    def __init__(self, session: Session) -> None:
+        self.session, self.record = session, session.record
         records = session.storage.trials(session.record.key)
         self.finished = sum(record.status in FINISHED for record in records)
         self.best = best_trial(records)
         self.reference = stored_reference(session.storage, session.record.reference)
-        self.verdicts: Counter[str] = Counter(record.verdict for record in records if record.verdict)
-        self.workers = dict.fromkeys(range(session.workers), "starting")
-        self.fresh: tuple[int, int] | None = None
-        """Runs of finalists done and wanted, once the search is over."""
-        self.last = ""
-        self._said_at = time.time()
-        self._live = Live(get_renderable=self._panel, console=console, refresh_per_second=4, transient=True)
+        self.verdicts = Counter(r.verdict or r.status for r in records if r.status in FINISHED)
+        self.best_so_far: list[float] = []
+        """Lowest dev nats after each complete trial."""
+        for record in records:
+            self._note_dev(record)
+        self.workers = {worker: Doing() for worker in range(session.workers)}
+        self.round: Round | None = None
+        """None until the search is over."""
+        self.recent: deque[str] = deque(maxlen=_RECENT)
 
-    def __enter__(self) -> Self:
-        if self.console.is_terminal:
-            self._live.start()
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        if self.console.is_terminal:
-            self._live.stop()
-
-    def on_event(self, event: Event) -> None:
-        name = {"reference": "lecture's recipe", "finalist": f"trial {event.trial} again"}.get(
-            event.what, f"trial {event.trial}"
-        )
+    def on_event(self, event: Event) -> str:
+        """Take an event; returns what is worth a line of its own, else nothing."""
         match event.kind:
             case "round":
-                self.fresh = count_runs(self.session.storage, self.session.record)
-                self.workers = dict.fromkeys(self.workers, "starting")
-                self._say(f"the search is over; its best trials train again: {self._counts()}")
-            case "started":
-                self.workers[event.worker] = f"{name}: {event.text}"
-            case "progress":
-                start = self.workers[event.worker].split("  ")[0]
-                self.workers[event.worker] = f"{start}  {event.share:.0%}, dev {event.dev_nats:.3f}"
+                self.round = self._round()
+                self.workers = {worker: Doing() for worker in self.workers}
+                return self._happened("the search is over; its best trials train again")
+            case "started" | "progress":
+                self._working(event)
             case "finished" if event.record is not None:
-                self._finished(name, event.record, event)
+                self.workers[event.worker] = Doing("taking the next")
+                return self._happened(self._finished(event, event.record))
             case "idle":
-                self.workers[event.worker] = "waiting for the others"
+                self.workers[event.worker] = Doing("waiting for the others")
             case "error" | "died" | "hopeless":
-                self.workers[event.worker] = "starting again" if event.kind == "died" else "ended"
-                self._say(event.text)
-        if not self.console.is_terminal and time.time() - self._said_at > _PLAIN_EVERY:
-            self._say(f"{self._counts()}; {'; '.join(self.workers.values())}")
+                self.workers[event.worker] = Doing("starting again" if event.kind == "died" else "ended")
+                return self._happened(event.text)
+        return ""
 
-    def _finished(self, name: str, record: TrialRecord, event: Event) -> None:
+    def counts(self) -> str:
+        best = "" if self.best is None else f", best dev {self.best.dev_nats:.4f} (trial {self.best.number})"
+        fresh = "" if self.round is None else f", {self.round.done} of {self.round.wanted} runs of finalists"
+        return f"{self.finished} of {self.record.trials} trials{best}{fresh}, {self.seconds_left()} s left"
+
+    def seconds_left(self) -> int:
+        return max(0, round(self.session.ends_at - time.time()))
+
+    def _working(self, event: Event) -> None:
+        if event.kind == "started":
+            self.workers[event.worker] = Doing(run=_name(event), config=event.text)
+        else:
+            doing = self.workers[event.worker]
+            doing.share, doing.dev_nats = event.share, event.dev_nats
+
+    def _finished(self, event: Event, record: TrialRecord) -> str:
         if event.what == "reference":
             self.reference = record if record.status == "complete" else self.reference
         elif event.what == "finalist":
-            self.fresh = count_runs(self.session.storage, self.session.record)
+            self.round = self._round()
         elif record.status in FINISHED:
             self.finished += 1
             self.verdicts[record.verdict or record.status] += 1
             self.best = best_trial([r for r in (self.best, record) if r is not None])
-        self._say(f"{_outcome(name, record)}; {self._counts()}")
+            self._note_dev(record)
+        return _outcome(_name(event), record)
 
-    def _say(self, text: str) -> None:
-        self.last = text
-        self._said_at = time.time()
-        if not self.console.is_terminal:
-            self.console.print(text)
+    def _note_dev(self, record: TrialRecord) -> None:
+        if record.status == "complete" and record.dev_nats is not None:
+            self.best_so_far.append(min([record.dev_nats, *self.best_so_far[-1:]]))
 
-    def _counts(self) -> str:
-        best = "" if self.best is None else f", best dev {self.best.dev_nats:.4f} (trial {self.best.number})"
-        fresh = "" if self.fresh is None else f", {self.fresh[0]} of {self.fresh[1]} runs of finalists"
-        return f"{self.finished} of {self.session.record.trials} trials{best}{fresh}, {self._seconds_left()} s left"
+    def _round(self) -> Round:
+        storage = self.session.storage
+        wanted, settled = wanted_runs(storage, self.record), settled_runs(storage, self.record)
+        found: dict[int, list[float]] = {}
+        for trial, repeat in wanted.keys() & settled.keys():
+            dev_nats = settled[trial, repeat].dev_nats
+            if settled[trial, repeat].status == "complete" and dev_nats is not None:
+                found.setdefault(trial, []).append(dev_nats)
+        means = sorted((fmean(nats), len(nats), trial) for trial, nats in found.items())
+        return Round(len(wanted.keys() & settled.keys()), len(wanted), means)
 
-    def _seconds_left(self) -> int:
-        return max(0, round(self.session.ends_at - time.time()))
+    def _happened(self, text: str) -> str:
+        self.recent.append(text)
+        return text
 
-    def _panel(self) -> RenderableType:
-        record = self.session.record
-        grid = Table.grid(padding=(0, 1), expand=True)
-        grid.add_column(no_wrap=True)
-        grid.add_column(ratio=1, no_wrap=True, overflow="ellipsis")
-        bar = ProgressBar(total=record.trials, completed=self.finished, width=max(10, self.console.width // 3))
-        grid.add_row("trials", bar)
-        grid.add_row("", f"{self.finished} of {record.trials} finished, {self._seconds_left()} s left at most")
-        if self.fresh is not None:
-            done, wanted = self.fresh
-            grid.add_row("finalists", ProgressBar(total=wanted, completed=done, width=max(10, self.console.width // 3)))
-            grid.add_row("", f"{done} of {wanted} runs with fresh seeds")
-        grid.add_row("best", Text(self._best_line(), style="bold"))
-        grid.add_row("so far", ", ".join(f"{count} {verdict}" for verdict, count in self.verdicts.most_common()) or "-")
-        for worker, doing in self.workers.items():
-            grid.add_row(f"worker {worker}", Text(doing, style="dim"))
-        title = Text(f"{record.key} · {record.corpus.label} {record.corpus.fingerprint} · dev nats per symbol")
-        return Group(title, grid, Text(self.last, style="dim", no_wrap=True, overflow="ellipsis"))
 
-    def _best_line(self) -> str:
-        record = self.session.record
-        if self.best is None:
-            return "none yet"
-        line = f"dev {self.best.dev_nats:.4f} (trial {self.best.number}, {self.best.verdict})"
-        if self.reference is not None:
-            line += f", lecture's recipe here {self.reference.dev_nats:.4f}"
-        if record.corpus.is_the_lectures:
-            line += f", the lecture's own figure {LECTURE_DEV}"
-        return line
+def _name(event: Event) -> str:
+    if event.what == "reference":
+        return "lecture's recipe"
+    return f"trial {event.trial}" + (" again" if event.what == "finalist" else "")
 
 
 def _outcome(name: str, record: TrialRecord) -> str:

@@ -4,25 +4,27 @@ from __future__ import annotations
 
 import signal
 from contextlib import ExitStack
-from typing import TYPE_CHECKING, Annotated, NoReturn
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
-from rich.table import Table
+from rich.console import Console
 
 from harness import corpus as corpora_module
-from harness.cli.console import console, show_table
-from harness.cli.progress import StudyProgress
+from harness.cli import complete
+from harness.cli.console import beside, console, show_json, show_table
+from harness.cli.options import AsJson, StorageUrl, StoredCorpus
+from harness.cli.panel import StudyDisplay
 from harness.errors import StudyError
 from harness.report.finalists import HEAD, table_rows
 from harness.report.headline import headline
 from harness.report.live import LiveBoard
 from harness.report.results import Results, split_sizes
+from harness.report.summary import UNIT, summary
 from harness.search.finalists import count_runs
 from harness.search.find import find_study, searched_studies
 from harness.search.holdout import recorded as recorded_opening
 from harness.search.records import StudyRecord, best_trial
 from harness.search.request import Request
-from harness.search.rerun import rerun as run_again
 from harness.search.session import Session, run_study
 from harness.search.standing import FINISHED
 from harness.search.storage import Storage, open_storage
@@ -32,23 +34,20 @@ from harness.search.workers import Event, OnEvent
 if TYPE_CHECKING:
     from harness.report.write import Report
 
-Corpus = Annotated[
-    str | None,
-    typer.Option(
-        help="names, names-dedup, names-published, ssa-2017 and its variants, or a text file with one item a line.",
-        show_default="names",
-    ),
-]
-StorageUrl = Annotated[str | None, typer.Option(help="SQLite file or database URL.", show_default="results/studies.db")]
-StudyName = Annotated[str, typer.Argument(help="A study's key, or its name.")]
-
 
 def study(
-    name: Annotated[str, typer.Argument(metavar="NAME", help="A study in studies/, or a path to a study file.")],
+    name: Annotated[
+        str,
+        typer.Argument(
+            metavar="NAME",
+            help="A study in studies/, or a path to a study file.",
+            autocompletion=complete.study_files,
+        ),
+    ],
     called: Annotated[
         str | None, typer.Option("--name", help="Another name for its key and results.", show_default="the study's own")
     ] = None,
-    corpus: Corpus = None,
+    corpus: StoredCorpus = None,
     trials: Annotated[
         int | None, typer.Option(help="Finished trials that end the search.", show_default="the study's own")
     ] = None,
@@ -64,12 +63,17 @@ def study(
     workers: Annotated[int | None, typer.Option(help="Processes, one thread each.", show_default="the cores")] = None,
     seed: Annotated[int | None, typer.Option(help="Seed of samplers and trials.", show_default="0")] = None,
     sampler: Annotated[
-        str | None, typer.Option(help="An Optuna sampler by name.", show_default="the study's own")
+        str | None,
+        typer.Option(
+            help="An Optuna sampler by name.", show_default="the study's own", autocompletion=complete.samplers
+        ),
     ] = None,
     pruner: Annotated[
-        str | None, typer.Option(help="An Optuna pruner by name.", show_default="the study's own")
+        str | None,
+        typer.Option(help="An Optuna pruner by name.", show_default="the study's own", autocompletion=complete.pruners),
     ] = None,
     storage: StorageUrl = None,
+    as_json: AsJson = False,
 ) -> None:
     """Search a study's space on all cores, or carry on where it stopped; write results/KEY."""
     signal.signal(signal.SIGTERM, _interrupt)
@@ -78,10 +82,10 @@ def study(
         listeners: list[OnEvent] = []
 
         def on_ready(session: Session) -> None:
-            _announce(session)
+            _announce(session, beside(as_json))
             if not session.nothing_left:
-                progress = shown.enter_context(StudyProgress(console, session))
-                listeners.extend((progress.on_event, LiveBoard(session, console.print).on_event))
+                display = shown.enter_context(StudyDisplay(beside(as_json), session))
+                listeners.extend((display.on_event, LiveBoard(session, beside(as_json).print).on_event))
 
         def on_event(event: Event) -> None:
             for listen in listeners:
@@ -94,48 +98,80 @@ def study(
             typer.echo("harness: stopped; the trials in flight were put back.", err=True)
             typer.echo("make study carries on with them; make report shows what there is.", err=True)
             raise typer.Exit(130) from None
-    _conclude(session)
+    report = write(session.storage, session.record)
+    LiveBoard(session, beside(as_json).print).finish(report.overview)
+    if as_json:
+        show_json(summary(report.results))
+    else:
+        _conclude(session, report)
 
 
-def studies(storage: StorageUrl = None) -> None:
+def studies(storage: StorageUrl = None, as_json: AsJson = False) -> None:
     """List the studies that can be begun and those in the storage."""
-    console.print(f"in studies/: {', '.join(known_studies()) or 'none'}")
     opened = open_storage(storage)
-    table = Table("key", "finished", "best dev (nats)", "trial", "ended by", "corpus", "test split", box=None)
-    for record in searched_studies(opened):
-        trials = opened.trials(record.key)
-        finished = sum(trial.status in FINISHED for trial in trials)
-        best = best_trial(trials)
-        opening = recorded_opening(opened, record.key)
-        sealed = "opened by an earlier version" if opened.is_opened(record.key) else "sealed"
-        table.add_row(
-            record.key,
-            f"{finished} of {record.trials}",
-            "-" if best is None else f"{best.dev_nats:.4f}",
-            "-" if best is None else str(best.number),
-            record.ended_by or "not ended",
-            f"{record.corpus.label} {record.corpus.fingerprint}",
-            sealed if opening is None else f"{opening.state} {opening.scored or opening.claimed}",
+    stored = [_stored(opened, record) for record in searched_studies(opened)]
+    if as_json:
+        show_json({"unit": UNIT, "to_begin": known_studies(), "stored": stored})
+        return
+    console.print(f"in studies/: {', '.join(known_studies()) or 'none'}")
+    rows = [
+        (
+            each["study"],
+            f"{each['finished']} of {each['asked']}",
+            "-" if each["best_dev_nats"] is None else f"{each['best_dev_nats']:.4f}",
+            "-" if each["best_trial"] is None else str(each["best_trial"]),
+            each["ended_by"] or "not ended",
+            f"{each['corpus']} {each['fingerprint']}",
+            each["test_split"],
         )
-    console.print(table)
+        for each in stored
+    ]
+    show_table(("key", "finished", "best dev (nats)", "trial", "ended by", "corpus", "test split"), rows)
 
 
-def corpora() -> None:
+def _stored(storage: Storage, record: StudyRecord) -> dict[str, Any]:
+    trials = storage.trials(record.key)
+    best, opening = best_trial(trials), recorded_opening(storage, record.key)
+    sealed = "opened by an earlier version" if storage.is_opened(record.key) else "sealed"
+    return {
+        "study": record.key,
+        "corpus": record.corpus.label,
+        "fingerprint": record.corpus.fingerprint,
+        "examples": record.corpus.examples,
+        "asked": record.trials,
+        "finished": sum(trial.status in FINISHED for trial in trials),
+        "best_dev_nats": None if best is None else best.dev_nats,
+        "best_trial": None if best is None else best.number,
+        "winner": None if record.standing is None else record.standing.winner,
+        "ended_by": record.ended_by,
+        "test_split": sealed if opening is None else f"{opening.state} {opening.scored or opening.claimed}",
+    }
+
+
+def corpora(as_json: AsJson = False) -> None:
     """List the corpora known by name, and whether they are at hand without a network."""
-    table = Table("corpus", "at hand", "what it is", box=None)
+    rows = []
     for name, known in corpora_module.KNOWN.items():
-        here = "yes" if corpora_module.at_hand(name) else "to be fetched"
+        here = corpora_module.at_hand(name)
         for variant in corpora_module.VARIANTS:
-            table.add_row(name + variant.suffix, here, variant.about if variant.suffix else known.about)
-    console.print(table)
+            rows.append((name + variant.suffix, here, variant.about if variant.suffix else known.about))
+    if as_json:
+        show_json({"corpora": [dict(zip(("name", "at_hand", "about"), row, strict=True)) for row in rows]})
+        return
+    shown = [(name, "yes" if here else "to be fetched", what) for name, here, what in rows]
+    show_table(("corpus", "at hand", "what it is"), shown)
     suffixes = " and ".join(f"PATH{variant.suffix}" for variant in corpora_module.VARIANTS if variant.suffix)
     console.print(f"or a path: any UTF-8 text with one item a line ({suffixes} likewise)")
 
 
 def report(
-    name: Annotated[str | None, typer.Argument(help="A study's key or name.", show_default="all")] = None,
-    corpus: Corpus = None,
+    name: Annotated[
+        str | None,
+        typer.Argument(help="A study's key or name.", show_default="all", autocompletion=complete.stored_studies),
+    ] = None,
+    corpus: StoredCorpus = None,
     storage: StorageUrl = None,
+    as_json: AsJson = False,
 ) -> None:
     """Write tables, plots and the dashboard's notes again, from the stored trials."""
     opened = open_storage(storage)
@@ -144,10 +180,14 @@ def report(
         raise StudyError("a report needs a study; the storage has none yet. Begin one with make study.")
     from harness.report.board import show_all  # here: it takes a second to load
 
+    documents = []
     for record in records:
         folder, results, overview = write(opened, record)
         show_all(opened, record.key, overview)
-        console.print(f"{folder}: {headline(results)}")
+        beside(as_json).print(f"{folder}: {headline(results)}")
+        documents.append({"folder": str(folder), "headline": headline(results), "summary": summary(results)})
+    if as_json:
+        show_json({"reports": documents})
 
 
 def dashboard(
@@ -171,36 +211,6 @@ def dashboard(
         server.server_close()
 
 
-def rerun(
-    name: StudyName,
-    trial: Annotated[int, typer.Argument(help="The trial's number.")],
-    corpus: Corpus = None,
-    storage: StorageUrl = None,
-) -> None:
-    """Train a stored trial again and compare its losses bit for bit; exit code 1 if they differ."""
-    opened = open_storage(storage)
-    record = find_study(opened, name, corpus)
-    with console.status(f"running trial {trial} again"):
-        again = run_again(opened, record, trial)
-    console.print(f"trial {trial} of {record.key} ({record.corpus.short}, {split_sizes(record)})")
-    show_table(
-        ("loss (nats per symbol)", "recorded", "again"),
-        [
-            ("train", f"{again.record.curve[-1].train_nats!r}", f"{again.train_nats!r}"),
-            ("dev", f"{again.record.curve[-1].dev_nats!r}", f"{again.dev_nats!r}"),
-        ],
-    )
-    for what, (then, now) in again.changed.items():
-        console.print(f"{what} differs: then {then}, now {now}")
-    if again.identical:
-        console.print("identical to the last bit" + (", although versions differ" if again.changed else ""))
-        return
-    console.print(
-        "NOT identical" + (": another machine or other versions" if again.changed else ", with the same versions")
-    )
-    raise typer.Exit(1)
-
-
 def write(storage: Storage, record: StudyRecord) -> Report:
     from harness.report.write import write_report  # here: the plots take two seconds to load
 
@@ -211,22 +221,21 @@ def _interrupt(*_: object) -> NoReturn:
     raise KeyboardInterrupt
 
 
-def _announce(session: Session) -> None:
+def _announce(session: Session, to: Console) -> None:
     record = session.record
     if session.notice:
-        console.print(session.notice)
-    console.print(f"{'carrying on with' if session.resumed else 'beginning'} {record.key}")
-    console.print(
+        to.print(session.notice)
+    to.print(f"{'carrying on with' if session.resumed else 'beginning'} {record.key}")
+    to.print(
         f"corpus {record.corpus.label}, fingerprint {record.corpus.fingerprint}, {split_sizes(record)}; "
         f"{record.trials} trials or {session.study.minutes:g} minutes, {session.workers} workers, "
         f"{record.sampler}, {record.pruner}, seed {record.seed}"
     )
 
 
-def _conclude(session: Session) -> None:
+def _conclude(session: Session, report: Report) -> None:
     """The last lines of `make study`: what came out, what holds it back, what to look at next."""
-    folder, results, overview = write(session.storage, session.record)
-    LiveBoard(session, console.print).finish(overview)
+    folder, results, overview = report
     finished = sum(trial.status in FINISHED for trial in results.trials)
     if session.nothing_left:
         console.print(

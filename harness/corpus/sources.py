@@ -75,7 +75,7 @@ def read_source(spec: str, *, patience: float = 30.0) -> Source:
     else:
         raise CorpusError(
             f"corpus must be one of {', '.join(known_specs())} or a path to a text file with one item a line; "
-            f"got {base!r}, which is no file.{nearest(base, list(KNOWN))}"
+            f"got {spec!r}, which is no file.{nearest(spec, known_specs())}"
         )
     items = _checked(_items(raw, base), base)
     if variant is DEDUPLICATED:

@@ -10,6 +10,9 @@ from harness.report.results import Results
 from harness.search.holdout import Opening
 from harness.search.standing import Finalist
 
+UNIT = "nats per symbol, exact means over whole splits"
+"""Of every loss in the document."""
+
 
 def summary(results: Results) -> dict[str, Any]:
     """Stable keys, finite numbers only; losses in nats per symbol."""
@@ -17,6 +20,7 @@ def summary(results: Results) -> dict[str, Any]:
     counted = Counter(record.status for record in results.trials)
     return {
         "study": study.key,
+        "unit": UNIT,
         "corpus": {
             "name": study.corpus.label,
             "variant": study.corpus.variant,

@@ -6,7 +6,7 @@ from harness.config import nearest
 from harness.corpus import label_of
 from harness.errors import StudyError
 from harness.search.finalists import stands_beside
-from harness.search.records import StudyRecord
+from harness.search.records import StudyRecord, TrialRecord
 from harness.search.storage import Storage
 
 
@@ -39,8 +39,26 @@ def find_study(storage: Storage, name: str, corpus: str | None = None) -> StudyR
     if fitting:
         several = ", ".join(record.key for record in fitting)
         raise StudyError(f"a study's name must fit one study; {name!r} fits {several}. Give its key or a CORPUS.")
-    given = name if corpus is None else f"{name} on {corpus}"
+    given, called = name if corpus is None else f"{name} on {corpus}", [record.name for record in records]
+    if corpus is not None and name in called:
+        near = nearest(label_of(corpus), [record.corpus.label for record in records if record.name == name])
+    else:
+        near = nearest(name, [*keys, *called])
     raise StudyError(
         f"a study must be in the storage; got {given!r}, there are: {', '.join(keys) or 'none'}."
-        f"{nearest(name, keys)} Begin one with make study."
+        f"{near} Begin one with make study."
     )
+
+
+def find_trial(storage: Storage, study: StudyRecord, number: int) -> TrialRecord:
+    """A stored trial by its number.
+
+    Raises:
+        StudyError: there is none, or it is still waiting.
+    """
+    record = storage.trial(study.key, number)
+    if record is None:
+        numbers = [trial.number for trial in storage.trials(study.key)]
+        there = f"0 to {max(numbers)}" if numbers else "none"
+        raise StudyError(f"a trial must be in the study; {study.key} has trials {there}, got {number}. Choose one.")
+    return record

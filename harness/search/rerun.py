@@ -9,6 +9,7 @@ import torch
 from harness.corpus import load
 from harness.errors import StudyError
 from harness.search.environment import versions
+from harness.search.find import find_trial
 from harness.search.records import Point, StudyRecord, TrialRecord
 from harness.search.storage import Storage
 from harness.search.study import build_of
@@ -35,11 +36,7 @@ def rerun(storage: Storage, study: StudyRecord, number: int) -> Rerun:
     Raises:
         StudyError: no such trial, it left no losses, or the corpus has changed.
     """
-    record = storage.trial(study.key, number)
-    if record is None:
-        numbers = [trial.number for trial in storage.trials(study.key)]
-        there = f"0 to {max(numbers)}" if numbers else "none"
-        raise StudyError(f"a trial must be in the study; {study.key} has trials {there}, got {number}. Choose one.")
+    record = find_trial(storage, study, number)
     if record.config is None or record.dev_nats is None or record.steps is None:
         raise StudyError(
             f"a trial must have losses to compare with; trial {number} is {record.status}. Choose another."

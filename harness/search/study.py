@@ -121,7 +121,7 @@ def load_study(name: str) -> tuple[Study, Path]:
         known = known_studies()
         raise StudyError(
             f"a study must be a file in {paths.studies_folder()} or a path to one; got {name!r}. "
-            f"There are: {', '.join(known) or 'none'}.{nearest(name, known)} Name one of them, or write it."
+            f"There are: {', '.join(known) or 'none'}.{nearest(Path(name).stem, known)} Name one of them, or write it."
         )
     path = path.resolve()
     specification = importlib.util.spec_from_file_location(f"studies.{path.stem}", path)
@@ -233,12 +233,17 @@ def pruner_by_name(name: str) -> Callable[[int], BasePruner]:
     return lambda seed: cast("BasePruner", _made(kind, name, "pruner", seed))
 
 
-def _optuna_class(module: object, base: type, name: str, what: str) -> Callable[..., object]:
-    known = sorted(
+def optuna_names(module: object, base: type) -> list[str]:
+    """The classes of that base which one of Optuna's modules offers."""
+    return sorted(
         entry
         for entry, value in vars(module).items()
         if isinstance(value, type) and issubclass(value, base) and not inspect.isabstract(value)
     )
+
+
+def _optuna_class(module: object, base: type, name: str, what: str) -> Callable[..., object]:
+    known = optuna_names(module, base)
     if name not in known:
         raise ConfigError(
             f"a {what} must be one of Optuna's {', '.join(known)}; got {name!r}.{nearest(name, known)} "
