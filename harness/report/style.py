@@ -1,4 +1,8 @@
-"""One look for every figure: paper size, palette (colour-blind safe, Okabe & Ito 2008), grid, small print."""
+"""One look for every figure and page: sizes, palette (colour-blind safe, Okabe & Ito 2008), grid, small print.
+
+A figure is drawn once. On a page each of its colours becomes a variable of the style sheet
+(`VARIABLES`), which has another value in the dark; files keep the colours of the light.
+"""
 
 from __future__ import annotations
 
@@ -8,13 +12,29 @@ from contextlib import contextmanager
 from typing import Any, cast
 
 import matplotlib as mpl
+import pandas as pd
 import seaborn as sns
 from matplotlib.axes import Axes
+from matplotlib.colors import ListedColormap
 from matplotlib.figure import Figure
 
-BLACK, ORANGE, SKY, GREEN, BLUE, VERMILION = "#000000", "#E69F00", "#56B4E9", "#009E73", "#0072B2", "#D55E00"
-GREY = "#767676"
+BLACK, ORANGE, SKY, GREEN, BLUE, VERMILION = "#000000", "#e69f00", "#56b4e9", "#009e73", "#0072b2", "#d55e00"
+INK, GREY, FRAME, GRID, PAPER = "#1b1b1b", "#767676", "#9a9a9a", "#e2e2e2", "#ffffff"
 REFERENCE = VERMILION
+LEVELS = ("#b4d0e8", "#86b6dc", "#5799cb", "#2f7cb5", "#115c98", "#083b6e")
+"""Six steps from little to much, or from early to late; in the dark they run from dim to bright."""
+
+_DARK = {
+    "black": "#f2f2f2", "orange": "#f0b030", "sky": "#7cc8f4", "green": "#2fc79a", "blue": "#4aa8e8",
+    "vermilion": "#ff8a3d", "ink": "#ececec", "grey": "#a6abb0", "frame": "#7b8288", "grid": "#30363b",
+    "paper": "#14171a", "level0": "#24485f", "level1": "#2c6285", "level2": "#377dab", "level3": "#559bcb",
+    "level4": "#85bce2", "level5": "#c4e2f8",
+}  # fmt: skip
+_LIGHT = {
+    "black": BLACK, "orange": ORANGE, "sky": SKY, "green": GREEN, "blue": BLUE, "vermilion": VERMILION, "ink": INK,
+    "grey": GREY, "frame": FRAME, "grid": GRID, "paper": PAPER,
+} | {f"level{place}": colour for place, colour in enumerate(LEVELS)}  # fmt: skip
+VARIABLES = {colour: f"var(--{name})" for name, colour in _LIGHT.items()}
 
 VERDICTS = {
     "well fitted": GREEN,
@@ -24,6 +44,21 @@ VERDICTS = {
     "diverged": BLACK,
 }
 MARKERS = {"well fitted": "o", "underfitting": "v", "overfitting": "^", "still improving": "D", "diverged": "X"}
+STATUSES = {"complete": (BLUE, "o"), "pruned": (GREY, "x"), "diverged": (BLACK, "X"), "failed": (VERMILION, "P")}
+
+NARROW, WIDE = 4.8, 9.8
+"""Inches. A narrow figure fills a telephone and keeps its letters readable there; a wide one scrolls in its box."""
+MANY = 3000
+"""Points from which on they are stored as pixels, the rest of the figure staying vector."""
+
+
+def css_variables(dark: bool) -> str:
+    """The palette as declarations of a style sheet."""
+    return " ".join(f"--{name}: {colour};" for name, colour in (_DARK if dark else _LIGHT).items())
+
+
+def level_map() -> ListedColormap:
+    return ListedColormap(LEVELS)
 
 
 @contextmanager
@@ -31,18 +66,28 @@ def look() -> Iterator[None]:
     """Everything drawn inside looks the same; nothing outside changes."""
     settings: dict[str, Any] = {
         **sns.axes_style("whitegrid"),
-        **sns.plotting_context("notebook", font_scale=0.9),
+        **sns.plotting_context("paper"),
         "figure.dpi": 110,
         "savefig.dpi": 160,
+        "font.family": "DejaVu Sans",
         "axes.spines.top": False,
         "axes.spines.right": False,
         "axes.titlelocation": "left",
         "axes.titleweight": "bold",
-        "grid.color": "#e6e6e6",
+        "axes.titlesize": 10,
+        "axes.labelsize": 9,
+        "xtick.labelsize": 8.5,
+        "ytick.labelsize": 8.5,
+        "legend.fontsize": 8.5,
         "legend.frameon": False,
+        "lines.linewidth": 1.6,
+        "grid.linewidth": 0.7,
+        "axes.linewidth": 0.8,
+        **dict.fromkeys(("text.color", "axes.labelcolor", "axes.titlecolor", "xtick.color", "ytick.color"), INK),
+        "axes.edgecolor": FRAME,
+        "grid.color": GRID,
         "svg.hashsalt": "harness",  # the same figure gives the same file
         "svg.fonttype": "none",
-        "font.family": "DejaVu Sans",
     }
     with mpl.rc_context(cast("Any", settings)):  # seaborn's keys are plain strings
         yield
@@ -57,8 +102,8 @@ def figure(width: float, height: float, columns: int = 1, rows: int = 1, **grid:
 
 def empty(why: str, caption: str) -> Figure:
     """A figure that says why there is nothing to show."""
-    made, (axes,) = figure(6, 2.4)
-    axes.text(0.5, 0.5, why, ha="center", transform=axes.transAxes, color=GREY)
+    made, (axes,) = figure(NARROW, 1.6)
+    axes.text(0.5, 0.5, why, ha="center", va="center", transform=axes.transAxes, color=GREY, fontsize=9)
     axes.set_axis_off()
     small_print(made, caption)
     return made
@@ -66,6 +111,35 @@ def empty(why: str, caption: str) -> Figure:
 
 def small_print(made: Figure, text: str) -> None:
     """The line under a figure that says what its numbers belong to."""
-    per_line = int(made.get_figwidth() * 15)  # characters of this size to the inch
-    lines = [line for part in text.splitlines() for line in textwrap.wrap(part, per_line)]
-    made.supxlabel("\n".join(lines), fontsize=8, color=GREY, x=0.01, ha="left")
+    made.supxlabel("\n".join(_wrapped(text, made)), fontsize=7.5, color=GREY, x=0.01, ha="left")
+
+
+def _wrapped(text: str, made: Figure) -> list[str]:
+    per_line = int(made.get_figwidth() * 14.5)  # characters of this size to the inch
+    return [line for part in text.splitlines() for line in textwrap.wrap(part, per_line)]
+
+
+def legend_above(axes: Axes, columns: int = 2) -> None:
+    """The legend between title and plot, where it hides no point."""
+    handles, labels = axes.get_legend_handles_labels()
+    if not handles:
+        return
+    axes.legend(
+        handles, labels, loc="lower left", bbox_to_anchor=(-0.02, 1.0), ncols=columns, borderaxespad=0.2,
+        handlelength=1.8, columnspacing=1.2, labelspacing=0.3, borderpad=0.2,
+    )  # fmt: skip
+    rows = -(-len(handles) // columns)
+    axes.set_title(axes.get_title(loc="left"), pad=7 + 12.5 * rows)
+
+
+def scatter(axes: Axes, x: pd.Series, y: pd.Series, **looks: Any) -> None:
+    """Points; as pixels where there are thousands of them, so that the file stays small."""
+    axes.scatter(x, y, rasterized=len(x) > MANY, **({"s": 24, "lw": 0} | looks))
+
+
+def big_numbers(value: float, _: object = None) -> str:
+    """`250 k`, `2.5 M`: for axes."""
+    for size, letter in ((1e9, " G"), (1e6, " M"), (1e3, " k")):
+        if abs(value) >= size:
+            return f"{value / size:g}{letter}"
+    return f"{value:g}"

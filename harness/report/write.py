@@ -6,10 +6,11 @@ from pathlib import Path
 from typing import NamedTuple
 
 from harness import paths
-from harness.files import replacing, write_atomically
+from harness.files import write_atomically
 from harness.report import finalists, holdout, style
 from harness.report.frames import curves_frame, trials_frame
 from harness.report.overview import overview
+from harness.report.plot import Drawn, draw
 from harness.report.plots import PLOTS
 from harness.report.results import SAMPLES, Results, gather, samples_of
 from harness.report.summary import to_json
@@ -47,7 +48,7 @@ def write_report(storage: Storage, study: StudyRecord) -> Report:
     shown = lines or ["no complete trial yet, or nothing stands out"]
     write_atomically(folder / "overview.md", title + "".join(f"- {line}\n" for line in shown))
     _write_best(folder, results)
-    _write_plots(folder / "plots", results)
+    drawn = _draw_plots(folder / "plots", results)
     write_atomically(folder / "summary.json", to_json(results))
     return Report(folder, results, lines)
 
@@ -84,11 +85,6 @@ def _write_best(folder: Path, results: Results) -> None:
     write_atomically(folder / "samples.txt", "\n".join([title, *samples_of(results)]) + "\n")
 
 
-def _write_plots(folder: Path, results: Results) -> None:
+def _draw_plots(folder: Path, results: Results) -> list[Drawn]:
     with style.look():
-        for name, plot in PLOTS.items():
-            figure = plot(results)
-            with replacing(folder / f"{name}.png") as path:
-                figure.savefig(path)
-            with replacing(folder / f"{name}.svg") as path:
-                figure.savefig(path, metadata={"Date": None})
+        return [draw(plot, results, folder) for plot in PLOTS]
