@@ -65,9 +65,9 @@ def items_frame(results: Results) -> pd.DataFrame:
     frame = pd.DataFrame(
         {
             "item": items,
-            "symbols": sums["count"],
-            "nats_per_symbol": sums["sum"] / sums["count"],
-            "nats": sums["sum"],
+            "symbols": sums["count"].to_numpy(),
+            "nats_per_symbol": (sums["sum"] / sums["count"]).to_numpy(),
+            "nats": sums["sum"].to_numpy(),
             "seen_in_train": seen_in_train(items, corpus.items("train")),
         }
     )

@@ -48,8 +48,8 @@ class Drawn:
     wide: bool
 
 
-def draw(plot: Plot[Shown], shown: Shown, folder: Path) -> Drawn:
-    """Write a plot's csv, svg and png into `folder`.
+def draw(plot: Plot[Shown], shown: Shown, folder: Path, **stamps: str) -> Drawn:
+    """Write a plot's csv, svg and png into `folder`; stamps are further columns of the csv, the same in every row.
 
     Raises:
         StorageError: no right or no space to write there.
@@ -60,7 +60,7 @@ def draw(plot: Plot[Shown], shown: Shown, folder: Path) -> Drawn:
     figure.set_layout_engine("none")  # settled; it would be worked out anew for each file
     vector = io.StringIO()
     figure.savefig(vector, format="svg", metadata={"Date": None})
-    write_atomically(folder / f"{plot.name}.csv", frame.to_csv(index=False))
+    write_atomically(folder / f"{plot.name}.csv", frame.assign(**stamps).to_csv(index=False))
     write_atomically(folder / f"{plot.name}.svg", vector.getvalue())
     with replacing(folder / f"{plot.name}.png") as path:
         figure.savefig(path)

@@ -24,9 +24,9 @@ _NO_WEIGHTS = "no weights stored, or the corpus is not at hand"
 def _range(results: Results) -> pd.DataFrame:
     probe = results.study.range_test
     if probe is None:
-        return pd.DataFrame(columns=["learning_rate", "smoothed_nats", "suggested"])
+        return pd.DataFrame(columns=["learning_rate", "smoothed_nats", "suggested_from", "suggested_to"])
     frame = pd.DataFrame({"learning_rate": probe.rates, "smoothed_nats": probe.smoothed})
-    return frame.assign(suggested=frame["learning_rate"].between(probe.low, probe.high))
+    return frame.assign(suggested_from=probe.low, suggested_to=probe.high)
 
 
 def _draw_range(frame: pd.DataFrame, results: Results) -> Figure:
@@ -51,12 +51,11 @@ def draw_lr_range(probe: RangeTest, caption: str) -> Figure:
 
 
 def _alt_range(frame: pd.DataFrame) -> str:
-    tried = frame.loc[frame["suggested"], "learning_rate"]
     lowest = frame.loc[frame["smoothed_nats"].idxmin()]
     return (
         f"Smoothed batch loss over learning rates from {frame['learning_rate'].min():.1e} to "
         f"{frame['learning_rate'].max():.1e}; lowest, {lowest['smoothed_nats']:.3f} nats, at "
-        f"{lowest['learning_rate']:.1e}. Suggested: {tried.min():.1e} to {tried.max():.1e}."
+        f"{lowest['learning_rate']:.1e}. Suggested: {lowest['suggested_from']:.1e} to {lowest['suggested_to']:.1e}."
     )
 
 
@@ -122,15 +121,15 @@ def _draw_symbols(frame: pd.DataFrame, results: Results) -> Figure:
     upper.set(title="Dev loss by predicted symbol", ylabel="% of the loss")
     lower.bar(places, shown["nats"], color=colours, width=0.75)
     lower.set_ylabel("nats, each time")
-    _name_symbols(lower, shown)
+    _name_symbols(lower, shown, "." if results.corpus is None else _printable(results.corpus.vocabulary[0]))
     rest = f"{len(shown)} of {len(frame)} symbols · " if len(frame) > len(shown) else ""
     style.small_print(figure, f"{chosen_name(results)}, one run · {rest}{_dev(results)}")
     return figure
 
 
-def _name_symbols(axes: Axes, shown: pd.DataFrame) -> None:
-    axes.set_xticks(range(len(shown)), [_printable(symbol) for symbol in shown["symbol"]])
-    axes.set_xlabel(f"symbol to predict ({END}: the item is over), by its share of the loss")
+def _name_symbols(axes: Axes, shown: pd.DataFrame, boundary: str) -> None:
+    axes.set_xticks(range(len(shown)), [boundary if s == END else _printable(s) for s in shown["symbol"]])
+    axes.set_xlabel(f"symbol to predict ({boundary} is the end of an item), by its share of the loss")
     axes.set_xlim(-0.6, len(shown) - 0.4)
     axes.grid(visible=False, axis="x")
 

@@ -27,6 +27,8 @@ from harness.report.plots_curves import counted
 from harness.report.results import Results
 
 _BINS = 5
+_FEWEST = 3
+"""Trials that must have a conditional parameter for it to be drawn."""
 _TOO_FEW = "too few complete trials to say what mattered"
 
 
@@ -100,7 +102,7 @@ def _by_parameter(results: Results) -> pd.DataFrame:
 
 
 def draw_slices(frame: pd.DataFrame, results: Results) -> Figure:
-    names = list(frame.columns[2:])
+    names = [name for name in frame.columns[2:] if frame[name].notna().sum() >= _FEWEST]
     if frame.empty or not names:
         return style.empty("no complete trial yet", results.label)
     columns = min(4, len(names))
@@ -119,7 +121,9 @@ def draw_slices(frame: pd.DataFrame, results: Results) -> Figure:
     for axis in axes[::columns]:
         axis.set_ylabel("dev loss (nats)")
     figure.suptitle("A slice per parameter", x=0.01, ha="left", weight="bold", size=10)
-    style.small_print(figure, f"n={len(frame)} complete trials, darker the later · {results.label}")
+    rare = [name for name in frame.columns[2:] if name not in names]
+    left_out = f"fewer than {_FEWEST} have {', '.join(rare)} · " if rare else ""
+    style.small_print(figure, f"n={len(frame)} complete trials, darker the later · {left_out}{results.label}")
     return figure
 
 
@@ -170,6 +174,7 @@ def draw_parallel(frame: pd.DataFrame, results: Results) -> Figure:
     names = [name for name in frame.columns[2:] if frame[name].notna().all()]
     if len(frame) < 2 or not names:
         return style.empty("too few complete trials", results.label)
+    names.append("dev_nats")
     figure, (axes,) = style.figure(style.WIDE, 4.0)
     axes.set_title("Parallel coordinates")
     places = np.column_stack([_unit(frame[name], name, axes, at, results) for at, name in enumerate(names)])
@@ -184,7 +189,7 @@ def draw_parallel(frame: pd.DataFrame, results: Results) -> Figure:
     axes.plot([], [], color=style.LEVELS[0], lw=1.2, label="worst")
     for at in range(len(names)):
         axes.axvline(at, color=style.FRAME, lw=0.8, zorder=1)
-    axes.set_xticks(range(len(names)), names)
+    axes.set_xticks(range(len(names)), [*names[:-1], "dev loss (nats)"])
     axes.set(yticks=[], xlim=(-0.35, len(names) - 0.35), ylim=(-0.06, 1.06))
     axes.grid(visible=False)
     for side in ("left", "bottom"):
@@ -202,7 +207,8 @@ def _unit(values: pd.Series, name: str, axes: Axes, at: int, results: Results) -
         marks = {_shown(level): height for level, height in place.items()}
         heights = values.map(place).to_numpy(float)
     else:
-        scaled = np.log(values.to_numpy(float)) if is_log(results, name) else values.to_numpy(float)
+        log = name in results.study.space and is_log(results, name)
+        scaled = np.log(values.to_numpy(float)) if log else values.to_numpy(float)
         low, span = scaled.min(), np.ptp(scaled) or 1.0
         heights = (scaled - low) / span
         marks = {f"{values.min():.3g}": 0.0, f"{values.max():.3g}": 1.0}
@@ -329,7 +335,7 @@ SLICES = Plot(
 PARALLEL = Plot(
     "parallel",
     "Parallel coordinates",
-    "Each trial is one line across all parameters, each axis on its own scale from lowest to highest. Where the "
+    "Each trial is one line across all parameters, each axis on its own scale from lowest to highest; the last is the loss. Where the "
     "orange lines, the best tenth, run close together, that parameter's value was settled; where they fan out, it did "
     "not matter.",
     _by_parameter,

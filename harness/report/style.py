@@ -115,7 +115,7 @@ def small_print(made: Figure, text: str) -> None:
 
 
 def _wrapped(text: str, made: Figure) -> list[str]:
-    per_line = int(made.get_figwidth() * 14.5)  # characters of this size to the inch
+    per_line = int(made.get_figwidth() * 17)  # characters of this size to the inch
     return [line for part in text.splitlines() for line in textwrap.wrap(part, per_line)]
 
 
