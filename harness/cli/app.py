@@ -11,7 +11,7 @@ import torch
 import typer
 from typer.exceptions import TyperException
 
-from harness.cli import bench_command, check_commands, holdout_command, run_commands, study_commands
+from harness.cli import bench_command, check_commands, holdout_command, report_commands, run_commands, study_commands
 from harness.errors import HarnessError
 
 app = typer.Typer(
@@ -25,6 +25,8 @@ for command in (
     study_commands.studies,
     study_commands.corpora,
     study_commands.report,
+    report_commands.table,
+    report_commands.compare,
     study_commands.dashboard,
     holdout_command.holdout,
     study_commands.rerun,

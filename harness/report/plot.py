@@ -46,6 +46,7 @@ class Drawn:
     svg: str
     """An element to stand inside a page, coloured by the page's variables."""
     wide: bool
+    empty: bool
 
 
 def draw(plot: Plot[Shown], shown: Shown, folder: Path, **stamps: str) -> Drawn:
@@ -65,7 +66,7 @@ def draw(plot: Plot[Shown], shown: Shown, folder: Path, **stamps: str) -> Drawn:
     with replacing(folder / f"{plot.name}.png") as path:
         figure.savefig(path)
     alt = "Nothing to show yet." if frame.empty else plot.alt(frame)
-    return Drawn(plot.name, plot.title, plot.reading, alt, inline(vector.getvalue(), plot.name), plot.wide)
+    return Drawn(plot.name, plot.title, plot.reading, alt, inline(vector.getvalue(), plot.name), plot.wide, frame.empty)
 
 
 def inline(svg: str, name: str) -> str:

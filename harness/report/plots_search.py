@@ -284,7 +284,7 @@ def draw_pair(frame: pd.DataFrame, results: Results) -> Figure:
         bins = frame.drop_duplicates(f"{ticks}_bin").sort_values(f"{ticks}_bin")
         axis.set_major_locator(FixedLocator(list(bins[f"{ticks}_bin"])))
         axis.set_ticklabels([words.replace(" to ", " to\n") for words in bins[f"{ticks}_values"]])
-        label(frame[ticks].iloc[0])
+        label(frame[ticks].iloc[0], labelpad=8)
     axes.set_xlim(frame["x_bin"].min() - 0.6, frame["x_bin"].max() + 0.6)
     axes.set_ylim(frame["y_bin"].min() - 0.6, frame["y_bin"].max() + 0.6)
     axes.grid(visible=False)

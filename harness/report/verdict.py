@@ -118,12 +118,12 @@ def commands(results: Results) -> list[tuple[str, str]]:
         return []
     found = [
         (
-            f"trial {chosen.trial.number} again, compared to the last bit",
+            f"Trial {chosen.trial.number} again, compared to the last bit",
             f".venv/bin/harness rerun {shlex.quote(study.key)} {chosen.trial.number}",
         )
     ]
     if not study.own_model and chosen.trial.config is not None:
         settings = " ".join(shlex.quote(f"{key}={value}") for key, value in config_rows(results))
         corpus = shlex.quote(study.corpus.spec)
-        found.append(("the same run without the study", f".venv/bin/harness train --corpus {corpus} {settings}"))
+        found.append(("Its config without the study", f".venv/bin/harness train --corpus {corpus} {settings}"))
     return found

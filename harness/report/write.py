@@ -10,6 +10,7 @@ from harness.files import write_atomically
 from harness.report import finalists, holdout, style
 from harness.report.frames import curves_frame, trials_frame
 from harness.report.overview import overview
+from harness.report.overviews import write_index
 from harness.report.losses import items_frame, samples_frame
 from harness.report.page import Pieces, report_page
 from harness.report.plot import draw
@@ -54,6 +55,7 @@ def write_report(storage: Storage, study: StudyRecord) -> Report:
     _write_best(folder, results)
     _write_page(folder, results, lines)
     write_atomically(folder / "summary.json", to_json(results))
+    write_index(storage)
     return Report(folder, results, lines)
 
 
