@@ -151,7 +151,7 @@ def lines_frame(results: Results) -> pd.DataFrame:
         rows.append(("lecture's recipe", "dev", reference.dev_nats))
     if ngrams is not None:
         rows.append((f"counted {ngrams.best.order}-gram", "dev", ngrams.best.dev_nats))
-        rows.append((f"floor of train, context {ngrams.context_length}", "train", ngrams.floor))
+        rows.append((f"floor, context {ngrams.context_length}", "train", ngrams.floor))
     if results.study.corpus.is_the_lectures:
         rows.append(("the lecture's figure", "dev", LECTURE_DEV))
     return pd.DataFrame(rows, columns=["line", "split", "nats"])

@@ -15,7 +15,7 @@ from harness.report.page import Shown, render_page
 from harness.report.plot import draw
 from harness.report.plots_compare import COMPARED
 from harness.report.results import Results, gather
-from harness.report.table import Cell, Column, cells, nats, whole
+from harness.report.table import Column, cells, nats, whole
 from harness.report.verdict import config_rows, dev_of_chosen
 from harness.search.find import searched_studies
 from harness.search.storage import Storage
@@ -76,14 +76,16 @@ def _row(results: Results) -> dict[str, Any]:
     return row | ({} if chosen is None else {"verdict": chosen.trial.verdict})
 
 
-def _linked(frame: pd.DataFrame, up: str) -> list[list[Cell]]:
-    """The rows, each study's name leading to its page where there is one."""
-    rows = cells(frame, _COLUMNS)
+def _shown(frame: pd.DataFrame, up: str, caption: str, file: str) -> Shown:
+    """The studies without columns that stay empty, each name leading to its page where there is one."""
+    columns = [column for column in _COLUMNS if column.name == "study" or frame[column.name].notna().any()]
+    rows = cells(frame, columns)
     there = {key for key in frame["study"] if (paths.results_folder() / key / "report.html").exists()}
-    return [
+    linked = [
         [row[0]._replace(link=f"{up}{row[0].text}/report.html") if row[0].text in there else row[0], *row[1:]]
         for row in rows
     ]
+    return Shown(columns, linked, caption, file)
 
 
 def write_index(storage: Storage) -> Path:
@@ -96,7 +98,7 @@ def write_index(storage: Storage) -> Path:
         "interval is of the mean over fresh seeds. Studies of one fingerprint share corpus and split, and the lowest "
         "of them is bold; losses of different fingerprints cannot be compared."
     )
-    shown = Shown(_COLUMNS, _linked(frame, ""), text, "index.csv")
+    shown = _shown(frame, "", text, "index.csv")
     page = render_page("index.html.jinja", title="All studies", studies=shown, count=len(frame))
     write_atomically(folder / "index.html", page)
     return folder / "index.html"
@@ -115,7 +117,7 @@ def write_comparison(several: list[Results]) -> Path:
         "compare.html.jinja",
         title=" and ".join(results.study.key for results in several),
         fingerprints=_fingerprints(several),
-        studies=Shown(_COLUMNS, _linked(frame, "../"), "n = 1 is one run, the best of its search.", "studies.csv"),
+        studies=_shown(frame, "../", "n = 1 is one run, the best of its search.", "studies.csv"),
         configs=_shown_configs(configs),
         drawn=drawn,
     )

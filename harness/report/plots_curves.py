@@ -61,7 +61,7 @@ def draw_levels(axes: Axes, levels: pd.DataFrame, low: float, high: float) -> No
     for row in levels.to_dict("records"):
         nats = row["dev_nats"] if pd.notna(row["dev_nats"]) else row["train_nats"]
         colour, dash = next((look for start, look in _LINES.items() if row["run"].startswith(start)), (style.BLACK, ":"))
-        outside = "" if low <= nats <= high else ", below the axis" if nats < low else ", above the axis"
+        outside = "" if low <= nats <= high else " (below)" if nats < low else " (above)"
         axes.axhline(nats, color=colour, lw=1.1, ls=dash, label=f"{row['run']}, {nats:.3f}{outside}")
     axes.set_ylim(low, high)
 

@@ -25,10 +25,13 @@ from harness.report.frames import (
 from harness.report.plot import Plot
 from harness.report.plots_curves import counted
 from harness.report.results import Results
+from harness.report.table import short
 
 _BINS = 5
 _FEWEST = 3
 """Trials that must have a conditional parameter for it to be drawn."""
+_BEST = 0.1
+"""Share of the trials whose lines stand out."""
 _TOO_FEW = "too few complete trials to say what mattered"
 
 
@@ -131,7 +134,7 @@ def _scaled_axis(axes: Axes, values: pd.Series, name: str, results: Results) -> 
     """Where the values stand on the axis, which is set to the parameter's own scale."""
     levels = _levels(values)
     if levels is not None:
-        axes.set_xticks(range(len(levels)), [_shown(level) for level in levels])
+        axes.set_xticks(range(len(levels)), [short(level) for level in levels])
         axes.set_xlim(-0.5, len(levels) - 0.5)
         axes.tick_params(axis="x", rotation=28 if len(levels) > 4 else 0, labelsize=7.5)
         return values.map({level: place for place, level in enumerate(levels)})
@@ -154,20 +157,12 @@ def _levels(values: pd.Series) -> list[Any] | None:
     return sorted(values.unique(), key=lambda value: (isinstance(value, str), value))
 
 
-def _shown(value: Any) -> str:
-    return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value).replace("_", "-")
-
-
 def _alt_slices(frame: pd.DataFrame) -> str:
     best = frame.loc[frame["dev_nats"].astype(float).idxmin()]
-    values = ", ".join(f"{name} {_short(best[name])}" for name in frame.columns[2:] if pd.notna(best[name]))
+    values = ", ".join(f"{name} {short(best[name])}" for name in frame.columns[2:] if pd.notna(best[name]))
     return (
         f"Dev loss of {len(frame)} complete trials against each parameter alone. The best, trial {best['trial']}: {values}."
     )
-
-
-def _short(value: Any) -> str:
-    return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
 def draw_parallel(frame: pd.DataFrame, results: Results) -> Figure:
@@ -181,7 +176,7 @@ def draw_parallel(frame: pd.DataFrame, results: Results) -> Figure:
     ranks = frame["dev_nats"].rank(pct=True).to_numpy(float)
     steps = len(style.LEVELS)
     for row, share in sorted(zip(places, ranks, strict=True), key=lambda pair: -pair[1]):
-        best = share <= 0.1
+        best = share <= max(_BEST, 1 / len(frame))
         colour = style.VERMILION if best else style.LEVELS[min(steps - 1, int((1 - share) * steps))]
         axes.plot(row, color=colour, lw=1.8 if best else 0.9, alpha=0.9, zorder=3 if best else 2)
     axes.plot([], [], color=style.VERMILION, lw=1.8, label="best tenth")
@@ -204,7 +199,7 @@ def _unit(values: pd.Series, name: str, axes: Axes, at: int, results: Results) -
     levels = _levels(values)
     if levels is not None:
         place = {level: (i + 0.5) / len(levels) for i, level in enumerate(levels)}
-        marks = {_shown(level): height for level, height in place.items()}
+        marks = {short(level): height for level, height in place.items()}
         heights = values.map(place).to_numpy(float)
     else:
         log = name in results.study.space and is_log(results, name)
@@ -221,9 +216,9 @@ def _unit(values: pd.Series, name: str, axes: Axes, at: int, results: Results) -
 
 
 def _alt_parallel(frame: pd.DataFrame) -> str:
-    best = frame[frame["dev_nats"].rank(pct=True) <= 0.1]
+    best = frame[frame["dev_nats"].rank(pct=True) <= max(_BEST, 1 / len(frame))]
     ranges = [
-        f"{name} {_short(best[name].min())} to {_short(best[name].max())}"
+        f"{name} {short(best[name].min())} to {short(best[name].max())}"
         for name in frame.columns[2:]
         if best[name].notna().all() and _levels(frame[name]) is None
     ]
@@ -253,7 +248,7 @@ def _binned(values: pd.Series, log: bool) -> tuple[list[int], list[str]]:
     if levels is None and values.nunique() <= _BINS:
         levels = sorted(values.unique())
     if levels is not None:
-        return [levels.index(value) for value in values], [_shown(level) for level in levels]
+        return [levels.index(value) for value in values], [short(level) for level in levels]
     low, high = float(values.min()), float(values.max())
     edges = np.geomspace(low, high, _BINS + 1) if log else np.linspace(low, high, _BINS + 1)
     places = np.clip(np.searchsorted(edges, values.to_numpy(float), side="right") - 1, 0, _BINS - 1)

@@ -17,6 +17,7 @@ import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.colors import ListedColormap
 from matplotlib.figure import Figure
+from matplotlib.transforms import blended_transform_factory
 
 BLACK, ORANGE, SKY, GREEN, BLUE, VERMILION = "#000000", "#e69f00", "#56b4e9", "#009e73", "#0072b2", "#d55e00"
 INK, GREY, FRAME, GRID, PAPER = "#1b1b1b", "#767676", "#9a9a9a", "#e2e2e2", "#ffffff"
@@ -46,7 +47,7 @@ VERDICTS = {
 MARKERS = {"well fitted": "o", "underfitting": "v", "overfitting": "^", "still improving": "D", "diverged": "X"}
 STATUSES = {"complete": (BLUE, "o"), "pruned": (GREY, "x"), "diverged": (BLACK, "X"), "failed": (VERMILION, "P")}
 
-NARROW, WIDE = 4.8, 9.8
+NARROW, WIDE = 4.5, 9.8
 """Inches. A narrow figure fills a telephone and keeps its letters readable there; a wide one scrolls in its box."""
 MANY = 3000
 """Points from which on they are stored as pixels, the rest of the figure staying vector."""
@@ -74,11 +75,11 @@ def look() -> Iterator[None]:
         "axes.spines.right": False,
         "axes.titlelocation": "left",
         "axes.titleweight": "bold",
-        "axes.titlesize": 10,
-        "axes.labelsize": 9,
-        "xtick.labelsize": 8.5,
-        "ytick.labelsize": 8.5,
-        "legend.fontsize": 8.5,
+        "axes.titlesize": 10.5,
+        "axes.labelsize": 9.5,
+        "xtick.labelsize": 9,
+        "ytick.labelsize": 9,
+        "legend.fontsize": 9,
         "legend.frameon": False,
         "lines.linewidth": 1.6,
         "grid.linewidth": 0.7,
@@ -111,25 +112,45 @@ def empty(why: str, caption: str) -> Figure:
 
 def small_print(made: Figure, text: str) -> None:
     """The line under a figure that says what its numbers belong to."""
-    made.supxlabel("\n".join(_wrapped(text, made)), fontsize=7.5, color=GREY, x=0.01, ha="left")
+    made.supxlabel("\n".join(_wrapped(text, made)), fontsize=8, color=GREY, x=0.01, ha="left")
 
 
 def _wrapped(text: str, made: Figure) -> list[str]:
-    per_line = int(made.get_figwidth() * 17)  # characters of this size to the inch
+    per_line = int(made.get_figwidth() * 16)  # characters of this size to the inch
     return [line for part in text.splitlines() for line in textwrap.wrap(part, per_line)]
 
 
 def legend_above(axes: Axes, columns: int = 2) -> None:
-    """The legend between title and plot, where it hides no point."""
+    """The legend between title and plot, where it hides no point, in as many of the columns as fit."""
     handles, labels = axes.get_legend_handles_labels()
     if not handles:
         return
-    axes.legend(
-        handles, labels, loc="lower left", bbox_to_anchor=(-0.02, 1.0), ncols=columns, borderaxespad=0.2,
-        handlelength=1.8, columnspacing=1.2, labelspacing=0.3, borderpad=0.2,
+    figure = axes.get_figure(root=True)
+    assert figure is not None  # axes are never without one here
+    while columns > 1 and _legend_width(labels, columns) > 72 * figure.get_figwidth() / _columns(axes):
+        columns -= 1
+    # From the figure's left edge on, above the axes.
+    across = blended_transform_factory(figure.transFigure, axes.transAxes)
+    first = _columns(axes) == 1
+    legend = axes.legend(
+        handles, labels, loc="lower left", bbox_to_anchor=(0.0 if first else -0.02, 1.0), ncols=columns,
+        bbox_transform=across if first else axes.transAxes, borderaxespad=0.2, handlelength=1.8, columnspacing=1.2,
+        labelspacing=0.3, borderpad=0.2,
     )  # fmt: skip
+    legend.set_in_layout(False)  # the title's distance makes its room; in the layout it would narrow the axes
     rows = -(-len(handles) // columns)
-    axes.set_title(axes.get_title(loc="left"), pad=7 + 12.5 * rows)
+    axes.set_title(axes.get_title(loc="left"), pad=7 + 13.2 * rows)
+
+
+def _legend_width(labels: list[str], columns: int) -> float:
+    """In points, a letter of the legend's size taken for 5.3, a handle with its distances for 34."""
+    rows = -(-len(labels) // columns)
+    return sum(34 + 5.3 * max(map(len, labels[start : start + rows])) for start in range(0, len(labels), rows))
+
+
+def _columns(axes: Axes) -> int:
+    spec = axes.get_subplotspec()
+    return 1 if spec is None else int(spec.get_gridspec().ncols)
 
 
 def scatter(axes: Axes, x: pd.Series, y: pd.Series, **looks: Any) -> None:

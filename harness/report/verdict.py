@@ -18,7 +18,7 @@ def verdict(results: Results) -> tuple[str, ...]:
     if standing is not None and standing.won is None:
         first = "No finalist stands: each has a seed that did not come to its end."
     else:
-        first = f"{_won(results)}{_against_recipe(results)}{_against_counting(results)}."
+        first = f"{_won(results)}{_against(results)}."
     return first, f"{_held_back(results)}; {_test_split(results.opening)}."
 
 
@@ -47,31 +47,30 @@ def dev_of_chosen(results: Results) -> float | None:
     return None if results.best is None else results.best.dev_nats
 
 
-def _against_recipe(results: Results) -> str:
-    reference, standing, dev = results.reference, results.study.standing, dev_of_chosen(results)
-    if standing is not None and standing.won is not None and standing.won.trial is None:
-        return ": no trial beat it"
-    if reference is None or reference.dev_nats is None or dev is None:
-        known = f" (the lecture's own figure is {LECTURE_DEV})" if results.study.corpus.is_the_lectures else ""
-        return f"; the lecture's recipe was not run on this corpus{known}"
-    seeds = reference.dev_spread or "one seed"
-    return f", {_distance(dev, reference.dev_nats)} the lecture's recipe on the same corpus ({_nats(reference.dev_nats)}, {seeds})"
-
-
-def _against_counting(results: Results) -> str:
-    ngrams, dev = results.study.ngrams, dev_of_chosen(results)
-    if ngrams is None or dev is None:
+def _against(results: Results) -> str:
+    """How far from the recipe and from what counting reaches, both on the same corpus."""
+    reference, ngrams, dev = results.reference, results.study.ngrams, dev_of_chosen(results)
+    won = None if results.study.standing is None else results.study.standing.won
+    parts, rest = [], ""
+    if dev is None:
         return ""
-    best = ngrams.best
-    return f" and {_distance(dev, best.dev_nats)} a counted {best.order}-gram ({_nats(best.dev_nats)})"
+    if won is not None and won.trial is None:
+        rest = ": no trial beat it"
+    elif reference is None or reference.dev_nats is None:
+        known = f" (its own figure is {LECTURE_DEV})" if results.study.corpus.is_the_lectures else ""
+        rest = f"; the lecture's recipe was not run beside it{known}"
+    else:
+        seeds = reference.dev_spread or "one seed"
+        where = f"the lecture's recipe on the same corpus ({reference.dev_nats:.4f}, {seeds})"
+        parts.append(f"{_distance(dev, reference.dev_nats)} {where}")
+    if ngrams is not None:
+        best = ngrams.best
+        parts.append(f"{_distance(dev, best.dev_nats)} a counted {best.order}-gram ({best.dev_nats:.4f})")
+    return (f", {' and '.join(parts)}" if parts else "") + rest
 
 
 def _distance(nats: float, other: float) -> str:
     return f"{abs(other - nats):.4f} {'below' if nats < other else 'above'}"
-
-
-def _nats(value: float) -> str:
-    return f"{value:.4f}"
 
 
 def _held_back(results: Results) -> str:
