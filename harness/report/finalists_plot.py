@@ -22,7 +22,7 @@ def _finalists(results: Results) -> pd.DataFrame:
         return pd.DataFrame(columns=["contender", "seed"])
     placed = standings.loc[standings["out"] == "", _MEANS].rename(columns={"name": "contender"})
     runs = runs.loc[runs["contender"].isin(placed["contender"]), ["contender", "trial", "seed", "dev_nats"]]
-    return pd.concat([placed.assign(seed=pd.NA).astype(object), runs.astype(object)], ignore_index=True)
+    return pd.concat([placed, runs], ignore_index=True)  # the means get an empty seed
 
 
 def draw_finalists(frame: pd.DataFrame, results: Results) -> Figure:
@@ -80,7 +80,7 @@ def _focus(axes: Axes, placed: pd.DataFrame) -> None:
 def _alt(frame: pd.DataFrame) -> str:
     placed = frame[frame["seed"].isna()]
     means = [
-        f"{row.contender} {row.dev_nats:.4f}, behind by {row.behind:.4f} ({row.behind_low:.4f} to {row.behind_high:.4f})"
+        f"{row.contender} {row.dev_nats:.4f}, {row.behind:.4f} behind ({row.behind_low:.4f} to {row.behind_high:.4f})"
         for row in placed.itertuples()
     ]
     return f"Mean dev loss over fresh seeds, and paired differences from the lowest: {'; '.join(means)}."

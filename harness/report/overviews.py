@@ -134,7 +134,11 @@ def _configs(several: list[Results]) -> pd.DataFrame:
     columns = {}
     for results in several:
         space = {f"space.{name}": "; ".join(kinds) for name, kinds in results.study.space.items()}
-        about = {"sampler": results.study.sampler, "pruner": results.study.pruner, "seed of the study": str(results.study.seed)}
+        about = {
+            "sampler": results.study.sampler,
+            "pruner": results.study.pruner,
+            "seed of the study": str(results.study.seed),
+        }
         columns[results.study.key] = dict(config_rows(results)) | about | space
     frame = pd.DataFrame(columns).rename_axis("key").reset_index()
     keys = list(columns)

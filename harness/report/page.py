@@ -70,7 +70,9 @@ def report_page(results: Results, pieces: Pieces) -> str:
         study=results.study,
         label=results.label,
         verdict=verdict(results),
-        scored=None if opening is None or opening.scores is None else _plain(holdout.SCORED_HEAD, holdout.scored_rows(opening)),
+        scored=None
+        if opening is None or opening.scores is None
+        else _plain(holdout.SCORED_HEAD, holdout.scored_rows(opening)),
         remarks=[] if opening is None else holdout.remarks(opening),
         titles=TITLES,
         sections=list(TITLES.items()),
@@ -81,7 +83,7 @@ def report_page(results: Results, pieces: Pieces) -> str:
         plots=lambda names: [pieces.drawn[name] for name in names],
         best=_items(pieces.items[::-1]),
         worst=_items(pieces.items),
-        items_caption=f"{chosen_name(results)}, one run: nats per symbol of an item, its end included · {results.label}.",
+        items_caption=f"{chosen_name(results)}, one run; an item's symbols include its end · {results.label}.",
         samples=list(pieces.samples.itertuples(index=False, name=None)),
         samples_caption=_samples_caption(results, pieces.samples),
         environment=_environment(results),

@@ -7,7 +7,8 @@ from harness.report.plot import Plot
 from harness.report.plots_cost import COMPUTE, PARAMETERS, SECONDS
 from harness.report.plots_curves import CURVES, TRAIN_AGAINST_DEV, TRIAL_CURVES
 from harness.report.plots_model import EMBEDDING, LR_RANGE, POSITIONS, SYMBOLS
-from harness.report.plots_search import HISTORY, IMPORTANCE, PAIR, PARALLEL, SLICES
+from harness.report.plots_search import HISTORY, IMPORTANCE, SLICES
+from harness.report.plots_space import PAIR, PARALLEL
 from harness.report.results import Results
 
 PLOTS: tuple[Plot[Results], ...] = (

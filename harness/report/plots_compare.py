@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
+from typing import Any
 
 import pandas as pd
 from matplotlib.figure import Figure
@@ -54,7 +55,7 @@ def _draw_progress(frame: pd.DataFrame, several: Several, over: str, axis: str, 
     return figure
 
 
-def _look(place: int) -> dict[str, str]:
+def _look(place: int) -> dict[str, Any]:
     return {"color": _COLOURS[place % len(_COLOURS)], "ls": _DASHES[(place // len(_COLOURS)) % len(_DASHES)]}
 
 
@@ -105,7 +106,9 @@ def _alt_curves(frame: pd.DataFrame) -> str:
     return f"Train and dev loss of each study's chosen trial. At the end: {'; '.join(parts)}."
 
 
-_READING = "One line for each study: the lowest dev loss of a complete trial so far. Lower and further left is better. {}"
+_READING = (
+    "One line for each study: the lowest dev loss of a complete trial so far. Lower and further left is better. {}"
+)
 COMPARED: tuple[Plot[Several], ...] = (
     Plot(
         "progress_trials",
@@ -121,7 +124,10 @@ COMPARED: tuple[Plot[Several], ...] = (
         _READING.format("Seconds are of training, all workers together, pruned trials included; they are rough."),
         _progress,
         partial(
-            _draw_progress, over="seconds_so_far", axis="seconds of training so far", title="Best so far, by training time"
+            _draw_progress,
+            over="seconds_so_far",
+            axis="seconds of training so far",
+            title="Best so far, by training time",
         ),
         partial(_alt_progress, over="seconds_so_far"),
     ),

@@ -90,8 +90,7 @@ def draw_compute(frame: pd.DataFrame, results: Results) -> Figure:
     axes.barh(frame["status"], frame["seconds"], color=colours, height=0.66)
     for place, row in enumerate(frame.itertuples()):
         text = f"{row.trials} trials, {row.seconds:,.0f} s, {row.share:.0%}"
-        at = {"xytext": (4, 0), "textcoords": "offset points"}
-        axes.annotate(text, (row.seconds, place), va="center", fontsize=8, **at)
+        axes.annotate(text, (row.seconds, place), va="center", fontsize=8, xytext=(4, 0), textcoords="offset points")
     axes.set_xlim(0, 1.55 * float(frame["seconds"].max()) or 1.0)
     axes.invert_yaxis()
     axes.grid(visible=False, axis="y")

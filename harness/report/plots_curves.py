@@ -47,7 +47,7 @@ def draw_curves(frame: pd.DataFrame, results: Results) -> Figure:
         colour = style.REFERENCE if run == RECIPE else style.BLUE
         axes.plot(points["examples"], points["dev_nats"], color=colour, marker="o", ms=3, label=f"{run}, dev")
         axes.plot(points["examples"], points["train_nats"], color=colour, ls="--", lw=1.3, label="… train")
-    low, high = _focus(axes, pd.concat([runs["train_nats"], runs["dev_nats"]]), levels)
+    low, high = _limits(pd.concat([runs["train_nats"], runs["dev_nats"]]), levels)
     draw_levels(axes, levels, low, high)
     examples_axis(axes)
     axes.set_ylabel("loss (nats per symbol)")
@@ -60,13 +60,15 @@ def draw_levels(axes: Axes, levels: pd.DataFrame, low: float, high: float) -> No
     """Horizontal lines that say what they are; one outside of the axis is said in the legend."""
     for row in levels.to_dict("records"):
         nats = row["dev_nats"] if pd.notna(row["dev_nats"]) else row["train_nats"]
-        colour, dash = next((look for start, look in _LINES.items() if row["run"].startswith(start)), (style.BLACK, ":"))
+        colour, dash = next(
+            (look for start, look in _LINES.items() if row["run"].startswith(start)), (style.BLACK, ":")
+        )
         outside = "" if low <= nats <= high else " (below)" if nats < low else " (above)"
         axes.axhline(nats, color=colour, lw=1.1, ls=dash, label=f"{row['run']}, {nats:.3f}{outside}")
     axes.set_ylim(low, high)
 
 
-def _focus(axes: Axes, losses: pd.Series, levels: pd.DataFrame) -> tuple[float, float]:
+def _limits(losses: pd.Series, levels: pd.DataFrame) -> tuple[float, float]:
     """The axis: wild first evaluations must not flatten the rest, and the floor belongs to it unless far below."""
     losses = losses.dropna().astype(float)
     marks = pd.concat([levels["dev_nats"], levels["train_nats"]]).dropna().astype(float)
@@ -89,12 +91,9 @@ def _alt_curves(frame: pd.DataFrame) -> str:
         for run, points in runs.groupby("run", sort=False)
     ]
     levels = frame[frame["examples"].isna()]
-    marks = [f"{row.run} {_level(row.dev_nats, row.train_nats):.4f}" for row in levels.itertuples()]
+    nats = levels["dev_nats"].fillna(levels["train_nats"]).astype(float)
+    marks = [f"{run} {level:.4f}" for run, level in zip(levels["run"], nats, strict=True)]
     return f"Line plot of loss over examples. {'; '.join(ends)}. Lines: {'; '.join(marks) or 'none'}."
-
-
-def _level(dev: float, train: float) -> float:
-    return train if pd.isna(dev) else dev
 
 
 def _trial_curves(results: Results) -> pd.DataFrame:
@@ -210,9 +209,10 @@ def _bands(axes: Axes) -> None:
 
 def _alt_train_against_dev(frame: pd.DataFrame) -> str:
     trials = frame[frame["run"] != RECIPE]
-    best = trials.loc[trials["dev_nats"].astype(float).idxmin()]
+    best = trials.sort_values("dev_nats").iloc[0]
+    verdicts = counted(trials["verdict"].value_counts())
     return (
-        f"Scatter of {len(trials)} complete trials, train loss against dev loss: {counted(trials['verdict'].value_counts())}. "
+        f"Scatter of {len(trials)} complete trials, train loss against dev loss: {verdicts}. "
         f"The lowest dev is {best['run']} at train {best['train_nats']:.4f}, dev {best['dev_nats']:.4f}."
     )
 

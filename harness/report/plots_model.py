@@ -51,7 +51,7 @@ def draw_lr_range(probe: RangeTest, caption: str) -> Figure:
 
 
 def _alt_range(frame: pd.DataFrame) -> str:
-    lowest = frame.loc[frame["smoothed_nats"].idxmin()]
+    lowest = frame.sort_values("smoothed_nats").iloc[0]
     return (
         f"Smoothed batch loss over learning rates from {frame['learning_rate'].min():.1e} to "
         f"{frame['learning_rate'].max():.1e}; lowest, {lowest['smoothed_nats']:.3f} nats, at "
@@ -93,12 +93,16 @@ def _draw_positions(frame: pd.DataFrame, results: Results) -> Figure:
     shown = frame[frame["n"] >= _FEWEST]
     if shown.empty:
         return style.empty(_NO_WEIGHTS, results.label)
-    figure, (upper, lower) = style.figure(
-        style.NARROW, 4.0, rows=2, sharex=True, gridspec_kw={"height_ratios": (2, 1)}
-    )
+    figure, (upper, lower) = style.figure(style.NARROW, 4.0, rows=2, sharex=True, gridspec_kw={"height_ratios": (2, 1)})
     upper.set_title("Dev loss by position in the item")
     upper.errorbar(
-        shown["position"], shown["nats"], yerr=1.96 * shown["standard_error"], color=style.BLUE, marker="o", ms=4, lw=1.2
+        shown["position"],
+        shown["nats"],
+        yerr=1.96 * shown["standard_error"],
+        color=style.BLUE,
+        marker="o",
+        ms=4,
+        lw=1.2,
     )
     upper.set_ylabel("nats per symbol")
     upper.set_ylim(bottom=0)
@@ -129,7 +133,7 @@ def _draw_symbols(frame: pd.DataFrame, results: Results) -> Figure:
 
 def _name_symbols(axes: Axes, shown: pd.DataFrame, boundary: str) -> None:
     axes.set_xticks(range(len(shown)), [boundary if s == END else _printable(s) for s in shown["symbol"]])
-    axes.set_xlabel(f"symbol to predict ({boundary} is the end of an item), by its share of the loss")
+    axes.set_xlabel(f"symbol to predict ({boundary} is the end of an item)")
     axes.set_xlim(-0.6, len(shown) - 0.4)
     axes.grid(visible=False, axis="x")
 
@@ -144,7 +148,7 @@ def _alt_positions(frame: pd.DataFrame) -> str:
 
 
 def _alt_symbols(frame: pd.DataFrame) -> str:
-    parts = [f"{_printable(row.symbol)} {row.share:.1%} ({row.nats:.2f} nats)" for row in frame.head(5).itertuples()]
+    parts = [f"{row.symbol} {row.share:.1%} ({row.nats:.2f} nats)" for row in frame.head(5).itertuples()]
     return f"Share of the dev loss by predicted symbol; the five largest: {', '.join(parts)}."
 
 

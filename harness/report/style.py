@@ -116,7 +116,7 @@ def small_print(made: Figure, text: str) -> None:
 
 
 def _wrapped(text: str, made: Figure) -> list[str]:
-    per_line = int(made.get_figwidth() * 16)  # characters of this size to the inch
+    per_line = int(made.get_figwidth() * 17)  # characters of this size to the inch
     return [line for part in text.splitlines() for line in textwrap.wrap(part, per_line)]
 
 
@@ -143,9 +143,9 @@ def legend_above(axes: Axes, columns: int = 2) -> None:
 
 
 def _legend_width(labels: list[str], columns: int) -> float:
-    """In points, a letter of the legend's size taken for 5.3, a handle with its distances for 34."""
+    """In points, a letter of the legend's size taken for 5, a handle with its distances for 34."""
     rows = -(-len(labels) // columns)
-    return sum(34 + 5.3 * max(map(len, labels[start : start + rows])) for start in range(0, len(labels), rows))
+    return sum(34 + 5.0 * max(map(len, labels[start : start + rows])) for start in range(0, len(labels), rows))
 
 
 def _columns(axes: Axes) -> int:

@@ -9,9 +9,9 @@ from harness import paths
 from harness.files import write_atomically
 from harness.report import finalists, holdout, style
 from harness.report.frames import curves_frame, trials_frame
+from harness.report.losses import items_frame, samples_frame
 from harness.report.overview import overview
 from harness.report.overviews import write_index
-from harness.report.losses import items_frame, samples_frame
 from harness.report.page import Pieces, report_page
 from harness.report.plot import draw
 from harness.report.plots import PLOTS
