@@ -57,8 +57,7 @@ def draw(plot: Plot[Shown], shown: Shown, folder: Path, **stamps: str) -> Drawn:
     """
     frame = plot.data(shown)
     figure = plot.draw(frame, shown)
-    figure.draw_without_rendering()
-    figure.set_layout_engine("none")  # settled; it would be worked out anew for each file
+    style.settle(figure)
     vector = io.StringIO()
     figure.savefig(vector, format="svg", metadata={"Date": None})
     write_atomically(folder / f"{plot.name}.csv", frame.assign(**stamps).to_csv(index=False))

@@ -101,6 +101,14 @@ def figure(width: float, height: float, columns: int = 1, rows: int = 1, **grid:
     return made, [axis for row in axes for axis in row]
 
 
+def settle(made: Figure) -> None:
+    """Work out the layout once; else every file that is written would, twice."""
+    engine = made.get_layout_engine()
+    if engine is not None:
+        engine.execute(made)
+        made.set_layout_engine(None)
+
+
 def empty(why: str, caption: str) -> Figure:
     """A figure that says why there is nothing to show."""
     made, (axes,) = figure(NARROW, 1.6)
