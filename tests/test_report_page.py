@@ -173,6 +173,23 @@ def test_without_the_corpus_the_model_dependent_parts_say_so(project: Path, monk
     assert shown == ["no weights stored, or the corpus is not at hand"]
 
 
+def test_a_sealed_test_split_is_said_to_be_sealed(page: str):
+    assert "the test split is sealed." in page
+
+
+def test_an_opened_test_split_stands_in_the_verdict_with_its_scores(project: Path, home: Path):
+    shutil.copytree(project, home, dirs_exist_ok=True)
+    assert run(["holdout", KEY]) == 0
+    folder = paths.results_folder() / KEY
+    page = (folder / "report.html").read_text()
+    Balanced(page)
+    scores = pd.read_csv(folder / "holdout.csv")
+    winner = scores[scores["contender"] == scores["contender"].iloc[0]]
+    assert re.search(r"the test split was opened \S+: [^.]+ scores \d\.\d{4} nats on test\.", page)
+    assert f"{winner['test_nats'].mean():.4f}" in page
+    assert "test less dev" in page
+
+
 def test_the_index_links_every_study(project: Path):
     page = (project / "results" / "index.html").read_text()
     Balanced(page)

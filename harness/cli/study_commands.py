@@ -229,7 +229,7 @@ def _conclude(session: Session) -> None:
     for line in overview:
         console.print(f"  {line}")
     key = session.record.key
-    console.print(f"look at {folder}/plots and {folder}/leaderboard.md")
+    console.print(f"look at {folder}/report.html")
     console.print("then: make dashboard (every trial)")
     console.print(f"      .venv/bin/harness rerun {key} N (a trial again, to the last bit)")
     if results.opening is None:

@@ -120,7 +120,9 @@ def draw_slices(frame: pd.DataFrame, results: Results) -> Figure:
     figure.suptitle("A slice per parameter", x=0.01, ha="left", weight="bold", size=10)
     rare = [name for name in frame.columns[2:] if name not in names]
     left_out = f"fewer than {_FEWEST} have {', '.join(rare)} · " if rare else ""
-    style.small_print(figure, f"n={len(frame)} complete trials, darker the later · {left_out}{results.label}")
+    style.small_print(
+        figure, f"n={len(frame)} complete trials, the later the stronger the colour · {left_out}{results.label}"
+    )
     return figure
 
 
@@ -181,7 +183,7 @@ SLICES = Plot(
     "slices",
     "A slice per parameter",
     "The same trials again and again, laid out along one parameter each; lower is better. A valley shows where the "
-    "parameter is best; lowest points crowding at an end say that the range should go on there. Darker trials came "
+    "parameter is best; lowest points crowding at an end say that the range should go on there. Strong colours came "
     "later, when the search knew more.",
     by_parameter,
     draw_slices,

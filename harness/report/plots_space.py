@@ -39,7 +39,7 @@ def draw_parallel(frame: pd.DataFrame, results: Results) -> Figure:
         colour = style.VERMILION if best else style.LEVELS[min(steps - 1, int((1 - share) * steps))]
         axes.plot(row, color=colour, lw=1.8 if best else 0.9, alpha=0.9, zorder=3 if best else 2)
     axes.plot([], [], color=style.VERMILION, lw=1.8, label="best tenth")
-    axes.plot([], [], color=style.LEVELS[-2], lw=1.2, label="better half, darker the better")
+    axes.plot([], [], color=style.LEVELS[-2], lw=1.2, label="the better the stronger")
     axes.plot([], [], color=style.LEVELS[0], lw=1.2, label="worst")
     for at in range(len(names)):
         axes.axvline(at, color=style.FRAME, lw=0.8, zorder=1)
@@ -144,7 +144,7 @@ def draw_pair(frame: pd.DataFrame, results: Results) -> Figure:
     axes.grid(visible=False)
     axes.tick_params(labelsize=7.5)
     axes.set_title("The two parameters that mattered most")
-    style.small_print(figure, f"mean dev loss of n complete trials; darker is lower · {results.label}")
+    style.small_print(figure, f"mean dev loss of n complete trials; strong colours are low · {results.label}")
     return figure
 
 
@@ -171,8 +171,8 @@ PARALLEL = Plot(
 PAIR = Plot(
     "pair",
     "The two parameters that mattered most",
-    "Each cell holds the trials with both values in its ranges: their mean dev loss, and how many they are. Darker "
-    "is lower. Empty cells were never tried; cells of one or two trials say little.",
+    "Each cell holds the trials with both values in its ranges: their mean dev loss, and how many they are. The stronger "
+    "the colour, the lower. Empty cells were never tried; cells of one or two trials say little.",
     _pair,
     draw_pair,
     _alt_pair,
