@@ -171,7 +171,7 @@ PARALLEL = Plot(
 PAIR = Plot(
     "pair",
     "The two parameters that mattered most",
-    "Each cell holds the trials with both values in its ranges: their mean dev loss, and how many they are. The stronger "
+    "Each cell holds the trials with both values in its ranges: their mean dev loss, and their number. The stronger "
     "the colour, the lower. Empty cells were never tried; cells of one or two trials say little.",
     _pair,
     draw_pair,
