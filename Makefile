@@ -38,7 +38,7 @@ report: $(VENV)/.run  ## Pages, tables and plots again, from the stored trials o
 holdout: $(VENV)/.run  ## Open the test split, once, for the study's winner (RESUME=1 after a crash; VERIFY=1 checks the ledger)
 	@$(HARNESS) holdout $(if $(filter 1,$(VERIFY)),--verify $(COMMON),$(STORED) $(if $(filter 1,$(RESUME)),--resume)) || [ $$? -eq 3 ]
 
-bench: $(VENV)/.bench  ## This trainer beside other ways to write it, into results/bench/ (SECTIONS="steps exact target study")
+bench: $(VENV)/.bench  ## This trainer beside other ways to write it, and advice beside chance, into results/bench/ (SECTIONS="steps exact target study advice")
 	@$(HARNESS) bench $(if $(filter command,$(firstword $(origin SECTIONS))),$(SECTIONS))
 
 test: $(VENV)/.dev  ## The tests

@@ -21,11 +21,13 @@ from harness.config import (
 from harness.corpus import Corpus, load
 from harness.errors import HarnessError
 from harness.model import Autograd, CharMLP
+from harness.search.experiment import Experiment, RateRange, Reported
 from harness.search.study import Study
 from harness.train import (
     Evaluation,
     TrainResult,
     diagnose,
+    judge,
     lr_range,
     overfit_one_batch,
     sample,
@@ -37,7 +39,7 @@ from harness.train import (
 
 __all__ = [
     "SGD", "AdamW", "Autograd", "Budget", "CharMLP", "Constant", "Corpus", "Cosine", "Evaluation",
-    "HarnessError", "InverseTime", "Linear", "ModelConfig", "OneCycle", "Schedule", "Step", "Study",
-    "TrainConfig", "TrainResult", "diagnose", "lecture_recipe", "load", "lr_range", "overfit_one_batch",
-    "sample", "split_nats", "stream", "train", "train_seeds",
+    "Experiment", "HarnessError", "InverseTime", "Linear", "ModelConfig", "OneCycle", "RateRange", "Reported",
+    "Schedule", "Step", "Study", "TrainConfig", "TrainResult", "diagnose", "judge", "lecture_recipe", "load",
+    "lr_range", "overfit_one_batch", "sample", "split_nats", "stream", "train", "train_seeds",
 ]  # fmt: skip

@@ -54,4 +54,4 @@ def suggest_schedule(trial: optuna.Trial) -> Schedule:
             return Constant()
 
 
-STUDY = Study(name="beat_lecture", suggest=suggest, trials=60, minutes=9)
+STUDY = Study(name="beat_lecture", suggest=suggest, trials=120, minutes=9)

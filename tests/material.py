@@ -79,3 +79,14 @@ def build_plain(config: TrainConfig, vocabulary_size: int, generator: torch.Gene
     model = Autograd(PlainMLP(config.model, vocabulary_size))
     load_tensors(model, CharMLP.build(config, vocabulary_size, generator).tensors())
     return model
+
+
+class LouderMLP(PlainMLP):
+    """The same tensors, other mathematics."""
+
+    def forward(self, contexts: Tensor) -> Tensor:
+        return 1.5 * super().forward(contexts)
+
+
+def build_louder(config: TrainConfig, vocabulary_size: int, _generator: torch.Generator) -> Autograd:
+    return Autograd(LouderMLP(config.model, vocabulary_size))

@@ -2,12 +2,24 @@
 
 from __future__ import annotations
 
+import dataclasses
 import random
 from pathlib import Path
+from typing import Any
 
-from harness import paths
+import pytest
+
+from harness import Budget, Experiment, RateRange, Reported, Study, lecture_recipe, paths
+from harness.search.reference import REFERENCE
+from harness.search.request import Request
+from harness.search.session import Session, run_study
+from harness.search.storage import Storage
+from harness.search.trial import Deadline
+from harness.search.workers import Job, OnEvent, _Worker
 
 TINY = """
+from optuna.pruners import NopPruner
+
 from harness import AdamW, Budget, Constant, Cosine, ModelConfig, Study, TrainConfig
 
 def suggest(trial):
@@ -26,7 +38,8 @@ def suggest(trial):
     )
 
 STUDY = Study(
-    name="{name}", suggest=suggest, trials={trials}, minutes=2, finalists={finalists}, seeds=2, reference={reference}
+    name="{name}", suggest=suggest, trials={trials}, minutes={minutes},
+    finalists={finalists}, seeds={seeds}, reference={reference}, pruner=lambda _: NopPruner(),
 )
 """
 
@@ -46,7 +59,9 @@ def write_study(
     budget: str = "steps=40",
     evaluations: int = 4,
     widest: int = 6,
+    minutes: float = 2,
     finalists: int = 0,
+    seeds: int = 2,
     reference: bool = False,
     first: str = "pass",
 ) -> Path:
@@ -61,9 +76,97 @@ def write_study(
             budget=budget,
             evaluations=evaluations,
             widest=widest,
+            minutes=minutes,
             finalists=finalists,
+            seeds=seeds,
             reference=reference,
             first=first,
         )
     )
     return path
+
+
+ROAD_FILE = """
+from optuna.pruners import NopPruner
+
+from harness import AdamW, Budget, Constant, ModelConfig, Study, TrainConfig
+from tests.support import road_of
+
+def suggest(trial):
+    return TrainConfig(
+        model=ModelConfig(embedding_size=2, hidden_width=trial.suggest_int("width", 4, 16), context_length=2),
+        optimizer=AdamW(learning_rate=1e-2),
+        schedule=Constant(),
+        batch_size=32,
+        budget=Budget(steps=40),
+        evaluations=4,
+    )
+
+STUDY = Study(
+    name="road", suggest=suggest, first=road_of({wide}), rounds={rounds}, trials=4, minutes=2, finalists=0,
+    reference=False, pruner=lambda _: NopPruner(),
+)
+"""
+
+
+def road_of(wide: int = 16) -> tuple[Experiment, ...]:
+    """The counted bigram and two widths, with figures that come out and figures that cannot."""
+    return (
+        Experiment(title="counted", params=None, reported=(Reported(train="0.5", source="told", remark="made up"),)),
+        Experiment(
+            title="narrow",
+            params={"width": 4},
+            reported=(
+                Reported(step=20, train="3", source="page 1"),  # 2.5 to 3.5
+                Reported(dev="9.9", source="page <2>"),
+            ),
+            range_test=RateRange(1e-3, 1.0, 50),
+            shows=("embedding",),
+        ),
+        Experiment(title="wide", params={"width": wide}, shows=("samples",)),
+    )
+
+
+ROAD = road_of()
+
+
+def write_road(wide: int = 16, rounds: int = 2) -> Path:
+    """A study file of that road."""
+    folder = paths.studies_folder()
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / "road.py"
+    path.write_text(ROAD_FILE.format(wide=wide, rounds=rounds))
+    return path
+
+
+def with_build(path: Path, build: str) -> None:
+    """Give a study file a `build` of its own."""
+    text = path.read_text().replace("STUDY =", f"{build}\n\nSTUDY =")
+    path.write_text(text.replace("suggest=suggest,", "suggest=suggest, build=build,"))
+
+
+def brief_reference() -> Study:
+    """The lecture's recipe in milliseconds instead of a minute."""
+    recipe = lecture_recipe()
+    model = recipe.model.model_copy(update={"init": "scaled"})
+    recipe = recipe.model_copy(update={"model": model, "budget": Budget(steps=30), "evaluations": 2})
+    return dataclasses.replace(REFERENCE, suggest=lambda _: recipe)
+
+
+class _Ears:
+    """A worker's pipe, for a worker in this very process."""
+
+    def __init__(self, on_event: OnEvent) -> None:
+        self.send = on_event
+
+
+def work_here(job: Job, _count: int, _storage: Storage, on_event: OnEvent) -> None:
+    """What `run_workers` does, in this process: no start of new ones to wait for."""
+    _Worker(job, 0, _Ears(on_event), Deadline(job.ends_at)).work()  # type: ignore[arg-type]
+
+
+def search(corpus: Path | str, study: str = "tiny", run_workers: Any = work_here, **asked: Any) -> Session:
+    """`make study` without worker processes and without its report."""
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr("harness.search.session.run_workers", run_workers)
+        return run_study(Request(study, corpus=str(corpus), **asked), lambda _: None, lambda _: None)

@@ -15,6 +15,7 @@ import torch
 
 from harness import load, paths
 from harness.bench import write
+from harness.bench.advice import Followed
 from harness.bench.target import ToTarget
 from harness.bench.timing import Row
 from harness.cli.app import run
@@ -34,12 +35,19 @@ TARGETS = [
     ToTarget(2.17, "the lecture's", 11_897, 112_000, 20.0, 18.0, 22.0, 5, 2.15, None, 5),
 ]
 
+FOLLOWED = [
+    Followed(
+        0, "small", "underfitting", 2.4, "widen the hidden layer from 8 to 16", "hidden", 2.3,
+        "raise dropout from 0 to 0.15", "dropout", 2.5,
+    ),
+    Followed(1, "wide", "well fitted", 2.0, ""),
+]  # fmt: skip
 
 MADE_BY = {"commit": "abc", "date": "2026-11-22", "threads": "1"}
 
 
 def sections() -> dict[str, Any]:
-    return {"steps": ROWS[:4], "study": ROWS[4:], "target": TARGETS}
+    return {"steps": ROWS[:4], "study": ROWS[4:], "target": TARGETS, "advice": FOLLOWED}
 
 
 def written(folder: Path) -> dict[str, list[str]]:
@@ -54,6 +62,7 @@ def test_each_section_is_written_with_its_numbers_and_with_what_made_them(tmp_pa
         "steps": ["steps.csv", "steps.md", "steps.png", "bench.md"],
         "study": ["study.csv", "study.md", "bench.md"],
         "target": ["target.csv", "target.md", "bench.md"],
+        "advice": ["advice.csv", "advice.md", "bench.md"],
     }
     assert (tmp_path / "bench" / "steps.png").read_bytes()[:4] == b"\x89PNG"
     for name in ("steps", "study"):
@@ -65,20 +74,28 @@ def test_each_section_is_written_with_its_numbers_and_with_what_made_them(tmp_pa
     targets = pd.read_csv(tmp_path / "bench" / "target.csv")
     assert list(targets["times_ours"]) == [1.0, 40.0]
     assert list(targets["seconds"]) == [0.5, 20.0]
+    followed = pd.read_csv(tmp_path / "bench" / "advice.csv", keep_default_na=False)
+    assert list(followed["advice"]) == ["widen the hidden layer from 8 to 16", ""]
+    assert list(followed["advised_nats"]) == ["2.3", ""]
+    assert list(followed["commit"]) == ["abc", "abc"]
 
 
 def test_the_page_holds_every_section_there_is_with_what_made_it_and_why_a_row_is_missing(tmp_path: Path):
     written(tmp_path)
     page = (tmp_path / "bench.md").read_text(encoding="utf-8")
-    assert page.count("harness bench · commit abc · date 2026-11-22 · threads 1") == 3
+    assert page.count("harness bench · commit abc · date 2026-11-22 · threads 1") == 4
     assert [line for line in page.splitlines() if line.startswith("## ")] == [
         "## Training steps", "## Training seconds to a dev loss", "## A study's own costs",
+        "## What the advice is worth",
     ]  # fmt: skip
     cells = [[cell.strip() for cell in line.strip("|").split("|")] for line in page.splitlines() if line[:1] == "|"]
     assert ["8, 2, 3, 4, sgd", "raw loop", "123 µs a step", "120 to 140", "6.02", "4 times"] in cells
     assert ["64, 2, 3, 4, adamw", "JAX", "skipped: No module named 'jax'", "", "", ""] in cells
     assert ["2.17", "ours", "11,897", "yes", "0.5 (0.4 to 0.7)", "1", "270", "10 of 10", "2.1652", "1.2e-04"] in cells
     assert ["2.17", "the lecture's", "11,897", "yes", "20 (18 to 22)", "40", "112,000", "5 of 5", "2.1500", ""] in cells
+    changes = ["1 (100%)", "0 (0%)", "-0.1000 (-0.1000)", "+0.1000 (+0.1000)", "1 of 1"]
+    assert ["underfitting", "1", *changes, "1.0e+00", "1.0e+00", "1.0e+00"] in cells
+    assert ["nothing to turn, left out of all above", "1", *[""] * 8] in cells
 
 
 def test_a_recipe_that_did_not_get_there_is_marked_as_needing_more(tmp_path: Path):
@@ -93,7 +110,7 @@ def test_a_section_measured_again_takes_its_own_place_and_leaves_the_others(tmp_
     before = (tmp_path / "target.md").read_text()
     write.write_section(tmp_path, "study", ROWS[4:], MADE_BY | {"commit": "def"})
     page = (tmp_path / "bench.md").read_text(encoding="utf-8")
-    assert page.count("commit abc") == 2
+    assert page.count("commit abc") == 3
     assert page.count("commit def") == 1
     assert (tmp_path / "target.md").read_text() == before
 
@@ -141,7 +158,7 @@ def test_the_plot_has_one_panel_per_shape_and_one_bar_per_contender():
     ("arguments", "said"),
     [
         (["bench", "exatc"], "got 'exatc'. Did you mean 'exact'?"),
-        (["bench", "exact", "nonsense"], "must be one of steps, exact, target, study; got 'nonsense'"),
+        (["bench", "exact", "nonsense"], "must be one of steps, exact, target, study, advice; got 'nonsense'"),
         (["bench", "exact", "--rounds", "2"], "got '2'"),
         (["bench", "target", "--corpus", "ssa-2017"], "the targets are dev losses on names; got ssa-2017"),
     ],
@@ -186,6 +203,7 @@ def cores_seen(monkeypatch: pytest.MonkeyPatch) -> dict[str, int]:
         ("exact.measure_exact", "exact", [ROWS[2:3]]),
         ("target.measure_targets", "target", TARGETS),
         ("throughput.measure_throughput", "study", [ROWS[4:]]),
+        ("advice.measure_advice", "advice", FOLLOWED),
     ]:
         monkeypatch.setattr(f"harness.bench.{measure}", stands_in(section, found))
     return seen
@@ -201,14 +219,14 @@ def test_a_bench_of_everything_holds_all_but_the_studies_to_one_core(
     before = len(os.sched_getaffinity(0))
     monkeypatch.setattr("harness.cli.bench_command.LECTURE_FINGERPRINT", load(str(small_corpus_file)).fingerprint)
     assert run(["bench", "--corpus", str(small_corpus_file)]) == 0
-    assert cores_seen == {"steps": 1, "exact": 1, "target": 1, "study": before}
+    assert cores_seen == {"steps": 1, "exact": 1, "target": 1, "study": before, "advice": 1}
     assert len(os.sched_getaffinity(0)) == before
     assert {path.name for path in (home / "results" / "bench").glob("*.csv")} == {
-        "steps.csv", "exact.csv", "target.csv", "study.csv",
+        "steps.csv", "exact.csv", "target.csv", "study.csv", "advice.csv",
     }  # fmt: skip
 
 
 @needs_affinity
 def test_on_another_corpus_the_targets_of_names_are_left_out(small_corpus_file: Path, cores_seen: dict[str, int]):
     assert run(["bench", "--corpus", str(small_corpus_file)]) == 0
-    assert list(cores_seen) == ["steps", "exact", "study"]
+    assert list(cores_seen) == ["steps", "exact", "study", "advice"]

@@ -17,9 +17,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from harness import Corpus, load
-from harness.corpus import ContextCounts, Examples, at_hand
+from harness.corpus import ContextCounts, Examples, at_hand, label_of
 from harness.corpus.contexts import count_contexts, examples_of, vocabulary_of
-from harness.corpus.split import train_and_dev_items
+from harness.corpus.split import ONCE, PUBLISHED, SplitRule, sealed_test_items, train_and_dev_items
 from harness.errors import CorpusError, CorpusUnavailable
 
 WriteCorpus = Callable[[str | bytes], str]
@@ -97,6 +97,21 @@ def test_the_fingerprint_of_names_is_the_published_one(names: Corpus):
     assert names.fingerprint == "14f825ec2506"
 
 
+def test_the_published_split_has_the_sizes_that_the_lectures_notebook_prints(names: Corpus):
+    published = load("names-published")
+    train, dev = published.number_of_examples("train"), published.number_of_examples("dev")
+    rest = sum(len(item) + 1 for item in names.source.items) - train - dev  # counted without building it
+    assert (train, dev, rest) == (182_441, 22_902, 22_803)
+    assert published.source.items == names.source.items
+    assert published.label == "names-published"
+
+
+def test_every_variant_of_names_has_a_fingerprint_of_its_own(names: Corpus):
+    assert load("names-dedup").fingerprint == "e2bd45f704e1"
+    assert load("names-published").fingerprint == "c5d3adf15b15"
+    assert names.fingerprint not in ("e2bd45f704e1", "c5d3adf15b15")
+
+
 # The corpus that comes with a package
 
 
@@ -124,6 +139,24 @@ def test_a_split_is_one_shuffle_that_anybody_can_repeat():
     assert train_and_dev_items(items) == (shuffled[:800], shuffled[800:900])
 
 
+def test_the_published_split_is_four_shuffles_each_from_the_same_seed():
+    items = [str(number) for number in range(1000)]
+    shuffled = list(items)
+    for _ in range(4):
+        random.seed(42)  # as the lecture's notebook cell does each time it is run
+        random.shuffle(shuffled)
+    assert train_and_dev_items(items, PUBLISHED) == (shuffled[:800], shuffled[800:900])
+
+
+@pytest.mark.parametrize("rule", [ONCE, PUBLISHED], ids=["once", "published"])
+def test_three_splits_share_out_all_items(rule: SplitRule):
+    items = [str(number) for number in range(1003)]
+    train, dev = train_and_dev_items(items, rule)
+    test = sealed_test_items(items, rule)
+    assert sorted([*train, *dev, *test]) == sorted(items)
+    assert (len(train), len(dev), len(test)) == (802, 100, 101)
+
+
 def test_a_split_leaves_the_callers_items_in_their_order():
     items = [str(number) for number in range(100)]
     train_and_dev_items(items)
@@ -136,6 +169,11 @@ def test_a_fingerprint_is_the_same_at_every_load(small_corpus: Corpus, small_cor
 
 def test_a_fingerprint_changes_with_the_variant(small_corpus: Corpus, small_corpus_file: Path):
     assert load(f"{small_corpus_file}-dedup").fingerprint != small_corpus.fingerprint
+    published = load(f"{small_corpus_file}-published")
+    assert published.fingerprint != small_corpus.fingerprint
+    assert published.source.items == small_corpus.source.items
+    assert published.train_items != small_corpus.train_items
+    assert label_of(f"{small_corpus_file}-published") == published.label == "small-published"
 
 
 def test_a_fingerprint_changes_with_the_content_and_not_with_the_place(write: WriteCorpus, small_corpus_file: Path):
@@ -332,7 +370,9 @@ def test_an_unknown_corpus_is_refused_in_one_line_that_names_it(spec: str, expec
     with pytest.raises(CorpusError) as refusal:
         load(spec)
     assert expected in str(refusal.value)
-    assert "names, names-dedup, ssa-2017, ssa-2017-dedup or a path" in str(refusal.value)
+    assert "names, names-dedup, names-published, ssa-2017, ssa-2017-dedup, ssa-2017-published or a path" in str(
+        refusal.value
+    )
     assert "\n" not in str(refusal.value)
 
 

@@ -11,11 +11,11 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness import Corpus, split_nats
+from harness import Corpus, load, split_nats
 from harness.cli.app import run
-from harness.corpus.contexts import count_contexts, examples_of, vocabulary_of
+from harness.corpus.contexts import ContextCounts, count_contexts, examples_of, vocabulary_of
 from harness.model.kneser_ney import KneserNey
-from harness.train import baselines
+from harness.train import baselines, best_counted, counted
 
 LONGEST = 4
 ITEMS = st.lists(st.text("abc", min_size=1, max_size=6), min_size=1, max_size=30)
@@ -135,11 +135,42 @@ def test_an_order_scores_the_same_at_any_context_length_that_it_fits_in(small_co
     assert scores[1:] == [pytest.approx(scores[0], abs=1e-12)] * 2
 
 
+@pytest.mark.parametrize("context_length", [1, 3, 14])
+def test_orders_counted_once_score_what_counting_at_the_context_length_scores(
+    small_corpus: Corpus, context_length: int
+):
+    # Items have up to 8 symbols, so orders above 10 have nothing further back to look at.
+    splits = [small_corpus.counts(split, context_length) for split in ("train", "dev")]
+    for found in baselines(small_corpus, context_length).kneser_ney:
+        model = KneserNey.of(splits[0], small_corpus.vocabulary_size, found.order)
+        anew = [split_nats(model, split) for split in splits]
+        assert [found.train_nats, found.dev_nats] == pytest.approx(anew, abs=1e-12)
+        assert found.name == f"{found.order}-gram, Kneser-Ney"
+
+
+def test_an_order_is_counted_once_per_corpus(small_corpus_file, monkeypatch: pytest.MonkeyPatch):
+    orders, corpus = [], load(str(small_corpus_file))
+
+    class Watched(KneserNey):
+        @classmethod
+        def of(cls, counts: ContextCounts, vocabulary_size: int, order: int):
+            orders.append(order)
+            return KneserNey.of(counts, vocabulary_size, order)
+
+    monkeypatch.setattr(counted, "KneserNey", Watched)
+    assert [best_counted(corpus, length).order for length in (3, 2, 4, 3)]
+    assert orders == [1, 2, 3, 4, 5]
+    assert best_counted(corpus, 4) == baselines(corpus, 4).best
+
+
 def test_on_names_six_symbols_are_best_and_stand_where_the_paper_of_counts_has_them(names: Corpus):
     found = baselines(names, 6)
     assert found.best.order == 6
     assert found.best.dev_nats == pytest.approx(1.9746, abs=5e-5)
     assert found.bigram.dev_nats == pytest.approx(2.4533, abs=5e-5)
+    train, dev = (names.counts(split, 8) for split in ("train", "dev"))
+    anew = split_nats(KneserNey.of(train, names.vocabulary_size, 6), dev)  # the same at a longer context
+    assert best_counted(names, 8).dev_nats == pytest.approx(anew, abs=1e-12)
 
 
 def test_the_command_prints_every_row_with_its_unit_and_corpus(small_corpus_file, capfd: pytest.CaptureFixture[str]):

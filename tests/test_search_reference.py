@@ -24,6 +24,7 @@ from harness.search.reference import (
 from harness.search.storage import Storage, open_storage
 from harness.search.trial import Deadline
 from harness.search.weights import restore
+from harness.train import best_counted
 from tests.support import write_items
 
 
@@ -87,6 +88,8 @@ def test_a_reference_is_the_mean_of_its_seeds_each_kept_with_its_weights(tmp_pat
         model, facts = restore(storage.kept_file(run.weights))
         assert facts["config"]["seed"] == run.seed
         assert split_nats(model, corpus.counts("dev", 3)) == run.dev_nats
+    assert record.gap_error is None  # the error is of one set of weights
+    assert record.evidence["ngram_nats"] == best_counted(corpus, 3).dev_nats
     lowest, highest = (f"{end(run.dev_nats for run in record.seeds):.4f}" for end in (min, max))
     assert record.dev_spread == f"mean of 5 seeds, {lowest} to {highest}"
 

@@ -65,20 +65,23 @@ def test_sqlite_runs_in_wal_mode(tmp_path: Path):
     connection.close()
 
 
-def test_of_many_claims_at_once_one_wins(tmp_path: Path):
-    storages = [open_storage(str(tmp_path / "a.db"), create=True) for _ in range(6)]
+def test_of_many_openings_at_once_one_gets_the_place():
+    storages = [open_storage(create=True) for _ in range(6)]
     with ThreadPoolExecutor(6) as pool:
-        won = list(pool.map(lambda pair: pair[1].claim("key", {"by": pair[0]}), enumerate(storages)))
+        won = list(
+            pool.map(lambda pair: pair[1].add_opening(0, f"study {pair[0]}", "claimed", "{}"), enumerate(storages))
+        )
     assert sum(won) == 1
-    assert storages[0].ledger() == {"key": {"by": won.index(True)}}
+    assert [row.key for row in storages[0].openings()] == [f"study {won.index(True)}"]
 
 
-def test_a_claim_changes_only_from_what_was_read(tmp_path: Path):
-    storage = open_storage(str(tmp_path / "a.db"), create=True)
-    storage.claim("key", {"state": "claimed"})
-    assert storage.replace_claim("key", {"state": "claimed"}, {"state": "scored"})
-    assert not storage.replace_claim("key", {"state": "claimed"}, {"state": "again"})
-    assert storage.ledger() == {"key": {"state": "scored"}}
+def test_a_step_of_a_study_stands_once_wherever_it_is_put():
+    storage = open_storage(create=True)
+    assert storage.add_opening(0, "key", "claimed", "{}")
+    assert not storage.add_opening(1, "key", "claimed", "{}")
+    assert storage.add_opening(1, "key", "scored", "{}")
+    assert storage.is_opened("key")
+    assert not storage.is_opened("other")
 
 
 def test_weights_gone_from_the_artifact_store_are_named(tmp_path: Path):

@@ -20,7 +20,7 @@ from harness.search.storage import Storage, open_storage
 from harness.search.study import Study, load_study
 from harness.search.trial import Deadline, run_trial
 from harness.search.weights import restore
-from harness.train import split_nats, train
+from harness.train import best_counted, split_nats, train
 from tests.support import write_items, write_study
 
 DEAD = Owner(host=this_process().host, pid=2**22 + 1, started=0.0)
@@ -70,6 +70,8 @@ def test_a_complete_trial_is_recorded_with_curve_losses_and_verdict(bench: Bench
     assert record.dev_nats == record.curve[-1].dev_nats
     assert record.gap == pytest.approx(record.dev_nats - record.train_nats)
     assert record.verdict is not None
+    assert record.evidence["gap_error"] == record.gap_error > 0
+    assert record.evidence["ngram_nats"] == best_counted(bench.corpus, 2).dev_nats
     assert record == bench.storage.trial(bench.key, 0)
 
 
@@ -221,6 +223,8 @@ def test_a_pruned_trial_keeps_its_curve_and_has_no_verdict(tmp_path: Path):
     bench.study = dataclasses.replace(bench.study, pruner=lambda _: pruner)
     record = bench.one()
     assert (record.status, record.verdict, len(record.curve)) == ("pruned", None, 1)
+    assert record.gap_error is None
+    assert "ngram_nats" not in record.evidence
     assert bench.optuna()[0].state == TrialState.PRUNED
 
 

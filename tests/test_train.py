@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import math
 from collections.abc import Callable
 from types import SimpleNamespace
@@ -25,7 +24,6 @@ from harness import (
     ModelConfig,
     Step,
     TrainConfig,
-    diagnose,
     lr_range,
     overfit_one_batch,
     sample,
@@ -442,125 +440,3 @@ def test_symbols_are_drawn_as_often_as_the_model_says():
     text = "".join(items)
     assert items.count("") / 20_000 == pytest.approx(0.5, abs=0.02)
     assert text.count("a") / len(text) == pytest.approx(0.4, abs=0.02)
-
-
-# Verdicts
-
-
-def curve_of(dev: list[float], *, gap: float = 0.1) -> list[Evaluation]:
-    """A made-up run of evenly spaced evaluations, dev above train by `gap`."""
-    return [Evaluation(100 * n, 3200 * n, float(n), 0.01, nats - gap, nats) for n, nats in enumerate(dev, start=1)]
-
-
-FLAT, RISING = (
-    [2.9, 2.6, 2.4, 2.3, 2.25, 2.2, 2.2, 2.2, 2.2, 2.2],
-    [2.9, 2.6, 2.4, 2.3, 2.2, 2.1, 2.15, 2.18, 2.19, 2.2],
-)
-# Train goes on falling while dev rises from its sixth point on; the gap stays below LARGE_GAP.
-MEMORISING = [
-    dataclasses.replace(point, train_nats=min(point.train_nats, 2.08) - 0.001 * n)
-    for n, point in enumerate(curve_of(RISING, gap=0.02))
-]
-FALLING = [2.9, 2.8, 2.7, 2.6, 2.55, 2.5, 2.45, 2.4, 2.35, 2.3]
-
-
-@pytest.mark.parametrize(
-    ("curve", "verdict"),
-    [
-        (curve_of([2.5, 2.4, math.nan]), "diverged"),
-        (curve_of([2.5, 2.4, math.inf]), "diverged"),
-        (curve_of([5.0, 4.0, 3.5]), "diverged"),  # falling, and yet above log 27 = 3.296
-        (curve_of(FALLING), "still improving"),
-        (curve_of(FALLING, gap=0.5), "still improving"),  # goes before overfitting
-        (curve_of(FALLING, gap=0.0), "still improving"),  # goes before underfitting
-        (MEMORISING, "overfitting"),
-        (curve_of(FLAT, gap=0.2), "overfitting"),
-        (curve_of(RISING, gap=0.01), "underfitting"),  # both rise: the rate jumps about, nothing is memorised
-        (curve_of([2.9, 3.2, 3.4], gap=1.0), "overfitting"),  # dev alone above log V is memorising
-        (curve_of(FLAT, gap=0.02), "underfitting"),
-        (curve_of(FLAT, gap=0.1), "well fitted"),
-        (curve_of([2.2]), "well fitted"),  # one point shows neither a fall nor a rise
-    ],
-)
-def test_a_made_up_curve_gets_the_plain_verdict(curve: list[Evaluation], verdict: str):
-    assert diagnose(curve, TrainConfig(), 27).verdict == verdict
-
-
-def test_a_verdict_carries_the_numbers_it_rests_on():
-    evidence = diagnose(MEMORISING, TrainConfig(), 27).evidence
-    assert evidence == pytest.approx(
-        {
-            "train_nats": 2.071,
-            "dev_nats": 2.2,
-            "log_vocabulary": math.log(27),
-            "gap": 0.129,
-            "fall_in_last_tenth": -0.01,
-            "rise_from_minimum": 0.1,
-            "train_since_minimum": -0.004,
-        }
-    )
-
-
-def test_the_fall_is_stated_per_tenth_of_the_run_however_few_evaluations_there_are():
-    assert diagnose(curve_of([2.5, 2.4]), TrainConfig(), 27).evidence["fall_in_last_tenth"] == pytest.approx(0.02)
-
-
-def test_the_last_tenth_is_looked_at_alone_where_the_evaluations_do_not_divide_the_steps():
-    # 2,500,000 examples in batches of 1,024 are 2,441 steps; the trainer evaluates them at these
-    steps = [math.ceil(tenth * 2441 / 10) for tenth in range(1, 11)]
-    dev = [2.9, 2.8, 2.7, 2.6, 2.5, 2.4, 2.3, 2.25, 2.2, 2.2]  # falls by nothing from 2,197 to 2,441
-    curve = [Evaluation(at, 1024 * at, at / 100, 0.01, nats - 0.1, nats) for at, nats in zip(steps, dev, strict=True)]
-    assert diagnose(curve, TrainConfig(), 27).verdict == "well fitted"
-
-
-@pytest.mark.parametrize(
-    ("curve", "changes", "advice"),
-    [
-        (MEMORISING, {}, "Add dropout, or more of it."),
-        (MEMORISING, {"dropout": 0.3}, "Add weight decay."),
-        (MEMORISING, {"dropout": 0.3, "optimizer": AdamW(weight_decay=0.1)}, "Make the hidden layer narrower"),
-        (curve_of(FLAT, gap=0), {"dropout": 0.3}, "Take dropout away first."),
-        (curve_of(FLAT, gap=0), {"model": ModelConfig(context_length=3)}, "Lengthen the context"),
-        (curve_of(FLAT, gap=0), {"model": ModelConfig(hidden_width=64)}, "Widen the hidden layer"),
-        (curve_of(FLAT, gap=0), {"model": ModelConfig(hidden_width=512)}, "Enlarge the embedding"),
-        (curve_of(FALLING), {}, "Give it more steps"),
-        (curve_of([9.0]), {}, "Lower the learning rate"),
-    ],
-)
-def test_advice_names_the_next_thing_to_turn_for_this_config(
-    curve: list[Evaluation], changes: dict[str, Any], advice: str
-):
-    assert advice in diagnose(curve, TrainConfig(**changes), 27).advice
-
-
-def judged(config: TrainConfig, corpus: Corpus) -> str:
-    return diagnose(train(config, corpus).curve, config, corpus.vocabulary_size).verdict
-
-
-def test_a_network_of_two_units_underfits(small_corpus: Corpus, tiny_config: MakeConfig):
-    config = tiny_config(
-        model=ModelConfig(embedding_size=2, hidden_width=2, context_length=1),
-        schedule=Cosine(),
-        budget=Budget(steps=1500),
-        evaluations=10,
-    )
-    assert judged(config, small_corpus) == "underfitting"
-
-
-def test_a_wide_network_with_many_steps_overfits_a_small_corpus(small_corpus: Corpus, tiny_config: MakeConfig):
-    config = tiny_config(
-        model=ModelConfig(embedding_size=16, hidden_width=128, context_length=8),
-        schedule=Cosine(),
-        budget=Budget(steps=600),
-        evaluations=10,
-    )
-    assert judged(config, small_corpus) == "overfitting"
-
-
-@pytest.mark.parametrize("optimizer", [SGD(learning_rate=10), AdamW(learning_rate=10)], ids=["sgd", "adamw"])
-def test_a_learning_rate_of_ten_diverges(small_corpus: Corpus, tiny_config: MakeConfig, optimizer: Any):
-    assert judged(tiny_config(optimizer=optimizer, budget=Budget(steps=200)), small_corpus) == "diverged"
-
-
-def test_a_run_cut_short_is_still_improving(small_corpus: Corpus, tiny_config: MakeConfig):
-    assert judged(tiny_config(evaluations=10), small_corpus) == "still improving"

@@ -12,6 +12,8 @@ import torch
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+from harness.bench.advice import Followed
+from harness.bench.compared import compared_frame, followed_frame
 from harness.bench.target import MOST_P, ToTarget
 from harness.bench.timing import Row
 from harness.files import replacing, write_atomically
@@ -23,6 +25,7 @@ SECTIONS = {
     "exact": "Exact losses and contexts",
     "target": "Training seconds to a dev loss",
     "study": "A study's own costs",
+    "advice": "What the advice is worth",
 }
 
 
@@ -43,7 +46,7 @@ def in_a_line(made_by: dict[str, str]) -> str:
 
 
 def write_section(
-    folder: Path, section: str, found: Sequence[Row] | Sequence[ToTarget], made_by: dict[str, str]
+    folder: Path, section: str, found: Sequence[Row | ToTarget | Followed], made_by: dict[str, str]
 ) -> list[Path]:
     """A section's csv, Markdown and, of steps, its plot; then bench.md anew, from all sections that are there.
 
@@ -51,8 +54,15 @@ def write_section(
     """
     rows = [row for row in found if isinstance(row, Row)]
     targets = [row for row in found if isinstance(row, ToTarget)]
-    frame = targets_frame(targets) if section == "target" else frame_of(rows)
-    shown = _shown_targets(targets, list(frame["times_ours"])) if section == "target" else _shown(rows)
+    trials = [row for row in found if isinstance(row, Followed)]
+    match section:
+        case "target":
+            frame = targets_frame(targets)
+            shown = _shown_targets(targets, list(frame["times_ours"]))
+        case "advice":
+            frame, shown = followed_frame(trials), compared_frame(trials)
+        case _:
+            frame, shown = frame_of(rows), _shown(rows)
     table = shown.to_markdown(index=False, disable_numparse=True)
     text = f"## {SECTIONS[section]}\n\n{_NOTES[section]}\n\n{table}\n\n{in_a_line(made_by)}\n"
     written = [folder / f"{section}.csv", folder / f"{section}.md"]
@@ -83,6 +93,14 @@ _NOTES = {
         "recipes run in turn, seed by seed."
     ),
     "study": "Real studies on worker processes; medians with their range.",
+    "advice": (
+        "Cheap real trials, drawn at random and some badly on purpose, each judged; then the advice followed once, "
+        "and one random change of the same trial: a knob, each as likely, then one of its moves, each as likely, "
+        "among those that advice chooses from. Same seed throughout. Changes are of dev nats per symbol, below 0 for "
+        "the better. p is two-sided: McNemar's asks whether both lowered dev as often, the other two which of them "
+        "ended lower. Constants and moves were chosen on trials of other seeds, before these were looked at. A change "
+        "of budget costs or saves training time: one row leaves out the trials with one on either side."
+    ),
 }
 
 

@@ -1,8 +1,8 @@
-"""`harness bench`: this core beside what people would write instead."""
+"""`harness bench`: this core beside what people would write instead, and the advice beside chance."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -15,10 +15,11 @@ from harness.errors import ConfigError
 from harness.search.records import LECTURE_FINGERPRINT
 
 if TYPE_CHECKING:  # the bench loads plots, statistics and optimisers; every other command does without
+    from harness.bench.advice import Followed
     from harness.bench.target import ToTarget
     from harness.bench.timing import Row
 
-_SECTIONS = ["steps", "exact", "target", "study"]
+_SECTIONS = ["steps", "exact", "target", "study", "advice"]
 
 
 def bench(
@@ -30,7 +31,7 @@ def bench(
 ) -> None:
     """Time this core beside other ways to train the same model; tables and a plot into results/bench/.
 
-    All of it takes some twelve minutes, half of them the lecture's recipe at its own pace.
+    All of it takes some half an hour: six minutes of the lecture's recipe at its own pace, fifteen of advice.
     """
     from harness.bench.write import in_a_line, provenance, write_section
 
@@ -48,8 +49,14 @@ def bench(
     made_by = provenance(f"{data.label} {data.fingerprint}")
     console.print(in_a_line(made_by))
     for section in wanted:
-        found: list[Row] | list[ToTarget]
-        found = _shown_targets(data) if section == "target" else list(_shown_rows(section, data, corpus, rounds))
+        found: Sequence[Row | ToTarget | Followed]
+        match section:
+            case "target":
+                found = _shown_targets(data)
+            case "advice":
+                found = _shown_advice(data)
+            case _:
+                found = list(_shown_rows(section, data, corpus, rounds))
         for path in write_section(paths.results_folder() / "bench", section, found, made_by):
             console.print(f"wrote {path}")
 
@@ -100,3 +107,25 @@ def _shown_targets(data: Corpus) -> list[ToTarget]:
             f"{found.reached} of {found.seeds} seeds there, mean dev {found.dev_nats:.4f}{p}"
         )
     return targets
+
+
+def _shown_advice(data: Corpus) -> list[Followed]:
+    from harness.bench.advice import measure_advice
+    from harness.bench.compared import compare
+    from harness.bench.timing import one_core
+
+    console.print("\nThe advice followed, and a random change (dev nats per symbol, whole split); some fifteen minutes")
+    trials = []
+    with one_core():
+        for row in measure_advice(data):
+            trials.append(row)
+            told = "" if row.advised_nats is None else f"; {row.advice}: {row.advised_nats:.4f}"
+            other = "" if row.changed_nats is None else f"; {row.change}: {row.changed_nats:.4f}"
+            console.print(f"  {row.trial:3} {row.kind:10} dev {row.dev_nats:.4f} {row.verdict}{told}{other}")
+    for each in compare(trials):
+        console.print(
+            f"  {each.group}: the advice lowered dev in {each.advice_lowered} of {each.trials}, the random change in "
+            f"{each.change_lowered}; the advice ended lower in {each.advice_won} of {each.trials - each.tied}, "
+            f"sign test p {each.sign_p:.1e}"
+        )
+    return trials

@@ -64,15 +64,15 @@ def _show_scores(opening: Opening, record: StudyRecord, *, now: bool) -> None:
     show_table(SCORED_HEAD, scored_rows(opening))
     for line in remarks(opening):
         console.print(f"  {line}")
-    console.print(f"for a paper: {paper_line(opening, record)}")
+    console.print(f"for a paper: {paper_line(opening)}")
 
 
 def _verify(storage: Storage) -> None:
     problems = ledger.verify(storage)
     for problem in problems:
         console.print(problem)
-    count, path = len(storage.openings()), ledger.exported(storage)
     if problems:
         console.print("the ledger does NOT hold")
         raise typer.Exit(1)
+    count, path = len(storage.openings()), ledger.exported(storage)
     console.print(f"{count} entries, head {ledger.head(storage)}: chain whole, {path} and the database agree")

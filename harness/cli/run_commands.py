@@ -20,7 +20,7 @@ from harness.search.find import find_study
 from harness.search.records import RangeTest
 from harness.search.storage import open_storage
 from harness.search.weights import draw, facts_of, load_folder, rebuilt, save_folder
-from harness.train import Evaluation, diagnose, overfit_one_batch
+from harness.train import Evaluation, judge, overfit_one_batch
 from harness.train import lr_range as probe_lr_range
 from harness.train import train as train_model
 
@@ -31,7 +31,10 @@ Settings = Annotated[
     ),
 ]
 Corpus = Annotated[
-    str, typer.Option(help="names, names-dedup, ssa-2017, ssa-2017-dedup, or a text file with one item a line.")
+    str,
+    typer.Option(
+        help="names, names-dedup, names-published, ssa-2017 and its variants, or a text file with one item a line."
+    ),
 ]
 ConfigFile = Annotated[
     Path | None,
@@ -60,9 +63,10 @@ def train(
         )
 
     result = train_model(chosen, data, on_evaluation=show)
-    judged = diagnose(result.curve, chosen, data.vocabulary_size)
+    judged = judge(result, chosen, data)
     console.print(f"{result.parameters:,} parameters, {result.steps / result.seconds:,.0f} steps/s")
     console.print(f"{judged.verdict}: {judged.advice}")
+    console.print("  ".join(f"{name} {value:.4f}" for name, value in judged.evidence.items()) + "  (nats)")
     if out is not None and judged.verdict != "diverged":
         facts = facts_of(chosen, data, result.train_nats, result.dev_nats)
         save_folder(out, result.model.tensors(), facts)

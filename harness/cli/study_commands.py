@@ -33,7 +33,8 @@ if TYPE_CHECKING:
 Corpus = Annotated[
     str | None,
     typer.Option(
-        help="names, names-dedup, ssa-2017, ssa-2017-dedup, or a text file with one item a line.", show_default="names"
+        help="names, names-dedup, names-published, ssa-2017 and its variants, or a text file with one item a line.",
+        show_default="names",
     ),
 ]
 StorageUrl = Annotated[str | None, typer.Option(help="SQLite file or database URL.", show_default="results/studies.db")]
@@ -99,6 +100,7 @@ def studies(storage: StorageUrl = None) -> None:
         finished = sum(trial.status in FINISHED for trial in trials)
         best = best_trial(trials)
         opening = recorded_opening(opened, record.key)
+        sealed = "opened by an earlier version" if opened.is_opened(record.key) else "sealed"
         table.add_row(
             record.key,
             f"{finished} of {record.trials}",
@@ -106,7 +108,7 @@ def studies(storage: StorageUrl = None) -> None:
             "-" if best is None else str(best.number),
             record.ended_by or "not ended",
             f"{record.corpus.label} {record.corpus.fingerprint}",
-            "sealed" if opening is None else f"{opening.state} {opening.scored or opening.claimed}",
+            sealed if opening is None else f"{opening.state} {opening.scored or opening.claimed}",
         )
     console.print(table)
 
@@ -116,10 +118,11 @@ def corpora() -> None:
     table = Table("corpus", "at hand", "what it is", box=None)
     for name, known in corpora_module.KNOWN.items():
         here = "yes" if corpora_module.at_hand(name) else "to be fetched"
-        table.add_row(name, here, known.about)
-        table.add_row(f"{name}-dedup", here, "the same without its repeated items")
+        for variant in corpora_module.VARIANTS:
+            table.add_row(name + variant.suffix, here, variant.about if variant.suffix else known.about)
     console.print(table)
-    console.print("or a path: any UTF-8 text with one item a line (PATH-dedup drops repeated items)")
+    suffixes = " and ".join(f"PATH{variant.suffix}" for variant in corpora_module.VARIANTS if variant.suffix)
+    console.print(f"or a path: any UTF-8 text with one item a line ({suffixes} likewise)")
 
 
 def report(
@@ -229,12 +232,16 @@ def _conclude(session: Session) -> None:
     for line in overview:
         console.print(f"  {line}")
     key = session.record.key
+    if (folder / "road.html").is_file():
+        console.print(f"look at {folder}/road.html (each reported figure beside what came out here)")
     console.print(f"look at {folder}/report.html")
     console.print("then: make dashboard (every trial)")
     console.print(f"      .venv/bin/harness rerun {key} N (a trial again, to the last bit)")
-    if results.opening is None:
+    if results.sealed:
         console.print("      make study as before (carry on; TRIALS= for more, MINUTES= for longer)")
-        console.print(f"      make holdout NAME={key} (the sealed test split, once)")
+        done, wanted = count_runs(session.storage, session.record)
+        if done == wanted:
+            console.print(f"      make holdout NAME={key} (the sealed test split, once)")
 
 
 def _show_finalists(session: Session, results: Results) -> None:

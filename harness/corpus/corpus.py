@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 from harness.corpus.contexts import ContextCounts, Examples, count_contexts, examples_of, vocabulary_of
 from harness.corpus.sources import Source, read_source
-from harness.corpus.split import SPLIT_RULE, SPLIT_SEED, train_and_dev_items
+from harness.corpus.split import SPLIT_SEED, train_and_dev_items
 
 OpenSplit = Literal["train", "dev"]
 """The splits that may be looked at. There is no name here for the third one."""
+Made = TypeVar("Made")
 
 
 @dataclass(frozen=True)
@@ -28,12 +30,12 @@ class Corpus:
     dev_items: list[str]
     fingerprint: str
     """Twelve hexadecimal digits over corpus bytes, variant, split rule and split seed."""
-    _cache: dict[tuple[str, str, int], Any] = field(default_factory=dict, repr=False, compare=False)
+    _cache: dict[Hashable, Any] = field(default_factory=dict, repr=False, compare=False)
 
     @property
     def label(self) -> str:
-        """Name with variant, as keys and captions have it: `names`, `names-dedup`."""
-        return self.source.name + ("-dedup" if self.source.variant == "deduplicated" else "")
+        """Name with variant, as keys and captions have it: `names`, `names-dedup`, `names-published`."""
+        return self.source.name + self.source.variant.suffix
 
     @property
     def vocabulary_size(self) -> int:
@@ -42,21 +44,26 @@ class Corpus:
     def items(self, split: OpenSplit) -> list[str]:
         return {"train": self.train_items, "dev": self.dev_items}[split]
 
-    def examples(self, split: OpenSplit, context_length: int) -> Examples:
-        key = ("examples", split, context_length)
+    def once(self, key: Hashable, make: Callable[[], Made]) -> Made:
+        """What `make` returns, made at the first call with this key and kept with the corpus."""
         if key not in self._cache:
-            self._cache[key] = examples_of(self.items(split), self.vocabulary, context_length)
-        examples: Examples = self._cache[key]
-        return examples
+            self._cache[key] = make()
+        made: Made = self._cache[key]
+        return made
+
+    def examples(self, split: OpenSplit, context_length: int) -> Examples:
+        def make() -> Examples:
+            return examples_of(self.items(split), self.vocabulary, context_length)
+
+        return self.once(("examples", split, context_length), make)
 
     def counts(self, split: OpenSplit, context_length: int) -> ContextCounts:
-        key = ("counts", split, context_length)
-        if key not in self._cache:
+        def make() -> ContextCounts:
             # Training and scoring need the counts alone, so the examples, several times as large, are not kept.
             examples = examples_of(self.items(split), self.vocabulary, context_length)
-            self._cache[key] = count_contexts(examples, self.vocabulary_size)
-        counts: ContextCounts = self._cache[key]
-        return counts
+            return count_contexts(examples, self.vocabulary_size)
+
+        return self.once(("counts", split, context_length), make)
 
     def number_of_examples(self, split: OpenSplit) -> int:
         """One per symbol and one per end of item, whatever the context length."""
@@ -64,14 +71,15 @@ class Corpus:
 
 
 def load(corpus: str, *, patience: float = 30.0) -> Corpus:
-    """A corpus by name (`names`, `names-dedup`, `ssa-2017`, …) or by path, split and ready to train on.
+    """A corpus by name (`names`, `names-dedup`, `names-published`, `ssa-2017`, …) or by path, ready to train on.
 
     Raises:
         CorpusError: see `harness.corpus.sources.read_source`.
     """
     source = read_source(corpus, patience=patience)
-    train_items, dev_items = train_and_dev_items(source.items)
-    stamp = "\n".join([source.digest, source.variant, SPLIT_RULE, str(SPLIT_SEED)])
+    variant = source.variant
+    train_items, dev_items = train_and_dev_items(source.items, variant.rule)
+    stamp = "\n".join([source.digest, variant.name, variant.rule.text, str(SPLIT_SEED)])
     return Corpus(
         source=source,
         vocabulary=vocabulary_of(source.items),

@@ -14,13 +14,29 @@ from pathlib import Path
 
 from harness import paths
 from harness.config import nearest
+from harness.corpus.split import ONCE, PUBLISHED, SplitRule
 from harness.errors import CorpusError, CorpusUnavailable
 from harness.files import write_atomically
 
 NAMES_URL = "https://raw.githubusercontent.com/karpathy/makemore/988aa59/names.txt"
-DEDUP = "-dedup"
 MINIMUM_ITEMS = 100
 LONGEST_ITEM = 1000
+
+
+@dataclass(frozen=True)
+class Variant:
+    """What may be made of any corpus, asked for by a suffix to its name."""
+
+    name: str
+    suffix: str
+    about: str
+    rule: SplitRule = ONCE
+
+
+CANONICAL = Variant("canonical", "", "its items as they come")
+DEDUPLICATED = Variant("deduplicated", "-dedup", "the same without its repeated items")
+REPUBLISHED = Variant("published", "-published", "the same, split as in the lecture's published notebook", PUBLISHED)
+VARIANTS = (CANONICAL, DEDUPLICATED, REPUBLISHED)
 
 
 @dataclass(frozen=True)
@@ -28,11 +44,10 @@ class Source:
     """Items as they came, before any split."""
 
     spec: str
-    """What loads it again: a known name or an absolute path, with `-dedup` where it applies."""
+    """What loads it again: a known name or an absolute path, with its variant's suffix."""
     name: str
     """Short name for keys and labels, without the variant."""
-    variant: str
-    """`canonical` or `deduplicated`."""
+    variant: Variant
     items: tuple[str, ...]
     digest: str
     """SHA-256 of the corpus bytes before any variant is made of them."""
@@ -43,20 +58,19 @@ def read_source(spec: str, *, patience: float = 30.0) -> Source:
 
     Args:
         spec: `names`, `ssa-2017` or a path to UTF-8 text with one item a line;
-            with `-dedup` appended, only the first occurrence of each item stays.
+            with `-dedup` appended, only the first occurrence of each item stays; with
+            `-published`, all stay and are split as in the lecture's published notebook.
         patience: seconds that fetching may take over all, name look-up included.
 
     Raises:
         CorpusUnavailable: a known corpus that is neither here nor reachable.
         CorpusError: unknown, unreadable, binary, not UTF-8, too small, or an item too long.
     """
-    base, variant = spec, "canonical"
-    if spec.endswith(DEDUP) and _file(spec) is None:
-        base, variant = spec.removesuffix(DEDUP), "deduplicated"
+    base, variant = _taken_apart(spec)
     if base in KNOWN:
         name, raw = base, _known(base, patience)
     elif path := _file(base):
-        spec = f"{path}{DEDUP if variant == 'deduplicated' else ''}"
+        spec = f"{path}{variant.suffix}"
         name, raw = _name_of(path), _read(path)
     else:
         raise CorpusError(
@@ -64,9 +78,17 @@ def read_source(spec: str, *, patience: float = 30.0) -> Source:
             f"got {base!r}, which is no file.{nearest(base, list(KNOWN))}"
         )
     items = _checked(_items(raw, base), base)
-    if variant == "deduplicated":
+    if variant is DEDUPLICATED:
         items = _checked(tuple(dict.fromkeys(items)), f"{base} without its repeated items")
     return Source(spec, name, variant, items, hashlib.sha256(raw).hexdigest())
+
+
+def _taken_apart(spec: str) -> tuple[str, Variant]:
+    """Base and variant; a file whose own name ends like a variant is that file."""
+    asked = next((variant for variant in VARIANTS[1:] if spec.endswith(variant.suffix)), CANONICAL)
+    if _file(spec) is not None:
+        asked = CANONICAL
+    return spec.removesuffix(asked.suffix), asked
 
 
 def _file(spec: str) -> Path | None:
@@ -78,7 +100,7 @@ def _file(spec: str) -> Path | None:
 
 
 def known_specs() -> list[str]:
-    return [name + suffix for name in KNOWN for suffix in ("", DEDUP)]
+    return [name + variant.suffix for name in KNOWN for variant in VARIANTS]
 
 
 def at_hand(name: str) -> bool:
@@ -132,14 +154,15 @@ def label_of(spec: str) -> str:
     """What a corpus will be called in keys and captions, without reading it."""
     if spec in known_specs():
         return spec
-    base = spec if _file(spec) else spec.removesuffix(DEDUP)
-    return _name_of(Path(base)) + spec.removeprefix(base)
+    base, variant = _taken_apart(spec)
+    return _name_of(Path(base)) + variant.suffix
 
 
 def _name_of(path: Path) -> str:
     """A file's name as keys have it; never one that means a known corpus or a variant."""
     slug = re.sub(r"[^a-z0-9_.]+", "-", path.stem.lower()).strip("-.") or "corpus"
-    return f"{slug}-file" if slug in KNOWN or slug.endswith(DEDUP) else slug
+    suffixes = tuple(variant.suffix for variant in VARIANTS[1:])
+    return f"{slug}-file" if slug in KNOWN or slug.endswith(suffixes) else slug
 
 
 def _local_copy(name: str) -> Path | None:

@@ -26,7 +26,9 @@ def headline(results: Results) -> str:
         line += f"; {_against(dev_nats, ngram.dev_nats)} a counted {ngram.order}-gram ({ngram.dev_nats:.4f})"
     if reference is None and results.study.corpus.is_the_lectures:
         line += f"; the lecture's own figure is {LECTURE_DEV} (its recipe was not run here)"
-    sealed = "sealed" if results.opening is None else f"{results.opening.state} {results.opening.scored or ''}"
+    sealed = "sealed" if results.sealed else "opened by an earlier version"
+    if results.opening is not None:
+        sealed = f"{results.opening.state} {results.opening.scored or ''}".rstrip()
     return f"{line}; {results.label}; test split {sealed}"
 
 

@@ -65,8 +65,8 @@ def items_frame(opening: Opening, storage: Storage) -> pd.DataFrame:
 def remarks(opening: Opening) -> list[str]:
     """What a reader has to know to trust the scores."""
     claim, scores, before = opening.claim, opening.scores, opening.claim.openings_before
-    opened = "never before" if before == 0 else f"{before} times before, for other studies,"
-    lines = [f"this test split (fingerprint {claim.fingerprint}) had {opened} been opened on this storage"]
+    opened = "had never been opened" if before == 0 else f"had been opened for {_many(before, 'other study')}"
+    lines = [f"this test split (fingerprint {claim.fingerprint}) {opened} on this storage before"]
     if scores is not None:
         lines.append(
             f"{scores.seen_items:,} of {scores.test_items:,} test items stand in this corpus's train or dev too"
@@ -77,24 +77,30 @@ def remarks(opening: Opening) -> list[str]:
     return lines
 
 
+def _many(count: int, what: str) -> str:
+    return f"{count} {what if count == 1 else what.removesuffix('y') + 'ies'}"
+
+
 def _leak(other: Elsewhere) -> str:
     many = "an unknown number" if other.items is None else f"{other.items:,}"
     return f"{many} of them stand in train or dev of {other.corpus} ({other.fingerprint}), which was searched here too"
 
 
-def paper_line(opening: Opening, study: StudyRecord) -> str:
+def paper_line(opening: Opening) -> str:
     """One sentence with everything a reader needs; empty until scored."""
     if opening.scores is None:
         return ""
     (winner, won), *others = _pairs(opening)
-    claim, seeds = opening.claim, len(winner.weights)
-    chosen = f"{claim.study['finalists']} finalists on {seeds} fresh seeds each" if seeds > 1 else "on one seed"
+    claim, from_ = opening.claim, opening.claim.study
+    chosen = f"{from_['trials']} trials, one seed each"
+    if from_["finalists"]:
+        chosen = f"{from_['finalists']} finalists of {from_['trials']} trials on {from_['seeds']} fresh seeds each"
     rivals = "; ".join(f"{score.what} {_with_spread(score)}" for _, score in others)
     times = "opened once" if claim.openings_before == 0 else f"opened {claim.openings_before + 1} times on this storage"
     return (
         f"On {claim.corpus} (fingerprint {claim.fingerprint}, {opening.scores.test_examples:,} test "
-        f"symbols of {opening.scores.test_items:,} items), the {winner.what}, chosen on dev from {study.trials} trials "
-        f"and {chosen}, scores {_with_spread(won)} nats per symbol on test (95 % CI {won.low:.4f} to {won.high:.4f} "
+        f"symbols of {opening.scores.test_items:,} items), the {winner.what}, chosen on dev from {chosen}, "
+        f"scores {_with_spread(won)} nats per symbol on test (95 % CI {won.low:.4f} to {won.high:.4f} "
         f"over seeds and items; dev {winner.dev_nats:.4f}); {rivals}; test split {times}."
     )
 
@@ -109,7 +115,7 @@ def to_markdown(opening: Opening, study: StudyRecord) -> str:
         f"{study.corpus.short} · nats per symbol, exact means over whole splits",
         *(frame.to_markdown(index=False, disable_numparse=True) for frame in (frozen, scored)),
         "\n".join(f"- {line}" for line in remarks(opening)),
-        paper_line(opening, study),
+        paper_line(opening),
     ]
     return "\n\n".join(parts).rstrip() + "\n"
 

@@ -53,6 +53,7 @@ def studies_frame(several: list[Results]) -> pd.DataFrame:
 def _row(results: Results) -> dict[str, Any]:
     study, chosen, opening = results.study, results.chosen, results.opening
     counted = Counter(record.status for record in results.trials)
+    sealed = "sealed" if results.sealed else "opened by an earlier version"
     won = None if study.standing is None else study.standing.won
     row = {
         "study": study.key,
@@ -65,7 +66,7 @@ def _row(results: Results) -> dict[str, Any]:
         "trials": len(results.trials),
         "seconds": sum(record.seconds or 0.0 for record in results.trials),
         "ended_by": study.ended_by,
-        "test_split": "sealed" if opening is None else f"{opening.state} {opening.scored or opening.claimed}",
+        "test_split": sealed if opening is None else f"{opening.state} {opening.scored or opening.claimed}",
     }
     if won is not None:
         row |= {"chosen": won.name, "n": len(won.runs), "low": won.low, "high": won.high, "train": won.train_nats}

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 import optuna
 from numpy.typing import NDArray
 
 from harness.corpus import Corpus, load
-from harness.errors import CorpusError
+from harness.errors import CorpusError, HarnessError
+from harness.model import Model
 from harness.search.holdout import Opening, recorded
 from harness.search.records import Chosen, StudyRecord, TrialRecord, best_trial
 from harness.search.reference import stored_reference
@@ -38,6 +40,8 @@ class Results:
     weights: bytes | None
     """The chosen model's."""
     opening: Opening | None
+    sealed: bool
+    """Whether no version of this package has claimed the test split for this study."""
     optuna_study: optuna.Study
 
     @property
@@ -55,19 +59,29 @@ class Results:
         return corpus if corpus.fingerprint == self.study.corpus.fingerprint else None
 
     @cached_property
+    def model(self) -> tuple[Model, dict[str, Any]] | None:
+        """The chosen model and its facts; None without stored weights, or where the study's file makes others now."""
+        if self.weights is None:
+            return None
+        try:
+            return restore(self.weights, build_of(self.study.file, self.study.own_model))
+        except (ValueError, HarnessError):
+            return None
+
+    @cached_property
     def dev_examples(self) -> NDArray[np.float64] | None:
         """(N,) nats of every dev example under the chosen model, in the items' order; None without both."""
-        if self.corpus is None or self.weights is None:
+        if self.corpus is None or self.model is None:
             return None
-        model, facts = restore(self.weights, build_of(self.study.file, self.study.own_model))
+        model, facts = self.model
         counts = self.corpus.counts("dev", facts["config"]["model"]["context_length"])
         nats: NDArray[np.float64] = pair_nats(model, counts)[counts.pair_of_example].numpy()
         return nats
 
     @cached_property
     def samples(self) -> list[str]:
-        """SAMPLES new items from the chosen model."""
-        return samples_of(self)
+        """SAMPLES new items from the chosen model; none without it."""
+        return [] if self.model is None else draw(*self.model, SAMPLES, 0)
 
 
 def split_sizes(study: StudyRecord) -> str:
@@ -87,6 +101,7 @@ def gather(storage: Storage, study: StudyRecord) -> Results:
         chosen=chosen,
         weights=storage.kept_file(chosen.weights) if chosen is not None and chosen.weights else None,
         opening=recorded(storage, study.key),
+        sealed=not storage.is_opened(study.key),
         optuna_study=storage.optuna_study(study.key),
     )
 

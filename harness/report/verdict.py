@@ -7,19 +7,18 @@ import shlex
 from typing import Any
 
 from harness.report.results import LECTURE_DEV, Results
-from harness.search.holdout import Opening
 
 
 def verdict(results: Results) -> tuple[str, ...]:
     """What won and by how much; what holds it back and whether the test split is sealed."""
     if results.chosen is None or results.best is None:
-        return (f"No trial of {results.study.key} is complete yet.", f"{_test_split(results.opening).capitalize()}.")
+        return (f"No trial of {results.study.key} is complete yet.", f"{_test_split(results).capitalize()}.")
     standing = results.study.standing
     if standing is not None and standing.won is None:
         first = "No finalist stands: each has a seed that did not come to its end."
     else:
         first = f"{_won(results)}{_against(results)}."
-    return first, f"{_held_back(results)}; {_test_split(results.opening)}."
+    return first, f"{_held_back(results)}; {_test_split(results)}."
 
 
 def _won(results: Results) -> str:
@@ -85,9 +84,10 @@ def _held_back(results: Results) -> str:
     return f"What holds trial {trial.number} back: {found}{advice}"
 
 
-def _test_split(opening: Opening | None) -> str:
+def _test_split(results: Results) -> str:
+    opening = results.opening
     if opening is None:
-        return "the test split is sealed"
+        return "the test split is sealed" if results.sealed else "the test split was opened by an earlier version"
     if opening.scores is None:
         return f"the test split was claimed {opening.claimed} and has no scores yet"
     first = opening.scores.scores[0]

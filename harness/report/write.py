@@ -16,6 +16,7 @@ from harness.report.page import Pieces, report_page
 from harness.report.plot import draw
 from harness.report.plots import PLOTS
 from harness.report.results import SAMPLES, Results, gather
+from harness.report.road_page import write_road
 from harness.report.summary import to_json
 from harness.report.table import Format
 from harness.report.tables import leaderboard, leaderboard_frame
@@ -54,6 +55,7 @@ def write_report(storage: Storage, study: StudyRecord) -> Report:
     write_atomically(folder / "overview.md", title + "".join(f"- {line}\n" for line in shown))
     _write_best(folder, results)
     _write_page(folder, results, lines)
+    write_road(storage, results, folder)
     write_atomically(folder / "summary.json", to_json(results))
     write_index(storage)
     return Report(folder, results, lines)

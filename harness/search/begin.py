@@ -7,19 +7,21 @@ from pathlib import Path
 from harness.corpus import Corpus
 from harness.errors import StudyError
 from harness.search.environment import commit, now
+from harness.search.experiment import params_of
 from harness.search.records import CorpusFacts, StudyRecord
 from harness.search.request import Request, with_named
 from harness.search.study import Study
 
 
 def facts_of_corpus(corpus: Corpus, by_default: bool) -> CorpusFacts:
+    train, dev = corpus.number_of_examples("train"), corpus.number_of_examples("dev")
     return CorpusFacts(
         spec=corpus.source.spec,
         label=corpus.label,
-        variant=corpus.source.variant,
+        variant=corpus.source.variant.name,
         fingerprint=corpus.fingerprint,
         items={"train": len(corpus.train_items), "dev": len(corpus.dev_items), "all": len(corpus.source.items)},
-        examples={"train": corpus.number_of_examples("train"), "dev": corpus.number_of_examples("dev")},
+        examples={"train": train, "dev": dev, "all": sum(len(item) + 1 for item in corpus.source.items)},
         by_default=by_default,
     )
 
@@ -42,6 +44,9 @@ def begun(
         trials=study.trials,
         created=now(),
         commit=commit(),
+        first=study.first,
+        rounds=study.rounds,
+        about=study.about,
         asked_finalists=study.finalists,
         asked_seeds=study.seeds,
     )
@@ -65,12 +70,16 @@ def resumed(
         raise StudyError(
             f"a study keeps its search space; {since} with another range for {', '.join(changed)}. {way_out}"
         )
+    if params_of(study.first, study.rounds) != params_of(found.first, found.rounds):
+        raise StudyError(f"a study keeps the trials it begins with; {since} with other ones as `first`. {way_out}")
     sampler, pruner = request.sampler or found.asked_sampler, request.pruner or found.asked_pruner
     study = with_named(study, sampler, pruner)
     return found.model_copy(
         update={
             "file": str(file),
             "own_model": study.own_model,
+            "first": study.first,
+            "about": study.about,
             "trials": found.trials if request.trials is None else study.trials,
             "sampler": type(study.sampler(0)).__name__,
             "pruner": type(study.pruner(0)).__name__,

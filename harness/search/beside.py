@@ -3,22 +3,40 @@
 from __future__ import annotations
 
 from contextlib import suppress
+from typing import Any
 
 from safetensors.numpy import load as load_arrays
 
 from harness.corpus import Corpus
 from harness.model import Build, CountedBigram
-from harness.search.records import Baseline, Chosen, DevParts, Ngrams, RangeTest, StudyRecord
+from harness.search.records import (
+    Baseline,
+    Chosen,
+    DevParts,
+    Drawn,
+    Ngrams,
+    RangeTest,
+    StudyRecord,
+    TrialRecord,
+    runs_of,
+)
 from harness.search.storage import Storage
-from harness.search.weights import restore
+from harness.search.weights import draw, restore
 from harness.train import ItemNats, baselines, item_nats, lr_range, seen_in_train, split_nats
+
+DRAWN = 20
+"""As many as the lecture draws."""
 
 
 def measured_beside(storage: Storage, record: StudyRecord, corpus: Corpus, build: Build) -> StudyRecord:
     """The study's record with what was missing of them."""
     if record.bigram is None:
         record = record.model_copy(update={"bigram": _bigram(corpus)})
-    chosen = Chosen.of(record, storage.trials(record.key))
+    trials = storage.trials(record.key)
+    if record.drawn is None:
+        with suppress(ValueError):  # as below
+            record = record.model_copy(update={"drawn": _drawn(storage, record, trials, corpus, build)})
+    chosen = Chosen.of(record, trials)
     if chosen is None or chosen.trial.config is None:
         return record
     number, config, runs = chosen.trial.number, chosen.trial.config, max(1, len(chosen.runs))
@@ -28,10 +46,33 @@ def measured_beside(storage: Storage, record: StudyRecord, corpus: Corpus, build
         with suppress(ValueError):  # the study file's build makes another model by now
             nats = _dev_items(storage, record, chosen, corpus, build)
             record = record.model_copy(update={"dev_parts": nats and _dev_parts(number, runs, nats, corpus)})
-    if record.range_test and record.range_test.trial == number:
+    probed, rates = _probed(record, trials, chosen.trial)
+    if (record.range_test and record.range_test.trial == probed.number) or probed.config is None:
         return record
-    probe = lr_range(config, corpus, build=build)
-    return record.model_copy(update={"range_test": RangeTest.of(number, config, probe)})
+    probe = lr_range(probed.config, corpus, build=build, **rates)
+    return record.model_copy(update={"range_test": RangeTest.of(probed.number, probed.config, probe)})
+
+
+def _probed(record: StudyRecord, trials: list[TrialRecord], best: TrialRecord) -> tuple[TrialRecord, dict[str, Any]]:
+    """The trial whose config gets a range test and the rates of it, where an experiment asks for one; else the best."""
+    for experiment in record.first:
+        if experiment.range_test is not None and (runs := runs_of(experiment, trials)):
+            return runs[0], experiment.range_test._asdict()
+    return best, {}
+
+
+def _drawn(
+    storage: Storage, record: StudyRecord, trials: list[TrialRecord], corpus: Corpus, build: Build
+) -> Drawn | None:
+    """Items from the first run of the experiment that shows some."""
+    showing = [experiment for experiment in record.first if "samples" in experiment.shows]
+    kept = [run for experiment in showing for run in runs_of(experiment, trials) if run.weights]
+    if not kept or kept[0].weights is None:
+        return None
+    model, facts = restore(storage.kept_file(kept[0].weights), build)
+    train = set(corpus.train_items)
+    items = draw(model, facts, DRAWN, seed=0)
+    return Drawn(trial=kept[0].number, items=tuple((item, item in train) for item in items))
 
 
 def _dev_items(storage: Storage, record: StudyRecord, chosen: Chosen, corpus: Corpus, build: Build) -> ItemNats | None:

@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 
 RESAMPLES = 10_000
 LEVEL = 0.95
-_AT_ONCE = 500
+_DRAWN_AT_ONCE = 2_000_000
+"""Items drawn together, over all the resamples of a piece: what bounds the memory on a large corpus."""
 Floats = NDArray[np.float64]
 
 
@@ -50,13 +51,14 @@ def resampled_means(
         symbols_I: how many those are.
     """
     C, S, I = nats_CSI.shape  # noqa: E741
-    chance = np.random.default_rng(seed)
+    of_items, of_seeds = np.random.default_rng(seed).spawn(2)  # two, so that the pieces' size changes nothing
+    at_once = max(1, _DRAWN_AT_ONCE // I)
     by_item = np.ascontiguousarray(nats_CSI.reshape(C * S, I).T)
     means = np.empty((resamples, C))
-    for start in range(0, resamples, _AT_ONCE):
-        count = min(_AT_ONCE, resamples - start)
-        items = _times_drawn(chance, count, I)
-        seeds = _times_drawn(chance, count, S) / S
+    for start in range(0, resamples, at_once):
+        count = min(at_once, resamples - start)
+        items = _times_drawn(of_items, count, I)
+        seeds = _times_drawn(of_seeds, count, S) / S
         sums = (items @ by_item).reshape(count, C, S)
         means[start : start + count] = np.einsum("rcs,rs->rc", sums, seeds) / (items @ symbols_I)[:, None]
     return means

@@ -24,9 +24,13 @@ class Owner(BaseModel, frozen=True):
     pid: int
     started: float
 
+    @property
+    def is_here(self) -> bool:
+        return self.host == socket.gethostname()
+
     def is_dead(self) -> bool:
         """Whether the process is known to be gone; of another host nothing is known."""
-        if self.host != socket.gethostname():
+        if not self.is_here:
             return False
         try:
             process = psutil.Process(self.pid)

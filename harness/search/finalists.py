@@ -18,7 +18,7 @@ from harness.search.environment import commit, now
 from harness.search.gate import MOST_ATTEMPTS, gate, take_back_orphans
 from harness.search.records import StudyRecord, TrialRecord
 from harness.search.reference import PREFIX as REFERENCE_PREFIX
-from harness.search.reference import fresh_seeds
+from harness.search.reference import fresh_seeds, stored_reference
 from harness.search.storage import Storage
 from harness.search.study import Study
 
@@ -52,9 +52,9 @@ def round_study(storage: Storage, key: str, study: Study) -> Study:
     configs = {trial.number: trial.config for trial in storage.trials(key)}
 
     def suggest(trial: optuna.Trial) -> TrainConfig:
-        config = configs[trial.suggest_int("trial", 0, _MOST_TRIALS)]
+        number, _ = trial.suggest_int("trial", 0, _MOST_TRIALS), trial.suggest_int("repeat", 0, _MOST_TRIALS)
+        config = configs[number]
         assert config is not None  # as in best_trials
-        trial.suggest_int("repeat", 0, _MOST_TRIALS)
         return config
 
     return Study(name="finalists", suggest=suggest, build=study.build, pruner=lambda _: NopPruner())
@@ -97,7 +97,7 @@ def wanted_runs(storage: Storage, record: StudyRecord) -> dict[tuple[int, int], 
 
 
 def _run_of(trial: FrozenTrial) -> tuple[int, int]:
-    params: dict[str, Any] = trial.params or trial.system_attrs.get("fixed_params", {})
+    params: dict[str, Any] = trial.system_attrs.get("fixed_params", {}) | trial.params
     return params.get("trial", -1), params.get("repeat", -1)
 
 
@@ -121,14 +121,21 @@ def settled_runs(storage: Storage, record: StudyRecord) -> dict[tuple[int, int],
 
 
 def round_is_settled(storage: Storage, record: StudyRecord) -> bool:
-    """Whether every run that the best trials need has been had, and the standing was made from them."""
-    wanted = wanted_runs(storage, record)
+    """Whether every run that the best trials need has been had, and the standing was made from them and the recipe."""
+    wanted, standing = wanted_runs(storage, record), record.standing
     if not wanted:
-        return True
-    if not wanted.keys() <= settled_runs(storage, record).keys() or record.standing is None:
+        return standing is None  # of finalists that are not asked for any more
+    if not wanted.keys() <= settled_runs(storage, record).keys() or standing is None:
         return False
-    stood = {finalist.trial for finalist in record.standing.finalists if finalist.trial is not None}
-    return stood == {run[0] for run in wanted} and set(record.standing.seeds) == set(wanted.values())
+    stood = {finalist.trial for finalist in standing.finalists}
+    due = {run[0] for run in wanted} | ({None} if paired_reference(storage, record) else set())
+    return stood == due and set(standing.seeds) == set(wanted.values())
+
+
+def paired_reference(storage: Storage, record: StudyRecord) -> TrialRecord | None:
+    """The lecture's recipe, if it was trained from all the finalists' seeds: it stands among them."""
+    reference = stored_reference(storage, record.reference)
+    return reference if reference is not None and len(reference.seeds) >= (record.asked_seeds or 0) else None
 
 
 def count_runs(storage: Storage, record: StudyRecord) -> tuple[int, int]:

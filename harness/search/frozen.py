@@ -15,7 +15,7 @@ from harness.search.finalists import round_is_settled
 from harness.search.judge import RECIPE
 from harness.search.records import Chosen, StudyRecord
 from harness.search.reference import is_settled, stored_reference
-from harness.search.standing import SeedRun
+from harness.search.standing import FINISHED, SeedRun
 from harness.search.storage import Storage
 from harness.search.weights import pack, restore, sha256, unpack
 from harness.train import split_nats
@@ -56,7 +56,7 @@ class Claim(BaseModel, frozen=True):
     fingerprint: str
     corpus: str
     study: dict[str, int | str | None]
-    """How the winner came to be: trials, finalists, seeds, sampler."""
+    """How the winner came to be: trials that finished, finalists, fresh seeds of each, sampler."""
     commit: str | None
     versions: dict[str, str]
     owner: Owner
@@ -76,11 +76,16 @@ def frozen(storage: Storage, record: StudyRecord, corpus: Corpus, build: Build, 
     if len(rows[0].weights) > 1:
         rows.insert(1, _ensemble(storage, rows[0], corpus, build))
     contenders = [*rows, *_counted(record, corpus)]
-    asked = {"trials": record.trials, "finalists": record.asked_finalists, "seeds": record.asked_seeds}
+    standing = record.standing
+    chosen_from = {
+        "trials": sum(trial.status in FINISHED for trial in storage.trials(record.key)),
+        "finalists": 0 if standing is None else sum(finalist.trial is not None for finalist in standing.finalists),
+        "seeds": 1 if standing is None else len(standing.seeds),
+    }
     return Claim(
         fingerprint=record.corpus.fingerprint,
         corpus=record.corpus.label,
-        study={**asked, "sampler": record.sampler, "begun": record.created, "frozen": now()},
+        study={**chosen_from, "sampler": record.sampler, "begun": record.created, "frozen": now()},
         commit=commit(),
         versions=versions(),
         owner=this_process(),
@@ -105,7 +110,13 @@ def predictors(storage: Storage, contender: Contender, corpus: Corpus, build: Bu
         content = storage.kept_file(weights.artifact)
         if sha256(content) != weights.sha256:
             raise _changed(contender.what)
-        models.append(restore(content, build if contender.own_model else CharMLP.build)[0])
+        try:
+            models.append(restore(content, build if contender.own_model else CharMLP.build)[0])
+        except ValueError as error:
+            raise StudyError(
+                f"a study file's build must keep making the models it was searched with; the {contender.what} has "
+                f"other tensors by now ({error}). Give the old build back."
+            ) from None
     return [Ensemble(models)] if contender.kind == "ensemble" else models
 
 

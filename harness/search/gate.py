@@ -128,7 +128,9 @@ def take_back_orphans(storage: Storage, study: optuna.Study, *, all_running: boo
             record = _own(trial, _seed_of(storage, study))
         elif not all_running and record.owner is not None and not record.owner.is_dead():
             continue
-        record = record.model_copy(update={"params": trial.params})
+        # Killed while it was drawing, a repeated trial still has to repeat what it had not drawn again yet.
+        params = trial.system_attrs.get("fixed_params", {}) | trial.params
+        record = record.model_copy(update={"params": params})
         give_back(storage, study, record, "interrupted", "its worker ended before it did")
         taken.append(trial.number)
     return taken

@@ -21,9 +21,9 @@ from harness.search.compare import (
     share_better,
     tied_with_best,
 )
-from harness.search.finalists import settled_runs, wanted_runs
+from harness.search.finalists import paired_reference, settled_runs, wanted_runs
 from harness.search.records import StudyRecord, TrialRecord
-from harness.search.reference import fresh_seeds, stored_reference
+from harness.search.reference import fresh_seeds
 from harness.search.standing import Finalist, SeedRun, Standing
 from harness.search.storage import Storage
 from harness.search.weights import restore
@@ -43,8 +43,8 @@ def standing_of(storage: Storage, record: StudyRecord, corpus: Corpus, build: Bu
         (_finalist(trials[number], [runs[number, repeat] for repeat in range(len(seeds))]), build)
         for number in dict.fromkeys(run[0] for run in wanted)
     ]
-    reference = stored_reference(storage, record.reference)
-    if reference is not None and len(reference.seeds) >= len(seeds):
+    reference = paired_reference(storage, record)
+    if reference is not None:
         entered.append((_recipe(reference, len(seeds)), CharMLP.build))
     standing, out = [pair for pair in entered if not pair[0].out], [pair[0] for pair in entered if pair[0].out]
     if not standing:

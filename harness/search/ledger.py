@@ -10,17 +10,19 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import filelock
+import sqlalchemy
 from pydantic import BaseModel, ValidationError
 
 from harness import paths
 from harness.errors import StorageError
 from harness.files import explained
 from harness.search.environment import now
-from harness.search.storage import Storage, default_storage
+from harness.search.storage import OpeningRow, Storage, default_storage
 
 FIRST = "0" * 64
 """What stands as the hash before the first entry."""
@@ -68,17 +70,22 @@ def entries(storage: Storage) -> list[Entry]:
     Raises:
         StorageError: an entry was changed or is missing.
     """
-    lines = storage.openings()
-    if found := _broken(lines):
+    rows = storage.openings()
+    if found := _broken_rows(rows):
         raise StorageError(
             f"a ledger must be a whole chain; in the database {found[0]}. "
             "Somebody changed it: nothing is opened on this storage until it is restored."
         )
-    return [Entry.model_validate_json(line) for line in lines]
+    return [Entry.model_validate_json(row.document) for row in rows]
 
 
 def append(storage: Storage, key: str, step: str, body: dict[str, Any]) -> Entry | None:
-    """Add a study's step and export it; None if that step is on record already."""
+    """Add a study's step and export it; None if that step is on record already.
+
+    Raises:
+        StorageError: the database's chain is broken, or the file says otherwise; then nothing is added.
+    """
+    export(storage)
     while True:
         there = entries(storage)
         if any((entry.key, entry.step) == (key, step) for entry in there):
@@ -90,24 +97,26 @@ def append(storage: Storage, key: str, step: str, body: dict[str, Any]) -> Entry
 
 
 def export(storage: Storage) -> Path:
-    """Append to the file what it lacks of the database.
+    """Append to the file what it lacks of the database, were it half a line that a crash cut.
 
     Raises:
         StorageError: what it has is not how the database begins.
     """
     path = exported(storage)
-    lines = storage.openings()
     with filelock.FileLock(paths.lock_file("ledger")), explained(path):
-        there = path.read_text().splitlines() if path.exists() else []
-        if there != lines[: len(there)]:
+        # Read under the lock: another process may have written more than was there before it.
+        whole = _as_file(storage.openings())
+        there = path.read_bytes() if path.exists() else b""
+        if not whole.startswith(there):
             raise StorageError(
                 f"{path} must be a copy of the database's ledger; they differ. Look with harness holdout --verify, "
                 "and move the file away to have it written again."
             )
-        with path.open("a") as file:
-            file.writelines(f"{line}\n" for line in lines[len(there) :])
-            file.flush()
-            os.fsync(file.fileno())
+        if whole != there:
+            with path.open("ab") as file:
+                file.write(whole[len(there) :])
+                file.flush()
+                os.fsync(file.fileno())
     return path
 
 
@@ -119,25 +128,48 @@ def exported(storage: Storage) -> Path:
 
 def verify(storage: Storage) -> list[str]:
     """What is wrong with the ledger, a line each: chain, length and head, in the file and in the database."""
-    lines, path = storage.openings(), exported(storage)
-    problems = [f"in the database {problem}" for problem in _broken(lines)]
+    path = exported(storage)
     try:
-        there = path.read_text().splitlines() if path.exists() else []
-    except (OSError, UnicodeDecodeError) as error:
-        return [*problems, f"{path} cannot be read: {error}"]
-    problems += [f"in {path.name} {problem}" for problem in _broken(there)]
-    if len(there) != len(lines):
-        problems.append(f"{path.name} has {len(there)} entries, the database {len(lines)}")
-    for number, (ours, theirs) in enumerate(zip(there, lines, strict=False)):
-        if ours != theirs:
-            problems.append(f"entry {number} differs between {path.name} and the database")
-    return problems
+        rows = storage.openings()
+    except sqlalchemy.exc.SQLAlchemyError as error:
+        return [f"the database cannot be read: {str(getattr(error, 'orig', error)).splitlines()[0]}"]
+    problems = [f"in the database {problem}" for problem in _broken_rows(rows)]
+    try:
+        there = path.read_bytes() if path.exists() else b""
+    except OSError as error:
+        return [*problems, f"{path} cannot be read: {error.strerror}"]
+    if there == _as_file(rows):
+        return problems
+    # Cut at newlines alone and to the byte: a reader of text would take other bytes for line ends.
+    lines = there.decode(errors="replace").removesuffix("\n").split("\n") if there else []
+    found = [f"in {path.name} {problem}" for problem in _broken(lines)]
+    if len(lines) != len(rows):
+        found.append(f"{path.name} has {len(lines)} entries, the database {len(rows)}")
+    for number, (line, row) in enumerate(zip(lines, rows, strict=False)):
+        if line != row.document:
+            found.append(f"entry {number} differs between {path.name} and the database")
+    return [*problems, *(found or [f"{path.name} does not end as it was written"])]
 
 
 def head(storage: Storage) -> str:
     """Hash of the last entry: whoever keeps it elsewhere can prove the whole ledger by it."""
     there = entries(storage)
     return there[-1].hash if there else FIRST
+
+
+def _as_file(rows: list[OpeningRow]) -> bytes:
+    return "".join(f"{row.document}\n" for row in rows).encode()
+
+
+def _broken_rows(rows: list[OpeningRow]) -> list[str]:
+    """Where the database's chain breaks, or a row stands for another step than its document says."""
+    problems = _broken([row.document for row in rows])
+    for number, row in enumerate(rows):
+        with suppress(ValidationError):  # said already
+            entry = Entry.model_validate_json(row.document)
+            if (row.place, row.key, row.step) != (entry.index, entry.key, entry.step):
+                problems.append(f"entry {number} stands under another place, key or step than its own")
+    return problems
 
 
 def _broken(lines: list[str]) -> list[str]:

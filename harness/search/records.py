@@ -9,12 +9,15 @@ from pydantic import BaseModel
 
 from harness.config import TrainConfig
 from harness.search.environment import Owner
+from harness.search.experiment import Experiment
 from harness.search.standing import SeedRun, Standing, Status
 from harness.train import Baselines, Evaluation, LrRange, TrainResult, Verdict
 
 EndedBy = Literal["trials", "minutes", "interrupted", "failed"]
 
 LECTURE_FINGERPRINT = "14f825ec2506"
+PUBLISHED_FINGERPRINT = "c5d3adf15b15"
+"""The lecture's names, split as in its published notebook."""
 _MOST_POINTS = 50
 Item = TypeVar("Item")
 
@@ -171,6 +174,13 @@ class DevParts(BaseModel, frozen=True):
     unseen_nats: float | None
 
 
+class Drawn(BaseModel, frozen=True):
+    """New items from the trial whose experiment shows them, each with whether train has it."""
+
+    trial: int
+    items: tuple[tuple[str, bool], ...]
+
+
 class CorpusFacts(BaseModel, frozen=True):
     """The corpus a study belongs to."""
 
@@ -185,8 +195,8 @@ class CorpusFacts(BaseModel, frozen=True):
 
     @property
     def is_the_lectures(self) -> bool:
-        """Whether losses here may stand beside the lecture's own figures: its names, all of them, once shuffled."""
-        return self.fingerprint == LECTURE_FINGERPRINT
+        """Whether losses here may stand beside the lecture's own figures: its names, all of them, split either way."""
+        return self.fingerprint in (LECTURE_FINGERPRINT, PUBLISHED_FINGERPRINT)
 
     @property
     def short(self) -> str:
@@ -210,6 +220,10 @@ class StudyRecord(BaseModel, frozen=True):
     asked_sampler: str | None = None
     """The sampler that was asked for by name, kept when the study is carried on; None for the file's own."""
     asked_pruner: str | None = None
+    first: tuple[Experiment, ...] = ()
+    """What was tried before the sampler drew anything."""
+    rounds: int = 1
+    about: str = ""
     trials: int
     """Finished trials asked for."""
     created: str
@@ -223,6 +237,7 @@ class StudyRecord(BaseModel, frozen=True):
     ngrams: Ngrams | None = None
     """Counted at the best trial's context length."""
     dev_parts: DevParts | None = None
+    drawn: Drawn | None = None
     asked_finalists: int | None = None
     """Best trials to train again after the search; None in records that were made before there were any."""
     asked_seeds: int | None = None
@@ -255,6 +270,14 @@ class Chosen(NamedTuple):
             return cls(trial, won.runs[0].weights, won.runs)
         best = best_trial(trials)
         return None if best is None else cls(best, best.weights, ())
+
+
+def runs_of(experiment: Experiment, records: list[TrialRecord]) -> list[TrialRecord]:
+    """The complete trials of an experiment, oldest first; they differ by their seeds."""
+    wanted = experiment.params
+    if wanted is None:
+        return []
+    return [record for record in records if record.status == "complete" and wanted.items() <= record.params.items()]
 
 
 def finite(value: Any) -> Any:

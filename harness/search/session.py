@@ -14,6 +14,7 @@ from harness.errors import CorpusUnavailable, StudyError
 from harness.files import write_atomically
 from harness.search.begin import begun, facts_of_corpus, resumed
 from harness.search.beside import measured_beside
+from harness.search.experiment import check_first
 from harness.search.finalists import begin_round, finalists_key, round_is_settled, stands_beside
 from harness.search.gate import closed, gate, search_is_complete, sole_run, take_back_orphans
 from harness.search.judge import standing_of
@@ -63,6 +64,7 @@ def run_study(request: Request, on_ready: Callable[[Session], None], on_event: O
     study = as_asked(study, request)
     workers = checked_workers(request)
     space = signature(study)
+    check_first(study.first, study.suggest)
     explicit = None if study.corpus is None else load(study.corpus)
     _check_results_folder()
     storage = open_storage(request.storage, create=True)
@@ -101,8 +103,11 @@ def _begin_or_resume(
     record = record.model_copy(update={"reference": _reference(storage, study, corpus, facts, record)})
     job = _job(study, record, storage, file)
     nothing_left = found is not None and _search_is_done(storage, job) and round_is_settled(storage, record)
-    if not nothing_left and storage.is_opened(key):
-        raise closed(key)
+    if storage.is_opened(key):
+        if not nothing_left:
+            raise closed(key)
+        assert found is not None  # nothing is left of it
+        record = found  # a closed study keeps what it was closed with, whatever is asked
     if found is None:
         storage.forget_study(finalists_key(key))  # left by a study of this key that was deleted
         storage.create_study(record)
@@ -158,7 +163,10 @@ def _search(session: Session, job: Job, on_event: OnEvent) -> StudyRecord:
 
 
 def _train_finalists(session: Session, job: Job, on_event: OnEvent) -> None:
-    storage, key = session.storage, begin_round(session.storage, session.record)
+    storage = session.storage
+    if storage.is_opened(job.key):
+        raise closed(job.key)  # meanwhile, from another machine: its winner stands
+    key = begin_round(storage, session.record)
     if key is not None and not search_is_complete(storage, key, None):
         on_event(Event(0, "round"))
         finals = replace(

@@ -6,12 +6,13 @@ One SQLite file holds all studies by default; any other URL that Optuna takes
 
 from __future__ import annotations
 
+import json
 import sqlite3
 import tempfile
 import warnings
 from contextlib import nullcontext, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import filelock
 import optuna
@@ -21,6 +22,7 @@ from optuna.artifacts import FileSystemArtifactStore, download_artifact, upload_
 from harness import paths
 from harness.errors import StorageError, StudyError
 from harness.files import explained
+from harness.search.experiment import params_of
 from harness.search.records import StudyRecord, TrialRecord
 
 _LOCKED_FOR = 1.5
@@ -48,6 +50,20 @@ _openings = sql.Table(
 )
 
 
+_earlier = sql.Table(
+    "harness_ledger", sql.MetaData(), sql.Column("key", sql.String(200)), sql.Column("document", sql.Text)
+)
+
+
+class OpeningRow(NamedTuple):
+    """A row of the ledger: the document, and what of it the database keeps unique."""
+
+    place: int
+    key: str
+    step: str
+    document: str
+
+
 class Storage:
     """An open database. Make one with `open_storage`."""
 
@@ -56,6 +72,7 @@ class Storage:
         self.backend = backend
         self.artifacts = FileSystemArtifactStore(str(artifacts))
         self._engine: sql.Engine = backend.engine
+        self._has_earlier = sql.inspect(self._engine).has_table(_earlier.name)
 
     def create_study(self, record: StudyRecord) -> None:
         """Begin a study in Optuna's tables and ours; whatever is left of a deleted one of that key goes."""
@@ -68,6 +85,9 @@ class Storage:
             warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
             study.set_metric_names(["dev nats per symbol"])
         study.set_user_attr("corpus", f"{record.corpus.label} (fingerprint {record.corpus.fingerprint})")
+        # Before our record, which says that the study was begun: a begin that was killed is gone through again.
+        for params in params_of(record.first, record.rounds)[len(study.get_trials(deepcopy=False)) :]:
+            study.enqueue_trial(params)
         self.write_study(record)
 
     def forget_study(self, key: str) -> None:
@@ -126,11 +146,11 @@ class Storage:
         with suppress(optuna.exceptions.UpdateFinishedTrialError):
             self.backend.set_trial_user_attr(trial, name, value)
 
-    def openings(self) -> list[str]:
-        """The ledger's documents in their order; see `harness.search.ledger`."""
+    def openings(self) -> list[OpeningRow]:
+        """The ledger's rows in their order; see `harness.search.ledger`."""
         with self._engine.connect() as connection:
-            query = sql.select(_openings.c.document).order_by(_openings.c.index)
-            return list(connection.execute(query).scalars())
+            rows = connection.execute(sql.select(_openings).order_by(_openings.c.index)).all()
+        return [OpeningRow(*row) for row in rows]
 
     def add_opening(self, index: int, key: str, step: str, document: str) -> bool:
         """Add one to the ledger; False if its place, or that step of that study, is taken."""
@@ -145,7 +165,16 @@ class Storage:
     def is_opened(self, key: str) -> bool:
         """Whether a study's test split was claimed: nothing more may be searched in it."""
         with self._engine.connect() as connection:
-            return connection.execute(sql.select(_openings.c.key).where(_openings.c.key == key)).first() is not None
+            found = connection.execute(sql.select(_openings.c.key).where(_openings.c.key == key)).first()
+        return found is not None or key in self.earlier_openings()
+
+    def earlier_openings(self) -> dict[str, dict[str, Any]]:
+        """By study, the openings that version 0.2.0 recorded; only read, for it had no chain to carry on."""
+        if not self._has_earlier:
+            return {}
+        with self._engine.connect() as connection:
+            rows = connection.execute(sql.select(_earlier.c.key, _earlier.c.document)).all()
+        return {key: json.loads(document) for key, document in rows}
 
     def keep_file(self, content: bytes, filename: str, owner: optuna.Study | optuna.Trial) -> str:
         """Put a file into the artifact store, listed with its study or trial; returns its id."""

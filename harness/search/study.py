@@ -21,6 +21,7 @@ from harness import paths
 from harness.config import TrainConfig, nearest
 from harness.errors import ConfigError, HarnessError, StudyError, TrialsFailed
 from harness.model import Build, CharMLP
+from harness.search.experiment import Experiment
 
 _SIGNATURE_DRAWS = 200
 _MOST_MINUTES = 525_600
@@ -74,6 +75,12 @@ class Study:
     build: Build = CharMLP.build
     reference: bool = True
     """Whether to train the lecture's recipe where it is not stored yet; a stored one is shown in any case."""
+    first: tuple[Experiment, ...] = ()
+    """What to try before the sampler draws anything, in this order; such a study keeps the weights of every trial."""
+    rounds: int = 1
+    """Times to go through `first`, each time from other training seeds."""
+    about: str = ""
+    """What the page of what was reported begins with: whose figures they are, and where they stand."""
 
     @property
     def own_model(self) -> bool:
@@ -94,6 +101,8 @@ class Study:
                 f"seeds must be at least 1 and at most {_MOST_SEEDS}; got {self.seeds}. "
                 "Set SEEDS to how many fresh seeds each finalist gets."
             )
+        if self.rounds < 1:
+            raise ConfigError(f"rounds must be at least 1; got {self.rounds}. Set it to how often `first` is tried.")
         if not 0 < self.minutes <= _MOST_MINUTES:
             raise ConfigError(
                 f"minutes must be more than 0 and at most {_MOST_MINUTES:,} (a year); got {self.minutes:g}. "

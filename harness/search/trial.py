@@ -16,7 +16,7 @@ from harness.search.records import TrialRecord, finite
 from harness.search.standing import Status
 from harness.search.storage import Storage
 from harness.search.weights import facts_of, pack
-from harness.train import Evaluation, TrainResult, diagnose, gap_error, item_nats, train
+from harness.train import Evaluation, TrainResult, judge, train
 
 OnProgress = Callable[[float, float], None]
 """Called with the share of the run done and the dev nats there."""
@@ -51,7 +51,7 @@ def run_trial(
     """Train a started trial's config and store what came of it; returns the stored record.
 
     Args:
-        keep_all: keep the weights whatever the loss, not only those of the best trial so far.
+        keep_all: keep the weights of every complete trial, not only of one better than all before it.
     """
     record, handle = started.record, started.handle
     study = handle.study
@@ -103,7 +103,7 @@ def finish(
     """Judge a run, store its record with the `weights` if it is complete, and tell Optuna; returns what was stored."""
     assert record.config is not None
     study = handle.study
-    diagnosis = diagnose(result.curve, record.config, corpus.vocabulary_size)
+    diagnosis = judge(result, record.config, corpus, one_model=not record.seeds)
     status: Status = "pruned" if result.status == "stopped" else "complete"
     if diagnosis.verdict == "diverged":
         status = "diverged"
@@ -112,10 +112,7 @@ def finish(
         update |= {"verdict": diagnosis.verdict, "advice": diagnosis.advice}
     if status == "complete":
         update["weights"] = weights()
-        if not record.seeds:  # the error is of one set of weights
-            length = record.config.model.context_length
-            train_items, dev_items = (item_nats(result.model, corpus, split, length) for split in ("train", "dev"))
-            update["gap_error"] = finite(gap_error(train_items, dev_items))
+        update["gap_error"] = diagnosis.evidence.get("gap_error")
     record = record.model_copy(update=update)
     storage.write_trial(study.study_name, record)
     _show_columns(handle, record)

@@ -146,7 +146,7 @@ class _Worker:
         if study is REFERENCE:
             record = run_reference(self.storage, started, self.corpus, self.deadline, on_progress)
         else:
-            keep_all = self.job.finalists_of is not None
+            keep_all = self.job.finalists_of is not None or bool(study.first)
             record = run_trial(
                 self.storage, started, self.corpus, study.build, self.deadline, on_progress, keep_all=keep_all
             )

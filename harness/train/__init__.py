@@ -1,16 +1,19 @@
 """Running the mathematics: the trainer, exact evaluation, probes, diagnosis. No Optuna, files or printing."""
 
-from harness.train.counted import Baselines, Counted, baselines
-from harness.train.diagnose import Diagnosis, Verdict, diagnose
+from harness.train.advice import Verdict
+from harness.train.counted import Baselines, Counted, baselines, best_counted
+from harness.train.diagnose import Diagnosis, diagnose
 from harness.train.evaluate import Nats, split_nats
 from harness.train.items import ItemNats, gap_error, item_nats, seen_in_train
+from harness.train.judge import judge
+from harness.train.moves import Move, moves
 from harness.train.probes import LrRange, OverfitProbe, lr_range, overfit_one_batch
 from harness.train.sample import sample
 from harness.train.seeds import derive, stream
 from harness.train.trainer import Evaluation, TrainResult, train, train_seeds
 
 __all__ = [
-    "Baselines", "Counted", "Diagnosis", "Evaluation", "ItemNats", "LrRange", "Nats", "OverfitProbe", "TrainResult",
-    "Verdict", "baselines", "derive", "diagnose", "gap_error", "item_nats", "lr_range", "overfit_one_batch", "sample",
-    "seen_in_train", "split_nats", "stream", "train", "train_seeds",
+    "Baselines", "Counted", "Diagnosis", "Evaluation", "ItemNats", "LrRange", "Move", "Nats", "OverfitProbe",
+    "TrainResult", "Verdict", "baselines", "best_counted", "derive", "diagnose", "gap_error", "item_nats", "judge",
+    "lr_range", "moves", "overfit_one_batch", "sample", "seen_in_train", "split_nats", "stream", "train", "train_seeds",
 ]  # fmt: skip

@@ -19,6 +19,8 @@ from harness.train.seeds import stream
 
 _LOWEST_RATE, _HIGHEST_RATE, _RANGE_STEPS = 1e-5, 10.0, 600
 _SMOOTHING = 0.95
+_WINDOW = 0.2
+"""Decades of rates over which a fall is measured: 20 steps of the usual 600."""
 _BLOWN_UP = 4.0
 _OVERFIT_RATE = 0.01
 
@@ -42,11 +44,17 @@ def lr_range(
     data: Corpus,
     *,
     build: Build = CharMLP.build,
+    lowest: float = _LOWEST_RATE,
+    highest: float = _HIGHEST_RATE,
+    steps: int = _RANGE_STEPS,
 ) -> LrRange:
     """The lecture's range test: one step at each of exponentially growing rates (Smith 2017, section 3.3).
 
     Uses the config's model, optimiser kind, batch size and seed; its schedule, budget
     and dropout play no part. Ends early once the smoothed loss has blown up.
+
+    Args:
+        lowest, highest, steps: the first and last rate, and how many there are with those between.
 
     Raises:
         ConfigError: the very first loss is not finite.
@@ -62,8 +70,8 @@ def lr_range(
     nats: list[Nats] = []
     smoothed: list[Nats] = []
     average = 0.0
-    for step in range(_RANGE_STEPS):
-        rate = _LOWEST_RATE * (_HIGHEST_RATE / _LOWEST_RATE) ** (step / (_RANGE_STEPS - 1))
+    for step in range(steps):
+        rate = lowest * (highest / lowest) ** (step / (steps - 1))
         loss = float(next(losses))
         average = _SMOOTHING * average + (1 - _SMOOTHING) * loss
         level = average / (1 - _SMOOTHING ** (step + 1))
@@ -76,15 +84,19 @@ def lr_range(
     if not smoothed:
         raise ConfigError("a range test must begin with a finite loss; the fresh model's is not. Change its init.")
     bottom = smoothed.index(min(smoothed))
-    low = _steepest(smoothed, bottom)
+    low = _steepest(smoothed, bottom, round(_WINDOW * (steps - 1) / math.log10(highest / lowest)))
     return LrRange(tuple(rates), tuple(nats), tuple(smoothed), low=rates[low], high=rates[bottom])
 
 
-def _steepest(smoothed: list[Nats], bottom: int) -> int:
-    """Index before the bottom around which the smoothed loss falls fastest, over a window of 20 steps."""
-    window = min(20, bottom)
-    falls = [smoothed[i] - smoothed[i + window] for i in range(bottom - window + 1)]
-    return falls.index(max(falls)) + window // 2
+def _steepest(smoothed: list[Nats], bottom: int, window: int) -> int:
+    """Index before the bottom around which the smoothed loss falls fastest, over a window of so many steps.
+
+    The first steps are passed over where there are enough of them: the average is still that of a few batches.
+    """
+    window = min(window, bottom)
+    first = min(round(1 / (1 - _SMOOTHING)), bottom - window)
+    falls = [smoothed[i] - smoothed[i + window] for i in range(first, bottom - window + 1)]
+    return first + falls.index(max(falls)) + window // 2
 
 
 def _without_dropout(config: TrainConfig) -> TrainConfig:
