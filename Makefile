@@ -32,7 +32,7 @@ study: $(VENV)/.run  ## Search on all cores, write results/, say what to look at
 dashboard: $(VENV)/.run  ## The Optuna dashboard over every study, on 127.0.0.1:8080 (PORT=)
 	@$(HARNESS) dashboard $(call flag,PORT,port) $(COMMON)
 
-report: $(VENV)/.run  ## Tables and plots again, from the stored trials of every study (NAME= for one)
+report: $(VENV)/.run  ## Pages, tables and plots again, from the stored trials of every study (NAME= for one)
 	@$(HARNESS) report $(if $(filter command,$(firstword $(origin NAME) $(origin STUDY))),$(STORED),$(COMMON))
 
 holdout: $(VENV)/.run  ## Open the test split, once, for the study's winner (RESUME=1 after a crash; VERIFY=1 checks the ledger)

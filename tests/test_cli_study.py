@@ -21,6 +21,7 @@ from safetensors.torch import load_file
 
 from harness import load, paths
 from harness.cli.app import run
+from harness.report.plots import PLOTS
 from harness.search.gate import sole_run
 from harness.search.holdout import recorded
 from harness.search.storage import open_storage
@@ -77,8 +78,8 @@ def test_a_study_goes_the_whole_road(items: str, capfd: pytest.CaptureFixture[st
     assert len(trials) == 5
     assert trials["fingerprint"].unique().tolist() == [summary["corpus"]["fingerprint"]]
     assert trials["dev_nats"].min() == pytest.approx(summary["best"]["dev_nats"])
-    names = {"curves", "train_against_dev", "history", "importance", "slices", "lr_range", "embedding", "finalists"}
-    assert {path.name for path in (folder / "plots").iterdir()} == {f"{n}.{s}" for n in names for s in ("png", "svg")}
+    drawn = {f"{plot.name}.{ending}" for plot in PLOTS for ending in ("csv", "png", "svg")}
+    assert {path.name for path in (folder / "plots").iterdir()} == drawn | {"items.csv", "samples.csv"}
     title, *samples = (folder / "samples.txt").read_text().splitlines()
     assert summary["corpus"]["fingerprint"] in title
     assert len(samples) == 20

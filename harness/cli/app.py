@@ -13,7 +13,15 @@ import typer
 from pydantic import ValidationError
 from typer.exceptions import TyperException
 
-from harness.cli import bench_command, check_commands, holdout_command, run_commands, show_command, study_commands
+from harness.cli import (
+    bench_command,
+    check_commands,
+    holdout_command,
+    report_commands,
+    run_commands,
+    show_command,
+    study_commands,
+)
 from harness.config import nearest
 from harness.errors import HarnessError
 
@@ -29,6 +37,8 @@ for command in (
     study_commands.corpora,
     show_command.show,
     study_commands.report,
+    report_commands.table,
+    report_commands.compare,
     study_commands.dashboard,
     holdout_command.holdout,
     check_commands.rerun,

@@ -254,7 +254,7 @@ def _conclude(session: Session, report: Report) -> None:
     key = session.record.key
     if (folder / "road.html").is_file():
         console.print(f"look at {folder}/road.html (each reported figure beside what came out here)")
-    console.print(f"look at {folder}/plots and {folder}/leaderboard.md")
+    console.print(f"look at {folder}/report.html")
     console.print("then: make dashboard (every trial)")
     console.print(f"      .venv/bin/harness rerun {key} N (a trial again, to the last bit)")
     if results.sealed:

@@ -5,47 +5,64 @@ from __future__ import annotations
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from harness.report import style
 from harness.report.finalists import runs_frame, standings_frame
+from harness.report.plot import Plot
 from harness.report.results import Results
 
+_MEANS = ["name", "trial", "dev_nats", "search_nats", "behind", "behind_low", "behind_high", "winner", "tied"]
 
-def plot_finalists(results: Results) -> Figure:
+
+def _finalists(results: Results) -> pd.DataFrame:
+    """One row per contender with its mean (no seed), lowest first, then one per fresh run; without those out."""
+    standings, runs = standings_frame(results), runs_frame(results)
+    if standings.empty:
+        return pd.DataFrame(columns=["contender", "seed"])
+    placed = standings.loc[standings["out"] == "", _MEANS].rename(columns={"name": "contender"})
+    runs = runs.loc[runs["contender"].isin(placed["contender"]), ["contender", "trial", "seed", "dev_nats"]]
+    return pd.concat([placed, runs], ignore_index=True)  # the means get an empty seed
+
+
+def draw_finalists(frame: pd.DataFrame, results: Results) -> Figure:
     """Left: every fresh run's dev loss, their mean, the search's value. Right: behind the lowest mean, paired 95 %."""
-    frame = standings_frame(results)
-    placed = frame[frame["out"] == ""] if len(frame) else frame
-    if placed.empty:
+    if frame.empty:
         return style.empty("no finalists trained yet", results.label)
-    runs = runs_frame(results)
-    figure, (left, right) = style.figure(10, 0.42 * len(placed) + 2.0, columns=2, sharey=True)
+    placed, runs = frame[frame["seed"].isna()], frame[frame["seed"].notna()]
+    figure, (left, right) = style.figure(style.WIDE, 0.34 * len(placed) + 1.8, columns=2, sharey=True)
+    left.set_title("Fresh seeds")
+    right.set_title("Who can be told apart")
     for place, row in enumerate(placed.to_dict("records")):
         colour = style.REFERENCE if pd.isna(row["trial"]) else style.GREEN if row["winner"] else style.BLUE
-        dev = runs.loc[runs["contender"] == row["name"], "dev_nats"]
-        left.scatter(dev, [place] * len(dev), color=colour, s=18, alpha=0.5, lw=0)
-        left.scatter([row["dev_nats"]], [place], color=colour, s=90, marker="|", lw=2.2)
-        left.scatter([row["search_nats"]], [place], facecolor="none", edgecolor=style.GREY, marker="D", s=26)
+        dev = runs.loc[runs["contender"] == row["contender"], "dev_nats"]
+        left.scatter(dev, [place] * len(dev), color=colour, s=20, alpha=0.6, lw=0)
+        left.scatter([row["dev_nats"]], [place], color=colour, s=110, marker="|", lw=2.2)
+        if pd.notna(row["search_nats"]):
+            left.scatter([row["search_nats"]], [place], facecolor="none", edgecolor=style.GREY, marker="D", s=26)
         right.plot([row["behind_low"], row["behind_high"]], [place, place], color=colour, lw=2.2)
         right.scatter([row["behind"]], [place], color=colour, s=26, zorder=3)
     right.axvline(0, color=style.GREY, lw=0.8)
     notes = ["winner" if row.winner else "tied" if row.tied else "" for row in placed.itertuples()]
-    labels = [f"{name} ({note})" if note else name for name, note in zip(placed["name"], notes, strict=True)]
+    labels = [f"{name} ({note})" if note else name for name, note in zip(placed["contender"], notes, strict=True)]
     left.set_yticks(range(len(placed)), labels)
-    left.invert_yaxis()
-    left.set(xlabel="dev loss (nats per symbol)", title="Fresh seeds")
-    right.set(xlabel="behind the lowest mean (nats, paired 95 %)", title="Who can be told apart")
+    left.set_ylim(len(placed) - 0.5, -0.5)
+    left.set_xlabel("dev loss (nats per symbol)")
+    right.set_xlabel("behind the lowest mean (nats, paired 95 %)")
+    for axes in (left, right):
+        axes.xaxis.set_major_locator(MaxNLocator(6))
     _legend(left)
     _focus(right, placed)
-    seeds = int(placed["seeds"].iloc[0])
+    seeds = int(runs.groupby("contender").size().max())
     style.small_print(figure, f"{seeds} fresh seeds each, seeds and items resampled together · {results.label}")
     return figure
 
 
 def _legend(axes: Axes) -> None:
-    axes.scatter([], [], color=style.GREY, s=18, label="one seed")
-    axes.scatter([], [], color=style.GREY, s=90, marker="|", label="mean")
+    axes.scatter([], [], color=style.GREY, s=20, label="one seed")
+    axes.scatter([], [], color=style.GREY, s=110, marker="|", label="mean")
     axes.scatter([], [], facecolor="none", edgecolor=style.GREY, marker="D", s=26, label="in the search")
-    axes.legend(fontsize=8)
+    style.legend_above(axes, columns=3)
 
 
 def _focus(axes: Axes, placed: pd.DataFrame) -> None:
@@ -58,3 +75,25 @@ def _focus(axes: Axes, placed: pd.DataFrame) -> None:
     for place, behind in enumerate(placed["behind"]):
         if behind > end:
             axes.annotate(f"{behind:+.3f} →", (end, place), ha="right", va="center", fontsize=8, color=style.REFERENCE)
+
+
+def _alt(frame: pd.DataFrame) -> str:
+    placed = frame[frame["seed"].isna()]
+    means = [
+        f"{row.contender} {row.dev_nats:.4f}, {row.behind:.4f} behind ({row.behind_low:.4f} to {row.behind_high:.4f})"
+        for row in placed.itertuples()
+    ]
+    return f"Mean dev loss over fresh seeds, and paired differences from the lowest: {'; '.join(means)}."
+
+
+FINALISTS = Plot(
+    "finalists",
+    "Finalists on fresh seeds",
+    "Left: the best trials trained again with seeds the search never saw; lower is better. A diamond left of the dots "
+    "was luck in the search. Right: how far each mean lies behind the lowest; an interval that touches 0 cannot be "
+    "told from the best, and among those the smallest model wins.",
+    _finalists,
+    draw_finalists,
+    _alt,
+    wide=True,
+)

@@ -11,7 +11,7 @@ import pandas as pd
 from optuna.importance import PedAnovaImportanceEvaluator, get_param_importances
 from optuna.trial import FrozenTrial
 
-from harness.report.results import Results
+from harness.report.results import LECTURE_DEV, Results
 from harness.search.records import TrialRecord
 from harness.search.weights import unpack
 
@@ -124,3 +124,34 @@ def embedding_frame(results: Results) -> pd.DataFrame:
     return pd.DataFrame(
         {"symbol": facts["vocabulary"], "x": table[:, 0].numpy(), "y": table[:, 1].numpy(), "explained": explained}
     )
+
+
+def complete_frame(results: Results) -> pd.DataFrame:
+    """The complete trials of `trials_frame` with a loss, in their order."""
+    frame = trials_frame(results)
+    return frame[(frame["status"] == "complete") & frame["dev_nats"].notna()]
+
+
+def search_columns(results: Results, frame: pd.DataFrame) -> dict[str, str]:
+    """Parameters of the space that vary in a frame, with the columns they stand in."""
+    names = {name: f"{name}_param" if f"{name}_param" in frame else name for name in results.study.space}
+    return {name: column for name, column in names.items() if column in frame and frame[column].notna().any()}
+
+
+def is_log(results: Results, parameter: str) -> bool:
+    """Whether a parameter is searched on a logarithmic scale."""
+    return '"log": true' in results.study.space[parameter][0]
+
+
+def lines_frame(results: Results) -> pd.DataFrame:
+    """What every loss is held against: the recipe, counted n-grams, the floor of train, the lecture's own figure."""
+    rows: list[tuple[str, str, float]] = []
+    reference, ngrams = results.reference, results.study.ngrams
+    if reference is not None and reference.dev_nats is not None:
+        rows.append(("lecture's recipe", "dev", reference.dev_nats))
+    if ngrams is not None:
+        rows.append((f"counted {ngrams.best.order}-gram", "dev", ngrams.best.dev_nats))
+        rows.append((f"floor, context {ngrams.context_length}", "train", ngrams.floor))
+    if results.study.corpus.is_the_lectures:
+        rows.append(("the lecture's figure", "dev", LECTURE_DEV))
+    return pd.DataFrame(rows, columns=["line", "split", "nats"])

@@ -3,15 +3,23 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
 
+import numpy as np
 import optuna
+from numpy.typing import NDArray
 
+from harness.corpus import Corpus, load
+from harness.errors import CorpusError, HarnessError
+from harness.model import Model
 from harness.search.holdout import Opening, recorded
 from harness.search.records import Chosen, StudyRecord, TrialRecord, best_trial
 from harness.search.reference import stored_reference
 from harness.search.storage import Storage
 from harness.search.study import build_of
 from harness.search.weights import draw, restore
+from harness.train.evaluate import pair_nats
 
 SAMPLES = 20
 LECTURE_DEV = 2.17
@@ -40,6 +48,40 @@ class Results:
     def label(self) -> str:
         """What stands under every figure: which corpus, which fingerprint, how many examples."""
         return f"{self.study.corpus.short} · {split_sizes(self.study)} · nats per symbol"
+
+    @cached_property
+    def corpus(self) -> Corpus | None:
+        """The study's corpus; None where it is not at hand any more, or another one by now."""
+        try:
+            corpus = load(self.study.corpus.spec)
+        except CorpusError:
+            return None
+        return corpus if corpus.fingerprint == self.study.corpus.fingerprint else None
+
+    @cached_property
+    def model(self) -> tuple[Model, dict[str, Any]] | None:
+        """The chosen model and its facts; None without stored weights, or where the study's file makes others now."""
+        if self.weights is None:
+            return None
+        try:
+            return restore(self.weights, build_of(self.study.file, self.study.own_model))
+        except (ValueError, HarnessError):
+            return None
+
+    @cached_property
+    def dev_examples(self) -> NDArray[np.float64] | None:
+        """(N,) nats of every dev example under the chosen model, in the items' order; None without both."""
+        if self.corpus is None or self.model is None:
+            return None
+        model, facts = self.model
+        counts = self.corpus.counts("dev", facts["config"]["model"]["context_length"])
+        nats: NDArray[np.float64] = pair_nats(model, counts)[counts.pair_of_example].numpy()
+        return nats
+
+    @cached_property
+    def samples(self) -> list[str]:
+        """SAMPLES new items from the chosen model; none without it."""
+        return [] if self.model is None else draw(*self.model, SAMPLES, 0)
 
 
 def split_sizes(study: StudyRecord) -> str:

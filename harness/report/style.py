@@ -1,4 +1,8 @@
-"""One look for every figure: paper size, palette (colour-blind safe, Okabe & Ito 2008), grid, small print."""
+"""One look for every figure and page: sizes, palette (colour-blind safe, Okabe & Ito 2008), grid, small print.
+
+A figure is drawn once. On a page each of its colours becomes a variable of the style sheet
+(`VARIABLES`), which has another value in the dark; files keep the colours of the light.
+"""
 
 from __future__ import annotations
 
@@ -8,13 +12,30 @@ from contextlib import contextmanager
 from typing import Any, cast
 
 import matplotlib as mpl
+import pandas as pd
 import seaborn as sns
 from matplotlib.axes import Axes
+from matplotlib.colors import ListedColormap
 from matplotlib.figure import Figure
+from matplotlib.transforms import blended_transform_factory
 
-BLACK, ORANGE, SKY, GREEN, BLUE, VERMILION = "#000000", "#E69F00", "#56B4E9", "#009E73", "#0072B2", "#D55E00"
-GREY = "#767676"
+BLACK, ORANGE, SKY, GREEN, BLUE, VERMILION = "#000000", "#e69f00", "#56b4e9", "#009e73", "#0072b2", "#d55e00"
+INK, GREY, FRAME, GRID, PAPER = "#1b1b1b", "#767676", "#9a9a9a", "#e2e2e2", "#ffffff"
 REFERENCE = VERMILION
+LEVELS = ("#b4d0e8", "#86b6dc", "#5799cb", "#2f7cb5", "#115c98", "#083b6e")
+"""Six steps from little to much, or from early to late; in the dark they run from dim to bright."""
+
+_DARK = {
+    "black": "#f2f2f2", "orange": "#f0b030", "sky": "#7cc8f4", "green": "#2fc79a", "blue": "#4aa8e8",
+    "vermilion": "#ff8a3d", "ink": "#ececec", "grey": "#a6abb0", "frame": "#7b8288", "grid": "#30363b",
+    "paper": "#14171a", "level0": "#24485f", "level1": "#2c6285", "level2": "#377dab", "level3": "#559bcb",
+    "level4": "#85bce2", "level5": "#c4e2f8",
+}  # fmt: skip
+_LIGHT = {
+    "black": BLACK, "orange": ORANGE, "sky": SKY, "green": GREEN, "blue": BLUE, "vermilion": VERMILION, "ink": INK,
+    "grey": GREY, "frame": FRAME, "grid": GRID, "paper": PAPER,
+} | {f"level{place}": colour for place, colour in enumerate(LEVELS)}  # fmt: skip
+VARIABLES = {colour: f"var(--{name})" for name, colour in _LIGHT.items()}
 
 VERDICTS = {
     "well fitted": GREEN,
@@ -24,6 +45,21 @@ VERDICTS = {
     "diverged": BLACK,
 }
 MARKERS = {"well fitted": "o", "underfitting": "v", "overfitting": "^", "still improving": "D", "diverged": "X"}
+STATUSES = {"complete": (BLUE, "o"), "pruned": (GREY, "x"), "diverged": (BLACK, "X"), "failed": (VERMILION, "P")}
+
+NARROW, WIDE = 4.5, 9.8
+"""Inches. A narrow figure fills a telephone and keeps its letters readable there; a wide one scrolls in its box."""
+MANY = 3000
+"""Points from which on they are stored as pixels, the rest of the figure staying vector."""
+
+
+def css_variables(dark: bool) -> str:
+    """The palette as declarations of a style sheet."""
+    return " ".join(f"--{name}: {colour};" for name, colour in (_DARK if dark else _LIGHT).items())
+
+
+def level_map() -> ListedColormap:
+    return ListedColormap(LEVELS)
 
 
 @contextmanager
@@ -31,18 +67,28 @@ def look() -> Iterator[None]:
     """Everything drawn inside looks the same; nothing outside changes."""
     settings: dict[str, Any] = {
         **sns.axes_style("whitegrid"),
-        **sns.plotting_context("notebook", font_scale=0.9),
+        **sns.plotting_context("paper"),
         "figure.dpi": 110,
         "savefig.dpi": 160,
+        "font.family": "DejaVu Sans",
         "axes.spines.top": False,
         "axes.spines.right": False,
         "axes.titlelocation": "left",
         "axes.titleweight": "bold",
-        "grid.color": "#e6e6e6",
+        "axes.titlesize": 10.5,
+        "axes.labelsize": 9.5,
+        "xtick.labelsize": 9,
+        "ytick.labelsize": 9,
+        "legend.fontsize": 9,
         "legend.frameon": False,
+        "lines.linewidth": 1.6,
+        "grid.linewidth": 0.7,
+        "axes.linewidth": 0.8,
+        **dict.fromkeys(("text.color", "axes.labelcolor", "axes.titlecolor", "xtick.color", "ytick.color"), INK),
+        "axes.edgecolor": FRAME,
+        "grid.color": GRID,
         "svg.hashsalt": "harness",  # the same figure gives the same file
         "svg.fonttype": "none",
-        "font.family": "DejaVu Sans",
     }
     with mpl.rc_context(cast("Any", settings)):  # seaborn's keys are plain strings
         yield
@@ -55,10 +101,18 @@ def figure(width: float, height: float, columns: int = 1, rows: int = 1, **grid:
     return made, [axis for row in axes for axis in row]
 
 
+def settle(made: Figure) -> None:
+    """Work out the layout once; else every file that is written would, twice."""
+    engine = made.get_layout_engine()
+    if engine is not None:
+        engine.execute(made)
+        made.set_layout_engine(None)
+
+
 def empty(why: str, caption: str) -> Figure:
     """A figure that says why there is nothing to show."""
-    made, (axes,) = figure(6, 2.4)
-    axes.text(0.5, 0.5, why, ha="center", transform=axes.transAxes, color=GREY)
+    made, (axes,) = figure(NARROW, 1.6)
+    axes.text(0.5, 0.5, why, ha="center", va="center", transform=axes.transAxes, color=GREY, fontsize=9)
     axes.set_axis_off()
     small_print(made, caption)
     return made
@@ -66,6 +120,55 @@ def empty(why: str, caption: str) -> Figure:
 
 def small_print(made: Figure, text: str) -> None:
     """The line under a figure that says what its numbers belong to."""
-    per_line = int(made.get_figwidth() * 15)  # characters of this size to the inch
-    lines = [line for part in text.splitlines() for line in textwrap.wrap(part, per_line)]
-    made.supxlabel("\n".join(lines), fontsize=8, color=GREY, x=0.01, ha="left")
+    made.supxlabel("\n".join(_wrapped(text, made)), fontsize=8, color=GREY, x=0.01, ha="left")
+
+
+def _wrapped(text: str, made: Figure) -> list[str]:
+    per_line = int(made.get_figwidth() * 17)  # characters of this size to the inch
+    return [line for part in text.splitlines() for line in textwrap.wrap(part, per_line)]
+
+
+def legend_above(axes: Axes, columns: int = 2) -> None:
+    """The legend between title and plot, where it hides no point, in as many of the columns as fit."""
+    handles, labels = axes.get_legend_handles_labels()
+    if not handles:
+        return
+    figure = axes.get_figure(root=True)
+    assert figure is not None  # axes are never without one here
+    while columns > 1 and _legend_width(labels, columns) > 72 * figure.get_figwidth() / _columns(axes):
+        columns -= 1
+    # From the figure's left edge on, above the axes.
+    across = blended_transform_factory(figure.transFigure, axes.transAxes)
+    first = _columns(axes) == 1
+    legend = axes.legend(
+        handles, labels, loc="lower left", bbox_to_anchor=(0.0 if first else -0.02, 1.0), ncols=columns,
+        bbox_transform=across if first else axes.transAxes, borderaxespad=0.2, handlelength=1.8, columnspacing=1.2,
+        labelspacing=0.3, borderpad=0.2,
+    )  # fmt: skip
+    legend.set_in_layout(False)  # the title's distance makes its room; in the layout it would narrow the axes
+    rows = -(-len(handles) // columns)
+    axes.set_title(axes.get_title(loc="left"), pad=7 + 13.2 * rows)
+
+
+def _legend_width(labels: list[str], columns: int) -> float:
+    """In points, a letter of the legend's size taken for 5, a handle with its distances for 34."""
+    rows = -(-len(labels) // columns)
+    return sum(34 + 5.0 * max(map(len, labels[start : start + rows])) for start in range(0, len(labels), rows))
+
+
+def _columns(axes: Axes) -> int:
+    spec = axes.get_subplotspec()
+    return 1 if spec is None else int(spec.get_gridspec().ncols)
+
+
+def scatter(axes: Axes, x: pd.Series, y: pd.Series, **looks: Any) -> None:
+    """Points; as pixels where there are thousands of them, so that the file stays small."""
+    axes.scatter(x, y, rasterized=len(x) > MANY, **({"s": 24, "lw": 0} | looks))
+
+
+def big_numbers(value: float, _: object = None) -> str:
+    """`250 k`, `2.5 M`: for axes."""
+    for size, letter in ((1e9, " G"), (1e6, " M"), (1e3, " k")):
+        if abs(value) >= size:
+            return f"{value / size:g}{letter}"
+    return f"{value:g}"

@@ -1,78 +1,190 @@
-"""The leaderboard, in Markdown and LaTeX from one frame."""
+"""The leaderboard: the best trials, confirmed ones first, then what they are held against."""
 
 from __future__ import annotations
+
+from typing import Any
 
 import pandas as pd
 
 from harness.report.results import Results
+from harness.report.table import Column, Format, chosen, nats, render, short, whole
 from harness.search.records import TrialRecord
+from harness.search.standing import Finalist, SeedRun
 from harness.train.diagnose import SEED_SPAN
 
-_SHOWN = 10
+SHOWN = 10
+
+_MEASURED = (
+    Column("place", show=whole),
+    Column("run", number=False),
+    Column("dev", "nats", nats, marked=True),
+    Column("low", "nats", nats, words="95 % from"),
+    Column("high", "nats", nats, words="95 % to"),
+    Column("n", "seeds", whole),
+    Column("spread", "nats", nats),
+    Column("search", "nats", nats),
+    Column("train", "nats", nats),
+    Column("gap", "nats", nats),
+    Column("gap_error", "nats", nats),
+    Column("verdict", number=False),
+    Column("parameters", show=whole),
+    Column("seconds", "", lambda value: f"{value:.1f}"),
+    Column("trial", show=whole),
+    Column("note", number=False),
+)
+_DESCRIBED = (
+    Column("context", show=whole),
+    Column("embedding", show=whole),
+    Column("hidden", show=whole),
+    Column("batch", show=whole),
+    Column("optimizer", show=short, number=False),
+    Column("rate", show=lambda value: f"{value:.1e}"),
+    Column("schedule", show=short, number=False),
+    Column("dropout", show=lambda value: f"{value:.2f}"),
+)
+_WHOLE = ("place", "n", "parameters", "trial", "context", "embedding", "hidden", "batch")
+DEFAULT = (
+    "place", "run", "dev", "low", "high", "n", "spread", "train", "gap", "verdict", "parameters", "seconds", "note",
+    *(column.name for column in _DESCRIBED),
+)  # fmt: skip
 
 
-def leaderboard_frame(results: Results) -> pd.DataFrame:
-    """The best complete trials, then the lecture's recipe and counted n-grams on the same corpus and split.
+def columns_of(results: Results) -> list[Column]:
+    """Every column that a leaderboard can have: measured, described, and the study's own parameters."""
+    fixed = [*_MEASURED, *_DESCRIBED]
+    taken = {column.name for column in fixed}
+    numbers = {name: all('"choices"' not in text for text in kinds) for name, kinds in results.study.space.items()}
+    return fixed + [Column(name, "", short, number) for name, number in numbers.items() if name not in taken]
 
-    Losses in nats per symbol, exact means over whole splits. A row is one run; the recipe's the mean of its seeds.
+
+def leaderboard_frame(results: Results, shown: int = SHOWN) -> pd.DataFrame:
+    """Finalists by their fresh means, the best other trials by their one run, then the recipe and counted n-grams.
+
+    Losses in nats per symbol, exact means over whole splits. `best` is the winner, or before the finalists' round
+    the lowest; `tied` who cannot be told from the lowest.
     """
-    complete = [r for r in results.trials if r.status == "complete" and r.dev_nats is not None]
-    best = sorted(complete, key=lambda record: record.dev_nats or 0.0)[:_SHOWN]
-    rows = [_row(str(place), f"trial {record.number}", record) for place, record in enumerate(best, start=1)]
-    if results.reference is not None:
-        seeds = f" ({results.reference.dev_spread})" if results.reference.seeds else ""
-        rows.append(_row("", f"lecture's recipe{seeds}", results.reference))
-    if results.study.ngrams is not None:
-        ngram = results.study.ngrams.best
-        row = {"run": f"counted {ngram.order}-gram (Kneser-Ney)", "dev": _nats(ngram.dev_nats)}
-        rows.append(row | {"train": _nats(ngram.train_nats), "gap": _nats(ngram.dev_nats - ngram.train_nats)})
-    if results.study.bigram is not None:
-        bigram = results.study.bigram
-        row = {"run": "counted bigram", "dev": f"{bigram.dev_nats:.4f}", "train": f"{bigram.train_nats:.4f}"}
-        rows.append(row | {"gap": f"{bigram.dev_nats - bigram.train_nats:.4f}"})
-    columns = list(_row("", "", TrialRecord(number=0, seed=0)))
-    return pd.DataFrame(rows, columns=columns, dtype="object").fillna("")
+    rows = [*_trial_rows(results, shown), *_recipe_row(results), *_counted_rows(results)]
+    names = [*(column.name for column in columns_of(results)), "best", "tied"]
+    frame = pd.DataFrame(rows, columns=names)
+    frame = frame.astype(dict.fromkeys(("best", "tied"), "boolean") | dict.fromkeys(_WHOLE, "Int64"))
+    frame = frame.fillna({"best": False, "tied": False})
+    return frame.assign(fingerprint=results.study.corpus.fingerprint)
 
 
-def _row(place: str, run: str, record: TrialRecord) -> dict[str, str]:
+def _trial_rows(results: Results, shown: int) -> list[dict[str, Any]]:
+    standing = results.study.standing
+    records = {record.number: record for record in results.trials}
+    finalists = [] if standing is None else [f for f in standing.finalists if f.trial is not None]
+    won = None if standing is None else standing.winner
+    rows = [_confirmed(finalist, records[finalist.trial or 0], finalist.name == won) for finalist in finalists]
+    done = {finalist.trial for finalist in finalists}
+    complete = [r for r in results.trials if r.status == "complete" and r.dev_nats is not None and r.number not in done]
+    others = sorted(complete, key=lambda record: record.dev_nats or 0.0)[: max(0, shown - len(rows))]
+    rows += [_of_record(record, f"trial {record.number}") for record in others]
+    if standing is None and others:
+        lowest = others[0].dev_nats or 0.0
+        for row in rows:
+            row |= {"best": row["dev"] == lowest, "tied": row["dev"] - lowest < SEED_SPAN}
+    return [row | {"place": place} for place, row in enumerate(rows, start=1)]
+
+
+def _of_record(record: TrialRecord, run: str) -> dict[str, Any]:
     row = {
-        "": place,
         "run": run,
-        "dev": _nats(record.dev_nats),
-        "train": _nats(record.train_nats),
-        "gap": _nats(record.gap) + ("" if record.gap_error is None else f" ± {record.gap_error:.4f}"),
-        "verdict": record.verdict or "",
-        "parameters": "" if record.parameters is None else f"{record.parameters:,}",
-        "seconds": "" if record.seconds is None else f"{record.seconds:.1f}",
-    }
+        "trial": record.number,
+        "dev": record.dev_nats,
+        "n": max(1, len([seed for seed in record.seeds if seed.status == "complete"])),
+        "train": record.train_nats,
+        "gap": record.gap,
+        "gap_error": record.gap_error,
+        "verdict": record.verdict,
+        "parameters": record.parameters,
+        "seconds": record.seconds,
+    } | record.params
     config = record.config
-    described = ("context", "embedding", "hidden", "batch", "optimizer", "rate", "schedule", "dropout")
     if config is None:
-        return row | dict.fromkeys(described, "")
-    values = (
-        config.model.context_length,
-        config.model.embedding_size,
-        config.model.hidden_width,
-        config.batch_size,
-        config.optimizer.kind,
-        f"{config.optimizer.learning_rate:.1e}",
-        config.schedule.kind.replace("_", "-"),
-        f"{config.dropout:.2f}",
-    )
-    return row | dict(zip(described, map(str, values), strict=True))
+        return row
+    return row | {
+        "context": config.model.context_length,
+        "embedding": config.model.embedding_size,
+        "hidden": config.model.hidden_width,
+        "batch": config.batch_size,
+        "optimizer": config.optimizer.kind,
+        "rate": config.optimizer.learning_rate,
+        "schedule": config.schedule.kind,
+        "dropout": config.dropout,
+    }
 
 
-def _nats(value: float | None) -> str:
-    return "" if value is None else f"{value:.4f}"
+def _confirmed(finalist: Finalist, record: TrialRecord, won: bool) -> dict[str, Any]:
+    """A finalist's row: its means over fresh seeds in place of the search's one run."""
+    gap = None if finalist.dev_nats is None or finalist.train_nats is None else finalist.dev_nats - finalist.train_nats
+    note = f"out: {finalist.out}" if finalist.out else "winner" if won else "tied" if finalist.tied else ""
+    return _of_record(record, finalist.name) | {
+        "dev": finalist.dev_nats,
+        "low": finalist.low,
+        "high": finalist.high,
+        "n": len(finalist.runs),
+        "spread": finalist.deviation,
+        "search": finalist.search_nats,
+        "train": finalist.train_nats,
+        "gap": gap,
+        "gap_error": None,
+        "note": note,
+        "best": won,
+        "tied": finalist.tied,
+    }
+
+
+def _recipe_row(results: Results) -> list[dict[str, Any]]:
+    """The recipe beside the search; its spread is between its own seeds, its interval that of the finalists' round."""
+    if results.reference is None:
+        return []
+    row = _of_record(results.reference, "lecture's recipe") | {"trial": None}
+    standing = results.study.standing
+    beside = next((f for f in standing.finalists if f.trial is None), None) if standing is not None else None
+    if beside is not None:
+        fresh = ("dev_nats", "low", "high", "deviation", "train_nats")
+        dev, low, high, spread, train = (getattr(beside, name) for name in fresh)
+        row |= {"dev": dev, "low": low, "high": high, "spread": spread, "train": train, "n": len(beside.runs)}
+        return [row | {"gap": None if dev is None or train is None else dev - train, "note": beside.out}]
+    return [row | {"spread": _spread(results.reference.seeds)}]
+
+
+def _spread(seeds: tuple[SeedRun, ...]) -> float | None:
+    found = pd.Series([run.dev_nats for run in seeds if run.status == "complete"], dtype=float)
+    return float(found.std()) if len(found) > 1 else None
+
+
+def _counted_rows(results: Results) -> list[dict[str, Any]]:
+    """Counting has no seeds: n stays empty."""
+    study = results.study
+    ngram = None if study.ngrams is None else study.ngrams.best
+    counted: list[tuple[str, Any]] = [] if ngram is None else [(f"counted {ngram.order}-gram (Kneser-Ney)", ngram)]
+    counted += [] if study.bigram is None else [("counted bigram", study.bigram)]
+    return [
+        {"run": run, "dev": found.dev_nats, "train": found.train_nats, "gap": found.dev_nats - found.train_nats}
+        for run, found in counted
+    ]
 
 
 def caption(results: Results) -> str:
-    """What the leaderboard's numbers are, in one sentence."""
+    """What the leaderboard's numbers are, in a few sentences."""
+    standing = results.study.standing
+    if standing is None:
+        rows = (
+            "each trial is one run of the search, and the best of many; † marks those within "
+            f"{SEED_SPAN} of the lowest, which may be the seed's doing"
+        )
+    else:
+        rows = (
+            f"finalists are means over {len(standing.seeds)} fresh seeds with 95 % intervals, seeds and items "
+            "resampled, and the spread between seeds; the trials below them one run of the search each, which flatters "
+            "them; the winner is bold, † marks who cannot be told from the lowest mean"
+        )
     return (
-        f"Best trials of {results.study.key}: dev and train loss in nats per symbol, exact means over the whole split "
-        f"({results.label}); each row is one run of the search, the best of many: differences below about {SEED_SPAN} "
-        "may be the seed's, and finalists.md says who stands. "
-        f"± is the gap's standard error by items, the weights held fixed.{_parts(results)}"
+        f"Best trials of {results.study.key}: dev and train loss in nats per symbol, exact means over whole splits "
+        f"({results.label}); {rows}. Gap: dev less train.{_parts(results)}"
     )
 
 
@@ -81,32 +193,25 @@ def _parts(results: Results) -> str:
     parts = results.study.dev_parts
     if parts is None or parts.seen_nats is None or parts.unseen_nats is None:
         return ""
+    over = "" if parts.seeds == 1 else f" (mean of {parts.seeds} fresh seeds)"
     return (
         f" {parts.seen_items:,} of {parts.seen_items + parts.unseen_items:,} dev items also stand in train: "
-        f"trial {parts.trial}{_over(parts.seeds)} scores {parts.seen_nats:.4f} on them and {parts.unseen_nats:.4f} "
-        "on the others."
+        f"trial {parts.trial}{over} scores {parts.seen_nats:.4f} on them and {parts.unseen_nats:.4f} on the others."
     )
 
 
-def _over(seeds: int) -> str:
-    return "" if seeds == 1 else f" (mean of {seeds} fresh seeds)"
+def default_columns(results: Results, frame: pd.DataFrame) -> list[Column]:
+    """DEFAULT without those that this study has nothing for."""
+    return [column for column in chosen(columns_of(results), DEFAULT) if frame[column.name].notna().any()]
 
 
-def to_markdown(results: Results) -> str:
-    frame = leaderboard_frame(results)
-    return f"{caption(results)}\n\n{frame.to_markdown(index=False, disable_numparse=True)}\n"
+def leaderboard(results: Results, form: Format, names: tuple[str, ...] = (), shown: int = SHOWN) -> str:
+    """The leaderboard as text; without names, the default columns, or as csv all of them.
 
-
-def to_latex(results: Results) -> str:
-    """A booktabs table with its caption."""
-    frame = leaderboard_frame(results)
-    text: str = frame.style.hide(axis="index").to_latex(
-        hrules=True, caption=_escaped(caption(results)), label=f"tab:{results.study.key}", position_float="centering"
-    )
-    return text
-
-
-def _escaped(text: str) -> str:
-    for character in "&%#_":
-        text = text.replace(character, f"\\{character}")
-    return text.replace("·", "--").replace("±", "$\\pm$")
+    Raises:
+        ConfigError: there is no such column.
+    """
+    frame = leaderboard_frame(results, shown)
+    known = columns_of(results)
+    columns = chosen(known, names) if names else known if form == "csv" else default_columns(results, frame)
+    return render(frame, columns, form, caption(results), results.study.key)

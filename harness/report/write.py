@@ -6,15 +6,20 @@ from pathlib import Path
 from typing import NamedTuple
 
 from harness import paths
-from harness.files import replacing, write_atomically
+from harness.files import write_atomically
 from harness.report import finalists, holdout, style
 from harness.report.frames import curves_frame, trials_frame
+from harness.report.losses import items_frame, samples_frame
 from harness.report.overview import overview
+from harness.report.overviews import write_index
+from harness.report.page import Pieces, report_page
+from harness.report.plot import draw
 from harness.report.plots import PLOTS
-from harness.report.results import SAMPLES, Results, gather, samples_of
+from harness.report.results import SAMPLES, Results, gather
 from harness.report.road_page import write_road
 from harness.report.summary import to_json
-from harness.report.tables import to_latex, to_markdown
+from harness.report.table import Format
+from harness.report.tables import leaderboard, leaderboard_frame
 from harness.search.records import StudyRecord
 from harness.search.storage import Storage
 from harness.search.weights import save_folder, unpack
@@ -30,7 +35,7 @@ class Report(NamedTuple):
 
 
 def write_report(storage: Storage, study: StudyRecord) -> Report:
-    """Write a study's tables, plots, best model and samples.
+    """Write a study's page, tables, plots, best model and samples.
 
     Raises:
         StorageError: no right or no space to write there, or stored weights are gone.
@@ -39,8 +44,9 @@ def write_report(storage: Storage, study: StudyRecord) -> Report:
     folder = paths.results_folder() / study.key
     write_atomically(folder / "trials.csv", trials_frame(results).to_csv(index=False))
     write_atomically(folder / "curves.csv", curves_frame(results).to_csv(index=False))
-    write_atomically(folder / "leaderboard.md", to_markdown(results))
-    write_atomically(folder / "leaderboard.tex", to_latex(results))
+    forms: dict[str, Format] = {"csv": "csv", "md": "md", "tex": "latex"}
+    for ending, form in forms.items():
+        write_atomically(folder / f"leaderboard.{ending}", leaderboard(results, form))
     _write_finalists(folder, results, storage)
     _write_holdout(folder, results, storage)
     lines = overview(results)
@@ -48,9 +54,10 @@ def write_report(storage: Storage, study: StudyRecord) -> Report:
     shown = lines or ["no complete trial yet, or nothing stands out"]
     write_atomically(folder / "overview.md", title + "".join(f"- {line}\n" for line in shown))
     _write_best(folder, results)
-    _write_plots(folder / "plots", results)
+    _write_page(folder, results, lines)
     write_road(storage, results, folder)
     write_atomically(folder / "summary.json", to_json(results))
+    write_index(storage)
     return Report(folder, results, lines)
 
 
@@ -83,14 +90,16 @@ def _write_best(folder: Path, results: Results) -> None:
     save_folder(folder / "best", tensors, {"study": study.key, "trial": number} | facts)
     seed = facts["config"]["seed"]
     title = f"# {study.key}, trial {number} (seed {seed}), drawn with seed 0: {SAMPLES} items · {study.corpus.short}"
-    write_atomically(folder / "samples.txt", "\n".join([title, *samples_of(results)]) + "\n")
+    write_atomically(folder / "samples.txt", "\n".join([title, *results.samples]) + "\n")
 
 
-def _write_plots(folder: Path, results: Results) -> None:
+def _write_page(folder: Path, results: Results, lines: list[str]) -> None:
+    """The plots, each with its numbers, and the page that shows them all."""
+    stamp = results.study.corpus.fingerprint
     with style.look():
-        for name, plot in PLOTS.items():
-            figure = plot(results)
-            with replacing(folder / f"{name}.png") as path:
-                figure.savefig(path)
-            with replacing(folder / f"{name}.svg") as path:
-                figure.savefig(path, metadata={"Date": None})
+        drawn = {plot.name: draw(plot, results, folder / "plots", fingerprint=stamp) for plot in PLOTS}
+    items, samples = items_frame(results), samples_frame(results)
+    for name, frame in (("items", items), ("samples", samples)):
+        write_atomically(folder / "plots" / f"{name}.csv", frame.assign(fingerprint=stamp).to_csv(index=False))
+    pieces = Pieces(drawn, leaderboard_frame(results), items, samples, lines)
+    write_atomically(folder / "report.html", report_page(results, pieces))

@@ -1,0 +1,148 @@
+"""`report.html`: a study as one file that needs nothing beside it, from its verdict down to its environment."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from functools import cache
+from typing import Any, NamedTuple
+
+import jinja2
+import pandas as pd
+from markupsafe import Markup
+
+from harness.report import holdout, style
+from harness.report.losses import SHOWN_ITEMS
+from harness.report.plot import Drawn
+from harness.report.plots_curves import chosen_name
+from harness.report.results import Results
+from harness.report.table import Cell, Column, cells, nats, whole
+from harness.report.tables import caption, default_columns
+from harness.report.verdict import commands, config_rows, verdict
+
+TITLES = {
+    "winner": "The winner, and how to run it again",
+    "leaderboard": "Leaderboard",
+    "next": "What to turn next",
+    "curves": "Train and dev curves",
+    "gap": "Train against dev",
+    "search": "The search seen whole",
+    "range": "Learning-rate range",
+    "embedding": "The embedding",
+    "losses": "Where the loss sits",
+    "samples": "Samples",
+    "environment": "What it was made with",
+}
+_ITEMS = (
+    Column("item", number=False),
+    Column("nats_per_symbol", show=nats),
+    Column("symbols", show=whole),
+    Column("seen_in_train", show=lambda seen: "seen" if seen else "new", number=False, words="in train"),
+)
+
+
+class Shown(NamedTuple):
+    """A table as a template takes it."""
+
+    columns: Sequence[Column]
+    rows: list[list[Any]]
+    caption: str = ""
+    file: str = ""
+
+
+class Pieces(NamedTuple):
+    """What a page is made of besides the records; each frame also stands beside the page as csv."""
+
+    drawn: Mapping[str, Drawn]
+    leaderboard: pd.DataFrame
+    items: pd.DataFrame
+    samples: pd.DataFrame
+    overview: list[str]
+
+
+def report_page(results: Results, pieces: Pieces) -> str:
+    """The page as HTML."""
+    opening = results.opening
+    board = default_columns(results, pieces.leaderboard)
+    return render_page(
+        "report.html.jinja",
+        title=results.study.key,
+        study=results.study,
+        label=results.label,
+        verdict=verdict(results),
+        scored=None
+        if opening is None or opening.scores is None
+        else _plain(holdout.SCORED_HEAD, holdout.scored_rows(opening)),
+        remarks=[] if opening is None else holdout.remarks(opening),
+        titles=TITLES,
+        sections=list(TITLES.items()),
+        config=config_rows(results),
+        commands=commands(results),
+        leaderboard=Shown(board, cells(pieces.leaderboard, board), caption(results), "leaderboard.csv"),
+        next=_next(results, pieces.overview),
+        plots=lambda names: [pieces.drawn[name] for name in names],
+        best=_items(pieces.items[::-1]),
+        worst=_items(pieces.items),
+        items_caption=f"{chosen_name(results)}, one run; an item's symbols include its end · {results.label}.",
+        samples=list(pieces.samples.itertuples(index=False, name=None)),
+        samples_caption=_samples_caption(results, pieces.samples),
+        environment=_environment(results),
+    )
+
+
+def render_page(template: str, **content: Any) -> str:
+    """A template of ours with the one style sheet."""
+    css = _templates().get_template("style.css")
+    sheet = css.render(light=style.css_variables(dark=False), dark=style.css_variables(dark=True))
+    return _templates().get_template(template).render(css=Markup(sheet), **content)
+
+
+@cache
+def _templates() -> jinja2.Environment:
+    return jinja2.Environment(
+        loader=jinja2.PackageLoader("harness.report"), autoescape=True, trim_blocks=True, lstrip_blocks=True,
+        undefined=jinja2.StrictUndefined, keep_trailing_newline=True,
+    )  # fmt: skip
+
+
+def _plain(head: Sequence[str], rows: Sequence[Sequence[str]]) -> Shown:
+    """A table that is text already, its first column words and the others numbers."""
+    columns = [Column(name, number=place > 0) for place, name in enumerate(head)]
+    return Shown(columns, [[Cell(text, text, place > 0) for place, text in enumerate(row)] for row in rows])
+
+
+def _next(results: Results, overview: list[str]) -> list[str]:
+    lines = []
+    if results.chosen is not None and results.chosen.trial.verdict is not None:
+        trial = results.chosen.trial
+        lines.append(f"trial {trial.number} is {trial.verdict}: {trial.advice}")
+    return [*lines, *overview] or ["nothing stands out yet"]
+
+
+def _items(frame: pd.DataFrame) -> Shown:
+    return Shown(_ITEMS, cells(frame.head(SHOWN_ITEMS), _ITEMS))
+
+
+def _samples_caption(results: Results, samples: pd.DataFrame) -> str:
+    known = samples["seen_in_train"]
+    count = f"{int((~known.astype(bool)).sum())} of {len(samples)} are new; " if known.notna().all() else ""
+    return f"{count}drawn from {chosen_name(results)} with seed 0 · {results.study.corpus.short}."
+
+
+def _environment(results: Results) -> list[tuple[str, str]]:
+    study, chosen = results.study, results.chosen
+    corpus = study.corpus
+    ended = ", ".join(f"{count} {status}" for status, count in Counter(r.status for r in results.trials).items())
+    rows = [
+        ("corpus", f"{corpus.label} ({corpus.variant})"),
+        ("fingerprint", corpus.fingerprint),
+        ("items", ", ".join(f"{split} {count:,}" for split, count in corpus.items.items())),
+        ("examples", ", ".join(f"{split} {count:,}" for split, count in corpus.examples.items())),
+        ("trials", f"{ended or 'none'}; {study.trials} asked for; ended by {study.ended_by or 'nothing yet'}"),
+        ("sampler", study.sampler),
+        ("pruner", study.pruner),
+        ("study seed", str(study.seed)),
+        ("begun", study.created),
+        ("commit", study.commit or "unknown"),
+    ]
+    return rows + ([] if chosen is None else [(name, value) for name, value in chosen.trial.versions.items()])

@@ -1,0 +1,191 @@
+"""Figures of the chosen model: learning-rate range, embedding, and where its dev loss sits."""
+
+from __future__ import annotations
+
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+from harness.report import style
+from harness.report.frames import embedding_frame
+from harness.report.losses import END, positions_frame, symbols_frame
+from harness.report.plot import Plot
+from harness.report.plots_curves import chosen_name
+from harness.report.results import Results
+from harness.search.records import RangeTest
+
+_MOST_SYMBOLS = 30
+_FEWEST = 10
+"""Examples at a position from which on its mean is drawn."""
+_NO_WEIGHTS = "no weights stored, or the corpus is not at hand"
+
+
+def _range(results: Results) -> pd.DataFrame:
+    probe = results.study.range_test
+    if probe is None:
+        return pd.DataFrame(columns=["learning_rate", "smoothed_nats", "suggested_from", "suggested_to"])
+    frame = pd.DataFrame({"learning_rate": probe.rates, "smoothed_nats": probe.smoothed})
+    return frame.assign(suggested_from=probe.low, suggested_to=probe.high)
+
+
+def _draw_range(frame: pd.DataFrame, results: Results) -> Figure:
+    probe = results.study.range_test
+    if frame.empty or probe is None:
+        return style.empty("no range test stored yet", results.label)
+    return draw_lr_range(probe, f"model and batch size of trial {probe.trial}, from fresh weights · {results.label}")
+
+
+def draw_lr_range(probe: RangeTest, caption: str) -> Figure:
+    """A range test's smoothed loss over the rates, with the suggested range shaded."""
+    figure, (axes,) = style.figure(style.NARROW, 3.4)
+    axes.plot(probe.rates, probe.smoothed, color=style.BLUE)
+    axes.axvspan(probe.low, probe.high, color=style.GREEN, alpha=0.18, lw=0)
+    axes.set_xscale("log")
+    low = min(probe.smoothed)
+    axes.set_ylim(low - 0.1, min(max(probe.smoothed), probe.smoothed[0] * 1.5) + 0.1)
+    axes.set(xlabel=f"learning rate ({probe.optimizer}), one step at each", ylabel="batch loss, smoothed (nats)")
+    axes.set_title(f"Learning-rate range: try {probe.low:.1e} to {probe.high:.1e}")
+    style.small_print(figure, caption)
+    return figure
+
+
+def _alt_range(frame: pd.DataFrame) -> str:
+    lowest = frame.sort_values("smoothed_nats").iloc[0]
+    return (
+        f"Smoothed batch loss over learning rates from {frame['learning_rate'].min():.1e} to "
+        f"{frame['learning_rate'].max():.1e}; lowest, {lowest['smoothed_nats']:.3f} nats, at "
+        f"{lowest['learning_rate']:.1e}. Suggested: {lowest['suggested_from']:.1e} to {lowest['suggested_to']:.1e}."
+    )
+
+
+def _draw_embedding(frame: pd.DataFrame, results: Results) -> Figure:
+    if frame.empty:
+        return style.empty("no embedding stored yet", results.label)
+    figure, (axes,) = style.figure(style.NARROW, 4.6)
+    vowels = frame["symbol"].isin(list("aeiou"))
+    colours = [style.ORANGE if vowel else style.SKY for vowel in vowels]
+    axes.scatter(frame["x"], frame["y"], s=120, color=colours, alpha=0.45, lw=0)
+    for symbol, x, y in frame[["symbol", "x", "y"]].itertuples(index=False):
+        axes.text(x, y, _printable(symbol), ha="center", va="center", fontsize=9)
+    axes.set_aspect("equal", adjustable="datalim")
+    axes.set(xlabel="first component", ylabel="second component")
+    axes.set_title("The embedding, symbol by symbol")
+    explained = float(frame["explained"].iloc[0])
+    note = "" if explained == 1.0 else f"PCA of unit-length rows, {100 * explained:.0f} % of the variance shown · "
+    style.small_print(figure, f"{note}{chosen_name(results)} · {results.study.corpus.short}")
+    return figure
+
+
+def _printable(symbol: str) -> str:
+    """A symbol as text that no reader of TeX takes for mathematics."""
+    return repr(symbol)[1:-1].replace("$", r"\$")
+
+
+def _alt_embedding(frame: pd.DataFrame) -> str:
+    return (
+        f"Map of {len(frame)} symbols by their embedding; {frame['explained'].iloc[0]:.0%} of the variance lies in "
+        "these two directions. Coordinates are in the csv."
+    )
+
+
+def _draw_positions(frame: pd.DataFrame, results: Results) -> Figure:
+    shown = frame[frame["n"] >= _FEWEST]
+    if shown.empty:
+        return style.empty(_NO_WEIGHTS, results.label)
+    figure, (upper, lower) = style.figure(style.NARROW, 4.0, rows=2, sharex=True, gridspec_kw={"height_ratios": (2, 1)})
+    upper.set_title("Dev loss by position in the item")
+    upper.errorbar(
+        shown["position"],
+        shown["nats"],
+        yerr=1.96 * shown["standard_error"],
+        color=style.BLUE,
+        marker="o",
+        ms=4,
+        lw=1.2,
+    )
+    upper.set_ylabel("nats per symbol")
+    upper.set_ylim(bottom=0)
+    lower.bar(shown["position"], 100 * shown["share"], color=style.SKY, width=0.7)
+    lower.set(xlabel="position of the predicted symbol (1: the first)", ylabel="% of the loss")
+    lower.xaxis.set_major_locator(MaxNLocator(integer=True))
+    few = f"positions with fewer than {_FEWEST} examples only in the csv · "
+    style.small_print(figure, f"{chosen_name(results)}, one run · {few}{_dev(results)}")
+    return figure
+
+
+def _draw_symbols(frame: pd.DataFrame, results: Results) -> Figure:
+    if frame.empty:
+        return style.empty(_NO_WEIGHTS, results.label)
+    shown = frame.head(_MOST_SYMBOLS)
+    figure, (upper, lower) = style.figure(style.NARROW, 4.0, rows=2, sharex=True)
+    places = range(len(shown))
+    colours = [style.GREEN if s == END else style.ORANGE if s in "aeiou" else style.SKY for s in shown["symbol"]]
+    upper.bar(places, 100 * shown["share"], color=colours, width=0.75)
+    upper.set(title="Dev loss by predicted symbol", ylabel="% of the loss")
+    lower.bar(places, shown["nats"], color=colours, width=0.75)
+    lower.set_ylabel("nats, each time")
+    _name_symbols(lower, shown, "." if results.corpus is None else _printable(results.corpus.vocabulary[0]))
+    rest = f"{len(shown)} of {len(frame)} symbols · " if len(frame) > len(shown) else ""
+    style.small_print(figure, f"{chosen_name(results)}, one run · {rest}{_dev(results)}")
+    return figure
+
+
+def _name_symbols(axes: Axes, shown: pd.DataFrame, boundary: str) -> None:
+    axes.set_xticks(range(len(shown)), [boundary if s == END else _printable(s) for s in shown["symbol"]])
+    axes.set_xlabel(f"symbol to predict ({boundary} is the end of an item)")
+    axes.set_xlim(-0.6, len(shown) - 0.4)
+    axes.grid(visible=False, axis="x")
+
+
+def _dev(results: Results) -> str:
+    return f"{results.study.corpus.short} · dev n={results.study.corpus.examples['dev']:,}"
+
+
+def _alt_positions(frame: pd.DataFrame) -> str:
+    parts = [f"{row.position}: {row.nats:.2f} nats (n={row.n:,})" for row in frame.head(8).itertuples()]
+    return f"Mean dev loss by position in the item, the first eight: {'; '.join(parts)}."
+
+
+def _alt_symbols(frame: pd.DataFrame) -> str:
+    parts = [f"{row.symbol} {row.share:.1%} ({row.nats:.2f} nats)" for row in frame.head(5).itertuples()]
+    return f"Share of the dev loss by predicted symbol; the five largest: {', '.join(parts)}."
+
+
+LR_RANGE = Plot(
+    "lr_range",
+    "Learning-rate range",
+    "The loss of single batches while the learning rate grows from step to step, from fresh weights. Rates at the "
+    "left are too small to learn; where the line shoots up they are too large. The green range, from the steepest "
+    "fall to the lowest point, is what to try.",
+    _range,
+    _draw_range,
+    _alt_range,
+)
+EMBEDDING = Plot(
+    "embedding",
+    "The embedding",
+    "Each symbol where the model keeps it, seen from the side that shows most. Symbols side by side are nearly "
+    "interchangeable to the model; vowels are orange. Distances are only as true as the variance shown.",
+    embedding_frame,
+    _draw_embedding,
+    _alt_embedding,
+)
+POSITIONS = Plot(
+    "positions",
+    "Loss by position",
+    "Above: how hard each position of an item is to predict, with 95 % intervals; lower is easier. The first symbol "
+    "has no context to go by. Below: what share of the whole dev loss sits there, for late positions are rare.",
+    positions_frame,
+    _draw_positions,
+    _alt_positions,
+)
+SYMBOLS = Plot(
+    "symbols",
+    "Loss by character",
+    "Above: which symbols the dev loss is made of; below: how badly each is predicted when it comes. A tall bar above "
+    "with a low one below is common but easy; the other way round, rare and hard. Vowels orange, end of item green.",
+    symbols_frame,
+    _draw_symbols,
+    _alt_symbols,
+)

@@ -1,0 +1,155 @@
+"""A table once, for csv, Markdown, LaTeX (booktabs) and the page: units in the head, the best in bold, ties marked."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, NamedTuple
+
+import pandas as pd
+
+from harness.config import nearest
+from harness.errors import ConfigError
+
+Format = Literal["csv", "md", "latex"]
+FORMATS: tuple[Format, ...] = ("csv", "md", "latex")
+TIED = "†"
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column of a frame, and how a person reads it."""
+
+    name: str
+    """In the frame, and on the command line."""
+    unit: str = ""
+    show: Callable[[Any], str] = str
+    """Of a value that is not missing."""
+    number: bool = True
+    """Whether it is set to the right."""
+    marked: bool = False
+    """Whether the frame's `best` and `tied` speak of this column."""
+    words: str = ""
+    """Its head, where that is not its name."""
+
+    @property
+    def head(self) -> str:
+        words = self.words or self.name.replace("_", " ")
+        return f"{words} ({self.unit})" if self.unit else words
+
+
+class Cell(NamedTuple):
+    """What stands in a table, and what it is sorted by."""
+
+    text: str
+    sort: str
+    number: bool
+    best: bool = False
+    tied: bool = False
+    link: str = ""
+
+
+def nats(value: float) -> str:
+    return f"{value:.4f}"
+
+
+def whole(value: float) -> str:
+    return f"{value:,.0f}"
+
+
+def short(value: Any) -> str:
+    """A parameter's value as people write it."""
+    if isinstance(value, float):
+        return f"{value:.0f}" if value.is_integer() and abs(value) >= 1 else f"{value:.3g}"
+    return str(value).replace("_", "-")
+
+
+def chosen(columns: Sequence[Column], names: Sequence[str]) -> list[Column]:
+    """Columns by name.
+
+    Raises:
+        ConfigError: there is none of that name.
+    """
+    known = {column.name: column for column in columns}
+    for name in names:
+        if name not in known:
+            raise ConfigError(
+                f"a table's columns must be among {', '.join(known)}; got {name!r}.{nearest(name, list(known))} "
+                "Correct --columns."
+            )
+    return [known[name] for name in names]
+
+
+def cells(frame: pd.DataFrame, columns: Sequence[Column]) -> list[list[Cell]]:
+    """The rows as text; `best` and `tied` of the frame mark the columns that ask for it."""
+    return [
+        [_cell(row[column.name], column, bool(row.get("best")), bool(row.get("tied"))) for column in columns]
+        for row in frame.to_dict("records")
+    ]
+
+
+def _cell(value: Any, column: Column, best: bool, tied: bool) -> Cell:
+    if value is None or pd.isna(value):
+        return Cell("", "", column.number)
+    marked = column.marked
+    sort = repr(float(value)) if column.number else str(value)
+    return Cell(column.show(value), sort, column.number, marked and best, marked and tied and not best)
+
+
+def render(frame: pd.DataFrame, columns: Sequence[Column], form: Format, caption: str, label: str = "") -> str:
+    """The table as text. The csv holds full precision, with `best` and `tied` as columns, and no caption."""
+    if form == "csv":
+        return _csv(frame, columns)
+    rows = cells(frame, columns)
+    return _markdown(rows, columns, caption) if form == "md" else _latex(rows, columns, caption, label)
+
+
+def _csv(frame: pd.DataFrame, columns: Sequence[Column]) -> str:
+    names = {column.name: f"{column.name}_{column.unit}" if column.unit else column.name for column in columns}
+    extra = [name for name in ("best", "tied", "fingerprint") if name in frame and name not in names]
+    text: str = frame[[*names, *extra]].rename(columns=names).to_csv(index=False)
+    return text
+
+
+def _markdown(rows: list[list[Cell]], columns: Sequence[Column], caption: str) -> str:
+    lines = [[column.head for column in columns], ["---:" if column.number else ":---" for column in columns]]
+    lines += [[_in_markdown(cell) for cell in row] for row in rows]
+    return f"{caption}\n\n" + "".join(f"| {' | '.join(line)} |\n" for line in lines)
+
+
+def _in_markdown(cell: Cell) -> str:
+    text = cell.text.replace("|", "\\|")
+    return f"**{text}**" if cell.best else f"{text} {TIED}" if cell.tied else text
+
+
+def _latex(rows: list[list[Cell]], columns: Sequence[Column], caption: str, label: str) -> str:
+    lines = [
+        r"\begin{table}",
+        r"\centering",
+        rf"\caption{{{_escaped(caption)}}}",
+        rf"\label{{tab:{label}}}",
+        rf"\begin{{tabular}}{{{''.join('r' if column.number else 'l' for column in columns)}}}",
+        r"\toprule",
+        rf"{' & '.join(_escaped(column.head) for column in columns)} \\",
+        r"\midrule",
+        *(rf"{' & '.join(map(_in_latex, row))} \\" for row in rows),
+        r"\bottomrule",
+        r"\end{tabular}",
+        r"\end{table}",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _in_latex(cell: Cell) -> str:
+    text = _escaped(cell.text)
+    return rf"\textbf{{{text}}}" if cell.best else f"{text}$^\\dagger$" if cell.tied else text
+
+
+_LATEX = {
+    "\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "·": "--", "±": r"$\pm$",
+    "†": r"$\dagger$", "…": r"\dots{}", **{character: f"\\{character}" for character in "&%$#_{}"},
+}  # fmt: skip
+
+
+def _escaped(text: str) -> str:
+    return "".join(_LATEX.get(character, character) for character in text)

@@ -1,0 +1,128 @@
+"""A study in two sentences, and its chosen config with the commands that run it again."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from typing import Any
+
+from harness.report.results import LECTURE_DEV, Results
+
+
+def verdict(results: Results) -> tuple[str, ...]:
+    """What won and by how much; what holds it back and whether the test split is sealed."""
+    if results.chosen is None or results.best is None:
+        return (f"No trial of {results.study.key} is complete yet.", f"{_test_split(results).capitalize()}.")
+    standing = results.study.standing
+    if standing is not None and standing.won is None:
+        first = "No finalist stands: each has a seed that did not come to its end."
+    else:
+        first = f"{_won(results)}{_against(results)}."
+    return first, f"{_held_back(results)}; {_test_split(results)}."
+
+
+def _won(results: Results) -> str:
+    standing, best = results.study.standing, results.best
+    won = None if standing is None else standing.won
+    if won is None:
+        assert best is not None  # asked for only with a complete trial
+        return (
+            f"Trial {best.number} has the lowest dev loss of the search, {best.dev_nats:.4f} nats per symbol "
+            "(one run, not confirmed on fresh seeds)"
+        )
+    name = won.name[0].upper() + won.name[1:]
+    return (
+        f"{name} won with a dev loss of {won.dev_nats:.4f} nats per symbol (mean of {len(won.runs)} fresh seeds, 95 % "
+        f"{won.low:.4f} to {won.high:.4f})"
+    )
+
+
+def dev_of_chosen(results: Results) -> float | None:
+    """The winner's mean over fresh seeds, before the finalists' round the best trial's one run."""
+    standing = results.study.standing
+    won = None if standing is None else standing.won
+    if won is not None:
+        return won.dev_nats
+    return None if results.best is None else results.best.dev_nats
+
+
+def _against(results: Results) -> str:
+    """How far from the recipe and from what counting reaches, both on the same corpus."""
+    reference, ngrams, dev = results.reference, results.study.ngrams, dev_of_chosen(results)
+    won = None if results.study.standing is None else results.study.standing.won
+    parts, rest = [], ""
+    if dev is None:
+        return ""
+    if won is not None and won.trial is None:
+        rest = ": no trial beat it"
+    elif reference is None or reference.dev_nats is None:
+        known = f" (its own figure is {LECTURE_DEV})" if results.study.corpus.is_the_lectures else ""
+        rest = f"; the lecture's recipe was not run beside it{known}"
+    else:
+        seeds = reference.dev_spread or "one seed"
+        where = f"the lecture's recipe on the same corpus ({reference.dev_nats:.4f}, {seeds})"
+        parts.append(f"{_distance(dev, reference.dev_nats)} {where}")
+    if ngrams is not None:
+        best = ngrams.best
+        parts.append(f"{_distance(dev, best.dev_nats)} a counted {best.order}-gram ({best.dev_nats:.4f})")
+    return (f", {' and '.join(parts)}" if parts else "") + rest
+
+
+def _distance(nats: float, other: float) -> str:
+    return f"{abs(other - nats):.4f} {'below' if nats < other else 'above'}"
+
+
+def _held_back(results: Results) -> str:
+    assert results.chosen is not None  # asked for only then
+    trial = results.chosen.trial
+    if trial.verdict is None or trial.gap is None:
+        return f"Trial {trial.number} has no verdict"
+    found = f"it is {trial.verdict} (train {trial.train_nats:.4f}, gap {trial.gap:.4f})"
+    advice = f", so: {trial.advice[:1].lower()}{trial.advice[1:].rstrip('.')}" if trial.advice else ""
+    if trial.verdict == "well fitted":
+        return f"Nothing in its curve holds trial {trial.number} back: {found}{advice}"
+    return f"What holds trial {trial.number} back: {found}{advice}"
+
+
+def _test_split(results: Results) -> str:
+    opening = results.opening
+    if opening is None:
+        return "the test split is sealed" if results.sealed else "the test split was opened by an earlier version"
+    if opening.scores is None:
+        return f"the test split was claimed {opening.claimed} and has no scores yet"
+    first = opening.scores.scores[0]
+    return f"the test split was opened {opening.scored}: {first.what} scores {first.test_nats:.4f} nats on test"
+
+
+def config_rows(results: Results) -> list[tuple[str, str]]:
+    """The chosen trial's config, a row for each key as `harness train` takes it."""
+    config = None if results.chosen is None else results.chosen.trial.config
+    return [] if config is None else _flat(config.model_dump(mode="json"))
+
+
+def _flat(data: dict[str, Any], prefix: str = "") -> list[tuple[str, str]]:
+    rows: list[tuple[str, str]] = []
+    for key, value in data.items():
+        if isinstance(value, dict):
+            rows += _flat(value, f"{prefix}{key}.")
+        elif value is not None:
+            rows.append((prefix + key, value if isinstance(value, str) else json.dumps(value)))
+    return rows
+
+
+def commands(results: Results) -> list[tuple[str, str]]:
+    """What each command does, and the command."""
+    chosen, study = results.chosen, results.study
+    if chosen is None:
+        return []
+    found = [
+        (
+            f"Trial {chosen.trial.number} again, compared to the last bit",
+            f".venv/bin/harness rerun {shlex.quote(study.key)} {chosen.trial.number}",
+        )
+    ]
+    if not study.own_model and chosen.trial.config is not None:
+        settings = " ".join(shlex.quote(f"{key}={value}") for key, value in config_rows(results))
+        corpus = shlex.quote(study.corpus.spec)
+        found.append(("Its config without the study", f".venv/bin/harness train --corpus {corpus} {settings}"))
+    return found
