@@ -24,7 +24,7 @@ from harness.search.study import Study
 
 PREFIX = "finalists-"
 _MOST_TRIALS = 10**6
-_BESIDES = 1.3
+_BESIDES = 1.4
 """Wall time of a run for a second of training: exact losses along the way, other trials on the same cores."""
 _STARTS = 5.0
 """Seconds until the round's workers are there."""
