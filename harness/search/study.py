@@ -201,7 +201,16 @@ def check_sampler(study: Study) -> None:
 
 
 def build_of(file: str, own_model: bool) -> Build:
-    """What makes a stored study's models; its file is needed only if it brings its own."""
+    """What makes a stored study's models; its file is needed only if it brings its own.
+
+    Raises:
+        StudyError: it brings its own, and its file is gone or there never was one.
+    """
+    if own_model and not file:
+        raise StudyError(
+            "a model of one's own is made by its study's build, which the storage cannot hold; this study was run "
+            "from a notebook that defines it. Run it there again, or save it as a file in studies/."
+        )
     return load_study(file)[0].build if own_model else CharMLP.build
 
 
