@@ -30,8 +30,9 @@ class Bars:
         records = session.storage.trials(session.record.key)
         self._best = best_trial(records)
         finished = sum(record.status in FINISHED for record in records)
-        if session.notice:
-            tqdm.write(session.notice)
+        corpus = session.record.corpus
+        for line in filter(None, (session.notice, f"{corpus.short} · dev nats per symbol, n={corpus.examples['dev']:,}")):
+            tqdm.write(line)
         self._open(session.record.key, session.record.trials, min(finished, session.record.trials))
 
     def on_event(self, event: Event) -> None:
@@ -52,9 +53,10 @@ class Bars:
 
     def _say(self, event: Event) -> None:
         best = self._best
-        lowest = [] if best is None else [f"best dev {best.dev_nats:.4f} nats (trial {best.number})"]
-        run = "the lecture's recipe" if event.what == "reference" else f"trial {event.trial}"
-        now = [f"{run} at {event.share:.0%}"] if event.kind in ("started", "progress") else []
+        lowest = [] if best is None else [f"best {best.dev_nats:.4f} (trial {best.number}, one seed)"]
+        run = {"reference": "the lecture's recipe", "finalist": f"trial {event.trial}, fresh seed"}
+        at = f"{run.get(event.what, f'trial {event.trial}')} at {event.share:.0%}"
+        now = [at] if event.kind in ("started", "progress") else []
         self._bar.set_postfix_str(", ".join(lowest + now), refresh=False)
         self._bar.update(0)
 
