@@ -26,6 +26,9 @@ def test_the_tour_runs_and_shows_its_card_its_figures_and_samples(home: Path, mo
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
     tour = nbformat.read(TOUR, as_version=4)
     client.NotebookClient(tour, timeout=120, resources={"metadata": {"path": str(TOUR.parent)}}).execute()
+    said = "".join(output.text for cell in tour.cells for output in cell.get("outputs", []) if "text" in output)
+    assert "Warning" not in said
+    assert "A new study" not in said  # Optuna's
     shown = [output.get("data", {}) for cell in tour.cells for output in cell.get("outputs", [])]
     pages = "".join(data.get("text/html", "") for data in shown)
     assert "12 trials asked for" in pages

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import warnings
 from types import TracebackType
 from typing import Any, Self
+
+from tqdm.auto import tqdm
 
 from harness.search.finalists import count_runs
 from harness.search.records import TrialRecord, best_trial
 from harness.search.session import Session
 from harness.search.standing import FINISHED
 from harness.search.workers import Event
-
-with warnings.catch_warnings():
-    warnings.simplefilter("ignore")  # it advises to install ipywidgets; its bar of plain text will do
-    from tqdm.auto import tqdm
 
 
 class Bars:
@@ -31,8 +28,9 @@ class Bars:
         self._best = best_trial(records)
         finished = sum(record.status in FINISHED for record in records)
         corpus = session.record.corpus
-        for line in filter(None, (session.notice, f"{corpus.short} · dev nats per symbol, n={corpus.examples['dev']:,}")):
-            tqdm.write(line)
+        if session.notice:
+            tqdm.write(session.notice)
+        tqdm.write(f"{corpus.short} · dev nats per symbol, n={corpus.examples['dev']:,}")
         self._open(session.record.key, session.record.trials, min(finished, session.record.trials))
 
     def on_event(self, event: Event) -> None:

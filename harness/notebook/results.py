@@ -60,8 +60,10 @@ class StudyResults:
     def overview(self) -> list[str]:
         """What stands out of the study as a whole, a sentence each."""
         from harness.report.overview import overview
+        from harness.search.here import quiet
 
-        return overview(self._results)
+        with quiet():
+            return overview(self._results)
 
     @property
     def trials(self) -> pd.DataFrame:
@@ -107,21 +109,25 @@ class StudyResults:
             raise ConfigError(
                 f"a plot must be one of {', '.join(known)}; got {name!r}.{nearest(name, list(known))} Name one of them."
             )
-        return self._drawn(known[name])
+        return self._drawn(known[name])[1]
 
     def plots(self) -> dict[str, Figure]:
         """Every plot of the report that has something to show, by name, in the order of the page."""
         from harness.report.plots import PLOTS
 
-        return {plot.name: self._drawn(plot) for plot in PLOTS if not plot.data(self._results).empty}
+        drawn = {plot.name: self._drawn(plot) for plot in PLOTS}
+        return {name: figure for name, (frame, figure) in drawn.items() if not frame.empty}
 
-    def _drawn(self, plot: Plot[Results]) -> Figure:
+    def _drawn(self, plot: Plot[Results]) -> tuple[pd.DataFrame, Figure]:
+        """A plot's numbers and the figure of them."""
         from harness.report import style
+        from harness.search.here import quiet
 
-        with style.look():
-            figure = plot.draw(plot.data(self._results), self._results)
+        with style.look(), quiet():
+            frame = plot.data(self._results)
+            figure = plot.draw(frame, self._results)
             style.settle(figure)
-        return figure
+        return frame, figure
 
     def samples(self, count: int = 20, seed: int = 0) -> list[str]:
         """New items from the chosen model, the same for the same seed; none while no trial is complete.

@@ -26,18 +26,27 @@ def run_here(study: Study, request: Request, on_ready: Callable[[Session], None]
     def run(job: Job, _workers: int, storage: Storage, on_event: OnEvent) -> None:
         work_here(study, job, storage, on_event)
 
-    with _as_workers_do():
+    with _one_thread(), quiet():
         return search(study, "", request, on_ready, on_event, run)
 
 
 @contextmanager
-def _as_workers_do() -> Iterator[None]:
-    """One thread, on whose number the bits of a run depend, and no lines of Optuna's; afterwards all as before."""
-    threads, words = torch.get_num_threads(), optuna.logging.get_verbosity()
+def _one_thread() -> Iterator[None]:
+    """As workers have: the bits of a run depend on their number. Afterwards as before."""
+    threads = torch.get_num_threads()
     torch.set_num_threads(1)
-    optuna.logging.set_verbosity(optuna.logging.ERROR)
     try:
         yield
     finally:
         torch.set_num_threads(threads)
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Optuna says nothing of what it does; afterwards as much as before."""
+    words = optuna.logging.get_verbosity()
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    try:
+        yield
+    finally:
         optuna.logging.set_verbosity(words)
