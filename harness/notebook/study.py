@@ -26,8 +26,8 @@ class Study(definition.Study):
         """Search in this process, with a bar; or carry on where it stopped. For notebooks: `make study` uses all cores.
 
         Everything lands in the same storage as that of `make study`, so the dashboard, `make report` and
-        `results(…)` see it. What is None is as the study says, finalists included: they are trained
-        after the search, in this process too; `finalists=0` stops before them.
+        `results(…)` see it. What is None is as it was asked last, else as the study says, finalists
+        included: they are trained after the search, in this process too; `finalists=0` stops before them.
 
         Args:
             trials: finished trials that end the search, those of earlier runs among them.
