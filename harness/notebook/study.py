@@ -53,5 +53,5 @@ class Study(definition.Study):
             with Bars() as bars:
                 session = run_here(self, request, bars.begin, bars.on_event)
         except KeyboardInterrupt:
-            raise KeyboardInterrupt("the trial in flight was put back; the same cell again carries on") from None
+            raise KeyboardInterrupt("a trial in flight was put back; the same cell again carries on") from None
         return StudyResults(gather(session.storage, session.record, self.build))
