@@ -20,7 +20,7 @@ SETTINGS = $(call flag,NAME,name) $(call flag,TRIALS,trials) $(call flag,MINUTES
 STORED  = "$(if $(filter command,$(firstword $(origin NAME))),$(NAME),$(STUDY))" $(call flag,CORPUS,corpus) $(COMMON)
 
 .DEFAULT_GOAL := help
-.PHONY: help study dashboard report holdout bench test lint typecheck clean
+.PHONY: help study dashboard report holdout bench docs test lint typecheck clean
 
 help:  ## This list
 	@echo "make study STUDY=beat_lecture NAME= TRIALS= MINUTES= FINALISTS= SEEDS= WORKERS= CORPUS= SEED= SAMPLER= PRUNER= STORAGE="
@@ -40,6 +40,10 @@ holdout: $(VENV)/.run  ## Open the test split, once, for the study's winner (RES
 
 bench: $(VENV)/.bench  ## This trainer beside other ways to write it, and advice beside chance, into results/bench/ (SECTIONS="steps exact target study advice")
 	@$(HARNESS) bench $(if $(filter command,$(firstword $(origin SECTIONS))),$(SECTIONS))
+
+docs: $(VENV)/.dev  ## Documentation of the public names, from their docstrings, into results/docs/
+	@$(BIN)/pdoc --docformat google --output-directory results/docs harness harness.search.study
+	@echo "look at results/docs/index.html"
 
 test: $(VENV)/.dev  ## The tests
 	@$(BIN)/python -m pytest

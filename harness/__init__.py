@@ -21,8 +21,9 @@ from harness.config import (
 from harness.corpus import Corpus, load
 from harness.errors import HarnessError
 from harness.model import Autograd, CharMLP
+from harness.notebook.results import StudyResults, results
+from harness.notebook.study import Study
 from harness.search.experiment import Experiment, RateRange, Reported
-from harness.search.study import Study
 from harness.train import (
     Evaluation,
     TrainResult,
@@ -40,6 +41,6 @@ from harness.train import (
 __all__ = [
     "SGD", "AdamW", "Autograd", "Budget", "CharMLP", "Constant", "Corpus", "Cosine", "Evaluation",
     "Experiment", "HarnessError", "InverseTime", "Linear", "ModelConfig", "OneCycle", "RateRange", "Reported",
-    "Schedule", "Step", "Study", "TrainConfig", "TrainResult", "diagnose", "judge", "lecture_recipe", "load",
-    "lr_range", "overfit_one_batch", "sample", "split_nats", "stream", "train", "train_seeds",
+    "Schedule", "Step", "Study", "StudyResults", "TrainConfig", "TrainResult", "diagnose", "judge", "lecture_recipe",
+    "load", "lr_range", "overfit_one_batch", "results", "sample", "split_nats", "stream", "train", "train_seeds",
 ]  # fmt: skip

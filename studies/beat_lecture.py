@@ -32,7 +32,7 @@ def suggest(trial: optuna.Trial) -> TrainConfig:
         schedule=suggest_schedule(trial),
         batch_size=trial.suggest_categorical("batch_size", [256, 512, 1024, 2048]),
         dropout=trial.suggest_float("dropout", 0.0, 0.5),
-        budget=Budget(examples=2_000_000),
+        budget=Budget(examples=2_500_000),
         evaluations=10,
     )
 
@@ -54,4 +54,4 @@ def suggest_schedule(trial: optuna.Trial) -> Schedule:
             return Constant()
 
 
-STUDY = Study(name="beat_lecture", suggest=suggest, trials=120, minutes=9)
+STUDY = Study(name="beat_lecture", suggest=suggest, trials=100, minutes=9)

@@ -153,16 +153,9 @@ def brief_reference() -> Study:
     return dataclasses.replace(REFERENCE, suggest=lambda _: recipe)
 
 
-class _Ears:
-    """A worker's pipe, for a worker in this very process."""
-
-    def __init__(self, on_event: OnEvent) -> None:
-        self.send = on_event
-
-
 def work_here(job: Job, _count: int, _storage: Storage, on_event: OnEvent) -> None:
     """What `run_workers` does, in this process: no start of new ones to wait for."""
-    _Worker(job, 0, _Ears(on_event), Deadline(job.ends_at)).work()  # type: ignore[arg-type]
+    _Worker(job, 0, on_event, Deadline(job.ends_at)).work()
 
 
 def search(corpus: Path | str, study: str = "tiny", run_workers: Any = work_here, **asked: Any) -> Session:

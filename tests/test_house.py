@@ -16,6 +16,7 @@ FLOORS = {
     "cli": 9,
     "report": 8,
     "bench": 8,
+    "notebook": 8,
     "search": 7,
     "train": 6,
     "model": 5,
@@ -51,12 +52,12 @@ def imports(path: Path) -> Iterator[tuple[str, str | None]]:
 
 
 def imported_rooms(path: Path) -> set[str]:
-    """The rooms of the house a file imports from; `harness` itself is the public names, as high as search."""
+    """The rooms of the house a file imports from; `harness` itself is the public names, as high as the notebook."""
     rooms = set()
     for module, name in imports(path):
         package, *rest = module.split(".")
         if package == "harness":
-            rooms.add(rest[0] if rest else name if name in FLOORS else "search")
+            rooms.add(rest[0] if rest else name if name in FLOORS else "notebook")
     return rooms
 
 

@@ -2,19 +2,38 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
+import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from harness import Corpus, Study
 from harness.search.study import signature
 
-BLOCKS = re.findall(r"```python\n(.*?)```", (Path(__file__).parents[1] / "README.md").read_text(), re.DOTALL)
+README = Path(__file__).parents[1] / "README.md"
+BLOCKS = re.findall(r"```python\n(.*?)```", README.read_text(), re.DOTALL)
+
+
+def block_with(words: str) -> str:
+    (found,) = (block for block in BLOCKS if words in block)
+    return str(found)
+
+
+def quick(words: str) -> dict[str, Any]:
+    """What the block with these words defines, its budget that of a moment, without the lecture's recipe."""
+    block, made = block_with(words), {}
+    brief = {"examples=1_000_000": "steps=30", "suggest=suggest,": "suggest=suggest, reference=False,"}
+    for long, short in brief.items():
+        block = block.replace(long, short)
+    exec(block, made)
+    return made
 
 
 def test_the_five_line_script_trains(small_corpus: Corpus, capsys: pytest.CaptureFixture[str]):
-    script = BLOCKS[0].replace('load("names")', "corpus").replace("steps=500", "steps=20")
+    script = block_with("print(result.").replace('load("names")', "corpus").replace("steps=500", "steps=20")
     exec(script, {"corpus": small_corpus})
     train_nats, dev_nats, _ = map(float, capsys.readouterr().out.split())
     assert 0 < train_nats < 4
@@ -23,7 +42,34 @@ def test_the_five_line_script_trains(small_corpus: Corpus, capsys: pytest.Captur
 
 def test_the_study_of_your_own_is_a_study():
     made: dict[str, object] = {}
-    exec(BLOCKS[1], made)
+    exec(block_with('name="widths"'), made)
     study = made["STUDY"]
     assert isinstance(study, Study)
     assert sorted(signature(study)) == ["hidden_width", "learning_rate"]
+
+
+def test_the_notebooks_lines_run_in_a_notebook(small_corpus_file: Path):
+    study = quick('name="widths"')["STUDY"]
+    made: dict[str, Any] = {"STUDY": dataclasses.replace(study, corpus=str(small_corpus_file), finalists=0)}
+    exec(block_with("STUDY.run(").replace("trials=8", "trials=2"), made)
+    assert len(made["found"].trials) == 2
+
+
+def test_the_corpus_of_your_own_is_a_corpus(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    shutil.copyfile(README, tmp_path / "README.md")
+    monkeypatch.chdir(tmp_path)
+    exec(block_with("words.txt"), {})
+    label, fingerprint, vocabulary, dev = capsys.readouterr().out.split()
+    assert (label, len(fingerprint)) == ("words-dedup", 12)
+    assert int(vocabulary) >= 27
+    assert int(dev) > 100
+
+
+def test_the_model_of_your_own_is_searched(small_corpus_file: Path):
+    study = quick("build=build")["STUDY"]
+    found = study.run(trials=2, corpus=str(small_corpus_file), finalists=0)
+    assert set(found.trials["status"]) <= {"complete", "pruned"}
+    assert found.trials["dev_nats"].max() < 3
+    assert len(found.samples(3)) == 3

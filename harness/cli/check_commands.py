@@ -15,7 +15,7 @@ from harness.cli.options import AsJson, Corpus, StorageUrl, StoredCorpus, StudyN
 from harness.corpus import load
 from harness.report.results import split_sizes
 from harness.search.find import find_study
-from harness.search.prune_check import ORDERS, Checked, safest, seed_noise
+from harness.search.prune_check import LEAST_LEFT, ORDERS, Checked, safest, seed_noise
 from harness.search.prune_check import prune_check as replay_pruners
 from harness.search.records import StudyRecord
 from harness.search.rerun import Rerun
@@ -121,8 +121,11 @@ def prune_check(
     if noise is None:
         console.print("what the seeds' noise is, only finalists can tell: let make study train them (FINALISTS=)")
         return
-    console.print(f"two runs of one config differ by up to {noise:.4f} (95 %, from the finalists' fresh seeds)")
-    console.print(f"saves most at a worst regret below that: {chosen.pruner if chosen else 'none of these'}")
+    console.print(f"the seeds' noise: a standard deviation of {noise:.4f} between the finalists' fresh seeds")
+    console.print(
+        f"saves most at a mean regret below that, with {LEAST_LEFT} trials or more left in every order: "
+        f"{chosen.pruner if chosen else 'none of these'}"
+    )
 
 
 def _show_checked(checked: Sequence[Checked]) -> None:
@@ -133,8 +136,10 @@ def _show_checked(checked: Sequence[Checked]) -> None:
             f"{each.recorded.saved:.0%}",
             f"{each.recorded.regret:.4f}",
             f"{each.saved:.0%}",
+            f"{each.regret:.4f}",
             f"{each.worst_regret:.4f}",
+            str(each.fewest),
         )
         for each in checked
     ]
-    show_table(("pruner", "stopped", "saved", "regret", "saved, shuffled", "worst regret"), rows)
+    show_table(("pruner", "stopped", "saved", "regret", "saved, shuffled", "mean regret", "worst", "fewest left"), rows)

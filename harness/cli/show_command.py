@@ -97,7 +97,7 @@ def _show_study(results: Results, facts: Mapping[str, Any]) -> None:
             ("trials", f"{counts or 'none'} of {record.trials} asked; ended by {record.ended_by or 'nothing yet'}"),
             ("best of the search", searched),
             ("searched by", f"{record.sampler}, {record.pruner}, seed {record.seed}"),
-            ("begun", f"{record.created}, commit {record.commit or 'unknown'}, {record.file}"),
+            ("begun", f"{record.created}, commit {record.commit or 'unknown'}, {record.file or 'a notebook'}"),
         ]
     )
     if record.standing is not None:

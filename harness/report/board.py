@@ -58,7 +58,7 @@ class Board:
             self._put_figure(name, document)
 
     def _samples(self, record: TrialRecord) -> list[str]:
-        if record.weights is None:
+        if record.weights is None or (self.record.own_model and not self.record.file):  # only its notebook can make it
             return []
         model, facts = restore(
             self.storage.kept_file(record.weights), build_of(self.record.file, self.record.own_model)

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from harness.corpus import Corpus, load
 from harness.errors import CorpusError, HarnessError
-from harness.model import Model
+from harness.model import Build, Model
 from harness.search.holdout import Opening, recorded
 from harness.search.records import Chosen, StudyRecord, TrialRecord, best_trial
 from harness.search.reference import stored_reference
@@ -43,6 +43,8 @@ class Results:
     sealed: bool
     """Whether no version of this package has claimed the test split for this study."""
     optuna_study: optuna.Study
+    build: Build | None = None
+    """What makes the study's models, where the caller has it at hand; None to ask the study's file."""
 
     @property
     def label(self) -> str:
@@ -64,7 +66,7 @@ class Results:
         if self.weights is None:
             return None
         try:
-            return restore(self.weights, build_of(self.study.file, self.study.own_model))
+            return restore(self.weights, self.build or build_of(self.study.file, self.study.own_model))
         except (ValueError, HarnessError):
             return None
 
@@ -89,7 +91,7 @@ def split_sizes(study: StudyRecord) -> str:
     return f"train n={examples['train']:,}, dev n={examples['dev']:,}"
 
 
-def gather(storage: Storage, study: StudyRecord) -> Results:
+def gather(storage: Storage, study: StudyRecord, build: Build | None = None) -> Results:
     """Read a study's results from the storage and its artifacts."""
     trials = storage.trials(study.key)
     chosen = Chosen.of(study, trials)
@@ -103,6 +105,7 @@ def gather(storage: Storage, study: StudyRecord) -> Results:
         opening=recorded(storage, study.key),
         sealed=not storage.is_opened(study.key),
         optuna_study=storage.optuna_study(study.key),
+        build=build,
     )
 
 
@@ -110,5 +113,6 @@ def samples_of(results: Results, count: int = SAMPLES, seed: int = 0) -> list[st
     """New items from the chosen model; none while no trial is complete."""
     if results.weights is None:
         return []
-    model, facts = restore(results.weights, build_of(results.study.file, results.study.own_model))
+    build = results.build or build_of(results.study.file, results.study.own_model)
+    model, facts = restore(results.weights, build)
     return draw(model, facts, count, seed)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from harness.corpus import Corpus
 from harness.errors import StudyError
 from harness.search.environment import commit, now
@@ -27,12 +25,12 @@ def facts_of_corpus(corpus: Corpus, by_default: bool) -> CorpusFacts:
 
 
 def begun(
-    study: Study, key: str, file: Path, facts: CorpusFacts, request: Request, space: dict[str, list[str]]
+    study: Study, key: str, file: str, facts: CorpusFacts, request: Request, space: dict[str, list[str]]
 ) -> StudyRecord:
     return StudyRecord(
         key=key,
         name=study.name,
-        file=str(file),
+        file=file,
         corpus=facts,
         seed=0 if request.seed is None else request.seed,
         own_model=study.own_model,
@@ -53,7 +51,7 @@ def begun(
 
 
 def resumed(
-    found: StudyRecord, study: Study, corpus: Corpus, file: Path, request: Request, space: dict[str, list[str]]
+    found: StudyRecord, study: Study, corpus: Corpus, file: str, request: Request, space: dict[str, list[str]]
 ) -> StudyRecord:
     """The stored record, if it is still the same search; else one line that says what differs."""
     since = f"{found.key} was begun {found.created}"
@@ -76,7 +74,7 @@ def resumed(
     study = with_named(study, sampler, pruner)
     return found.model_copy(
         update={
-            "file": str(file),
+            "file": file or ("" if study.own_model else found.file),
             "own_model": study.own_model,
             "first": study.first,
             "about": study.about,

@@ -19,7 +19,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from harness import paths
 from harness.errors import StudyError, TrialsFailed
-from harness.search.environment import this_process, versions
+from harness.search.environment import Owner, this_process, versions
 from harness.search.records import TrialRecord
 from harness.search.standing import Status
 from harness.search.storage import Storage
@@ -114,19 +114,22 @@ def search_is_complete(storage: Storage, key: str, target: int | None) -> bool:
     return sum(trial.state in _FINISHED for trial in trials) >= target
 
 
-def take_back_orphans(storage: Storage, study: optuna.Study, *, all_running: bool = False) -> list[int]:
+def take_back_orphans(
+    storage: Storage, study: optuna.Study, *, all_running: bool = False, owner: Owner | None = None
+) -> list[int]:
     """Fail every running trial whose owner is dead or unknown, and queue it again. Call under the gate.
 
     Args:
         all_running: take back the rest too, for a caller that knows no worker is at it: the
             machine's name may have changed since, which hides a dead owner.
+        owner: a process that lives on and has let go of its trial.
     """
     taken = []
     for trial in study.get_trials(deepcopy=False, states=[TrialState.RUNNING]):
         record = storage.trial(study.study_name, trial.number)
         if record is None:  # killed before it was owned
             record = _own(trial, _seed_of(storage, study))
-        elif not all_running and record.owner is not None and not record.owner.is_dead():
+        elif not (all_running or record.owner is None or record.owner == owner or record.owner.is_dead()):
             continue
         # Killed while it was drawing, a repeated trial still has to repeat what it had not drawn again yet.
         params = trial.system_attrs.get("fixed_params", {}) | trial.params

@@ -22,14 +22,16 @@ from harness.search.study import default_pruner
 from harness.search.trial import told
 
 LEAST_TRIALS = 40
+LEAST_LEFT = 10
+"""Twice the finalists that a study trains again by default."""
 ORDERS = 20
 """Shuffled orders beside the recorded one: in a search that gets better, the recorded order flatters late trials."""
 PRUNERS: dict[str, Callable[[], BasePruner]] = {
-    "default (successive halving from 10 %)": lambda: default_pruner(0),
+    "default (median of 8 and more, from 20 %)": lambda: default_pruner(0),
+    "successive halving from 10 %": lambda: SuccessiveHalvingPruner(min_resource=10, reduction_factor=3),
     "successive halving from 20 %": lambda: SuccessiveHalvingPruner(min_resource=20, reduction_factor=3),
     "successive halving from 10 %, best half": lambda: SuccessiveHalvingPruner(min_resource=10, reduction_factor=2),
     "median of 8 and more, from 50 %": lambda: MedianPruner(n_startup_trials=8, n_warmup_steps=50),
-    "median of 8 and more, from 20 %": lambda: MedianPruner(n_startup_trials=8, n_warmup_steps=20),
     "median of 8 and more, from 30 %": lambda: MedianPruner(n_startup_trials=8, n_warmup_steps=30),
     "median of 8 and more, from 70 %": lambda: MedianPruner(n_startup_trials=8, n_warmup_steps=70),
     "best quarter of 8 and more, from 50 %": lambda: PercentilePruner(25.0, n_startup_trials=8, n_warmup_steps=50),
@@ -57,8 +59,12 @@ class Checked:
     recorded: Replay
     saved: float
     """Mean over the shuffled orders."""
+    regret: float
+    """Mean over all orders."""
     worst_regret: float
     """Over all orders."""
+    fewest: int
+    """Trials left to finish, in the order that left fewest."""
 
 
 def prune_check(records: Sequence[TrialRecord]) -> list[Checked]:
@@ -80,25 +86,27 @@ def prune_check(records: Sequence[TrialRecord]) -> list[Checked]:
     for name, make in PRUNERS.items():
         recorded, *others = (replay(order, make()) for order in (complete, *shuffled))
         saved = sum(each.saved for each in others) / len(others)
-        checked.append(Checked(name, recorded, saved, max(each.regret for each in (recorded, *others))))
+        regrets = [each.regret for each in (recorded, *others)]
+        fewest = len(complete) - max(each.stopped for each in (recorded, *others))
+        checked.append(Checked(name, recorded, saved, sum(regrets) / len(regrets), max(regrets), fewest))
     return checked
 
 
 def seed_noise(standing: Standing | None) -> float | None:
-    """Dev nats that two runs of one config stay within, 19 times of 20; None where no finalists show it.
-
-    1.96 sqrt(2) times the standard deviation between fresh seeds, pooled over the finalists: a regret
-    below that is one that another seed would have brought as well.
-    """
+    """Standard deviation of dev nats between fresh seeds of one config, pooled over the finalists; None without any."""
     deviations = [f.deviation for f in standing.finalists if f.deviation and f.trial is not None] if standing else []
     if not deviations:
         return None
-    return 1.96 * math.sqrt(2 * sum(deviation**2 for deviation in deviations) / len(deviations))
+    return math.sqrt(sum(deviation**2 for deviation in deviations) / len(deviations))
 
 
 def safest(checked: Sequence[Checked], noise: float) -> Checked | None:
-    """The pruner that saves most, its worst regret being below the seeds' noise; the rule that the default follows."""
-    safe = [each for each in checked if each.worst_regret < noise]
+    """The rule that the default follows: of the pruners that are safe, the one that saves most.
+
+    Safe is a mean regret below the seeds' noise, and LEAST_LEFT trials or more left in every order: a
+    pruner that hands the finalists all it has left chooses nothing.
+    """
+    safe = [each for each in checked if each.regret < noise and each.fewest >= LEAST_LEFT]
     return max(safe, key=lambda each: each.saved, default=None)
 
 

@@ -212,7 +212,7 @@ class StudyRecord(BaseModel, frozen=True):
     corpus: CorpusFacts
     seed: int
     own_model: bool = False
-    """Whether the study file brings a model of its own in place of CharMLP."""
+    """Whether the study brings a model of its own in place of CharMLP."""
     space: dict[str, list[str]]
     """Signature of the search space: parameter names and their distributions."""
     sampler: str

@@ -6,7 +6,6 @@ import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 from harness import paths
 from harness.corpus import Corpus, load
@@ -33,6 +32,8 @@ from harness.search.workers import Event, Job, OnEvent, run_workers
 
 FALLBACK = "ssa-2017"
 _FALLBACK_PATIENCE = 5.0
+Run = Callable[[Job, int, Storage, OnEvent], None]
+"""What works through a job; `run_workers`, or something that does as much."""
 
 
 @dataclass(frozen=True)
@@ -61,6 +62,18 @@ def run_study(request: Request, on_ready: Callable[[Session], None], on_event: O
         KeyboardInterrupt: passed on, after the trials in flight were put back.
     """
     study, file = load_study(request.study)
+    return search(study, str(file), request, on_ready, on_event, run_workers)
+
+
+def search(
+    study: Study, file: str, request: Request, on_ready: Callable[[Session], None], on_event: OnEvent, run: Run
+) -> Session:
+    """`run_study` for a study at hand.
+
+    Args:
+        file: where it stands, empty if in none.
+        run: takes a job and the number of workers, and is back when it is done or its time is up.
+    """
     study = as_asked(study, request)
     workers = checked_workers(request)
     space = signature(study)
@@ -79,13 +92,13 @@ def run_study(request: Request, on_ready: Callable[[Session], None], on_event: O
         session, job = _begin_or_resume(request, study, file, storage, corpus, by_default, space)
         session = replace(session, workers=workers, notice=notice)
         on_ready(session)
-        return replace(session, record=_search(session, job, on_event))
+        return replace(session, record=_search(session, job, on_event, run))
 
 
 def _begin_or_resume(
     request: Request,
     study: Study,
-    file: Path,
+    file: str,
     storage: Storage,
     corpus: Corpus,
     by_default: bool,
@@ -123,9 +136,9 @@ def _now_and(minutes: float) -> float:
     return time.time() + 60 * minutes
 
 
-def _job(study: Study, record: StudyRecord, storage: Storage, file: Path, workers: int) -> Job:
+def _job(study: Study, record: StudyRecord, storage: Storage, file: str, workers: int) -> Job:
     return Job(
-        study_file=str(file),
+        study_file=file,
         key=record.key,
         corpus=record.corpus.spec,
         storage=storage.url,
@@ -139,14 +152,14 @@ def _job(study: Study, record: StudyRecord, storage: Storage, file: Path, worker
     )
 
 
-def _search(session: Session, job: Job, on_event: OnEvent) -> StudyRecord:
+def _search(session: Session, job: Job, on_event: OnEvent, run: Run) -> StudyRecord:
     storage, record = session.storage, session.record
     if not session.nothing_left:
         ended_by: EndedBy = "failed"
         try:
             if not _search_is_done(storage, job):
-                run_workers(job, session.workers, storage, on_event)
-            _train_finalists(session, job, on_event)
+                run(job, session.workers, storage, on_event)
+            _train_finalists(session, job, on_event, run)
             ended_by = "trials" if search_is_complete(storage, job.key, job.target) else "minutes"
         except KeyboardInterrupt:
             ended_by = "interrupted"
@@ -163,7 +176,7 @@ def _search(session: Session, job: Job, on_event: OnEvent) -> StudyRecord:
     return record
 
 
-def _train_finalists(session: Session, job: Job, on_event: OnEvent) -> None:
+def _train_finalists(session: Session, job: Job, on_event: OnEvent, run: Run) -> None:
     storage = session.storage
     if storage.is_opened(job.key):
         raise closed(job.key)  # meanwhile, from another machine: its winner stands
@@ -180,7 +193,7 @@ def _train_finalists(session: Session, job: Job, on_event: OnEvent) -> None:
             pruner=None,
             kept_back=None,
         )
-        run_workers(finals, session.workers, storage, on_event)
+        run(finals, session.workers, storage, on_event)
 
 
 def _check_results_folder() -> None:

@@ -1,4 +1,4 @@
-"""Worker processes: each takes trials until there are no more, and tells its parent through a pipe of its own."""
+"""Workers, a process each or the present one: each takes trials until there are no more, and says what it does."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ import torch
 
 from harness.corpus import Corpus, load
 from harness.errors import HarnessError, StudyError, TrialsFailed
+from harness.search.environment import Owner, this_process
 from harness.search.finalists import Reserve, round_study
 from harness.search.gate import gate, search_is_complete, start_trial, take_back_orphans
 from harness.search.records import TrialRecord
@@ -84,7 +85,7 @@ def worker_main(job: Job, index: int, pipe: Connection) -> None:
     torch.set_num_threads(1)
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     try:
-        _Worker(job, index, pipe, deadline).work()
+        _Worker(job, index, pipe.send, deadline).work()
     except TrialsFailed as error:
         pipe.send(Event(index, "hopeless", text=str(error)))
     except HarnessError as error:
@@ -103,10 +104,10 @@ def _end_with_parent() -> None:
 
 
 class _Worker:
-    def __init__(self, job: Job, index: int, pipe: Connection, deadline: Deadline) -> None:
-        self.job, self.index, self.pipe, self.deadline = job, index, pipe, deadline
+    def __init__(self, job: Job, index: int, say: OnEvent, deadline: Deadline, study: Study | None = None) -> None:
+        self.job, self.index, self.say, self.deadline = job, index, say, deadline
         self.storage: Storage = open_storage(job.storage)
-        self.study = with_named(load_study(job.study_file)[0], job.sampler, job.pruner)
+        self.study = with_named(study or load_study(job.study_file)[0], job.sampler, job.pruner)
         if job.finalists_of is not None:
             self.study = round_study(self.storage, job.finalists_of, self.study)
         self.corpus: Corpus = load(job.corpus)
@@ -124,7 +125,7 @@ class _Worker:
                 return
             # What is running elsewhere may yet fail and come back.
             if not idle:
-                self.pipe.send(Event(self.index, "idle"))
+                self.say(Event(self.index, "idle"))
             idle = True
             time.sleep(_IDLE)
             if job.reference is not None:
@@ -145,10 +146,10 @@ class _Worker:
             began = replace(began, what="reference")
         elif self.job.finalists_of is not None:
             began = replace(began, what="finalist", trial=started.record.params.get("trial"))
-        self.pipe.send(began)
+        self.say(began)
 
         def on_progress(share: float, dev_nats: float) -> None:
-            self.pipe.send(replace(began, kind="progress", share=share, dev_nats=dev_nats))
+            self.say(replace(began, kind="progress", share=share, dev_nats=dev_nats))
 
         if study is REFERENCE:
             record = run_reference(self.storage, started, self.corpus, self.deadline, on_progress)
@@ -157,7 +158,7 @@ class _Worker:
             record = run_trial(
                 self.storage, started, self.corpus, study.build, self.deadline, on_progress, keep_all=keep_all
             )
-        self.pipe.send(replace(began, kind="finished", record=record, dev_nats=record.dev_nats))
+        self.say(replace(began, kind="finished", record=record, dev_nats=record.dev_nats))
         return True
 
 
@@ -169,6 +170,20 @@ def _in_short(record: TrialRecord) -> str:
         f"E{c.model.embedding_size} H{c.model.hidden_width} T{c.model.context_length} "
         f"B{c.batch_size} {c.optimizer.kind} {c.optimizer.learning_rate:.1e} {c.schedule.kind}"
     )
+
+
+def work_here(study: Study, job: Job, storage: Storage, on_event: OnEvent) -> None:
+    """Run a job in this process, with a study that needs no file.
+
+    Raises:
+        TrialsFailed: the trials failed all alike from the start.
+        KeyboardInterrupt: passed on, after the trial in flight was put back.
+    """
+    try:
+        _Worker(job, 0, on_event, Deadline(job.ends_at), study).work()
+    except BaseException:
+        put_back(job, storage, this_process())
+        raise
 
 
 def run_workers(job: Job, count: int, storage: Storage, on_event: OnEvent) -> None:
@@ -269,6 +284,11 @@ class _Pool:
             self._start(index)
 
     def _put_back(self) -> None:
-        for key in filter(None, (self.job.key, self.job.reference)):
-            with gate(key):
-                take_back_orphans(self.storage, self.storage.optuna_study(key))
+        put_back(self.job, self.storage)
+
+
+def put_back(job: Job, storage: Storage, owner: Owner | None = None) -> None:
+    """Queue again what dead workers had in flight, and what this owner has."""
+    for key in filter(None, (job.key, job.reference)):
+        with gate(key):
+            take_back_orphans(storage, storage.optuna_study(key), owner=owner)

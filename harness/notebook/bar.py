@@ -1,0 +1,69 @@
+"""A running study as tqdm bars: one for the search, one for the finalists' round."""
+
+from __future__ import annotations
+
+from types import TracebackType
+from typing import Any, Self
+
+from tqdm.auto import tqdm
+
+from harness.search.finalists import count_runs
+from harness.search.records import TrialRecord, best_trial
+from harness.search.session import Session
+from harness.search.standing import FINISHED
+from harness.search.workers import Event
+
+
+class Bars:
+    """Takes a session and its events; as a context it closes what it opened."""
+
+    def __init__(self) -> None:
+        self._bar: Any = None
+        self._best: TrialRecord | None = None
+
+    def begin(self, session: Session) -> None:
+        """The search's bar, from the trials that are finished already."""
+        self._session = session
+        records = session.storage.trials(session.record.key)
+        self._best = best_trial(records)
+        finished = sum(record.status in FINISHED for record in records)
+        corpus = session.record.corpus
+        if session.notice:
+            tqdm.write(session.notice)
+        tqdm.write(f"{corpus.short} · dev nats per symbol, n={corpus.examples['dev']:,}")
+        self._open(session.record.key, session.record.trials, min(finished, session.record.trials))
+
+    def on_event(self, event: Event) -> None:
+        record = event.record
+        if event.kind == "round":
+            done, wanted = count_runs(self._session.storage, self._session.record)
+            self._open("finalists on fresh seeds", wanted, done)
+        elif event.kind == "finished" and record is not None and event.what != "reference":
+            if event.what == "trial":
+                self._best = best_trial([record] if self._best is None else [self._best, record])
+            self._bar.update(record.status in FINISHED)
+        self._say(event)
+
+    def _open(self, words: str, total: int, done: int) -> None:
+        self.close()
+        # Time alone decides when it is drawn: a trial may take longer than a person waits for a sign of life.
+        self._bar = tqdm(desc=words, total=total, initial=done, unit="run", miniters=0, mininterval=0.5)
+
+    def _say(self, event: Event) -> None:
+        best = self._best
+        lowest = [] if best is None else [f"best {best.dev_nats:.4f} (trial {best.number}, one seed)"]
+        run = {"reference": "the lecture's recipe", "finalist": f"trial {event.trial}, fresh seed"}
+        at = f"{run.get(event.what, f'trial {event.trial}')} at {event.share:.0%}"
+        now = [at] if event.kind in ("started", "progress") else []
+        self._bar.set_postfix_str(", ".join(lowest + now), refresh=False)
+        self._bar.update(0)
+
+    def close(self) -> None:
+        if self._bar is not None:
+            self._bar.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self.close()

@@ -1,0 +1,58 @@
+"""A study as a notebook shows it: what came out, the leaderboard, and what the numbers belong to.
+
+No colours but the notebook's own, so that it can be read on dark paper as well.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from html import escape
+
+from harness.report.results import Results
+from harness.report.table import TIED, Cell, cells, chosen
+from harness.report.tables import caption, columns_of, leaderboard_frame
+from harness.report.verdict import verdict
+
+_COLUMNS = ("place", "run", "dev", "low", "high", "n", "train", "gap", "verdict", "parameters", "seconds", "note")
+"""Of the leaderboard, as far as there is something in them; all of them stand in the frame."""
+_SMALL = 'style="font-size: 85%; opacity: 0.8"'
+FROM_A_NOTEBOOK = (
+    "Its model is defined in a notebook alone: there samples and the model's figures can be drawn, from the storage "
+    "they cannot; saved as a file in studies/ it can be rebuilt anywhere."
+)
+
+
+def card(results: Results) -> str:
+    """An HTML element."""
+    study = results.study
+    lines = [f"<p><strong>{escape(study.key)}</strong> · {escape(_counts(results))}</p>"]
+    lines += [f"<p>{escape(sentence)}</p>" for sentence in verdict(results)]
+    lines += _table(results)
+    if study.own_model and not study.file:
+        lines.append(f"<p {_SMALL}>{FROM_A_NOTEBOOK}</p>")
+    return "<div>" + "\n".join(lines) + "</div>"
+
+
+def _counts(results: Results) -> str:
+    """`20 trials asked for: 12 complete, 7 pruned, 1 diverged`."""
+    counted = Counter(record.status for record in results.trials)
+    came = ", ".join(f"{count} {status}" for status, count in counted.most_common()) or "none begun"
+    return f"{results.study.trials} trials asked for: {came}"
+
+
+def _table(results: Results) -> Iterator[str]:
+    frame = leaderboard_frame(results)
+    columns = [column for column in chosen(columns_of(results), _COLUMNS) if frame[column.name].notna().any()]
+    yield '<div style="overflow-x: auto"><table><thead><tr>'
+    yield from (f"<th>{escape(column.head)}</th>" for column in columns)
+    yield "</tr></thead><tbody>"
+    for row in cells(frame, columns):
+        yield f"<tr>{''.join(map(_cell, row))}</tr>"
+    yield f"</tbody></table></div><p {_SMALL}>{escape(caption(results))}</p>"
+
+
+def _cell(cell: Cell) -> str:
+    text = f"<strong>{escape(cell.text)}</strong>" if cell.best else escape(cell.text)
+    side = "right" if cell.number else "left"
+    return f'<td style="text-align: {side}">{text}{f" {TIED}" if cell.tied else ""}</td>'
