@@ -32,7 +32,7 @@ def suggest(trial: optuna.Trial) -> TrainConfig:
         schedule=suggest_schedule(trial),
         batch_size=trial.suggest_categorical("batch_size", [256, 512, 1024, 2048]),
         dropout=trial.suggest_float("dropout", 0.0, 0.5),
-        budget=Budget(examples=2_500_000),
+        budget=Budget(examples=2_000_000),
         evaluations=10,
     )
 

@@ -45,7 +45,7 @@ def offered(line: str, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFix
     [
         ("sh", ["show"]),
         ("study ti", ["tiny"]),
-        ("study tiny --corpus na", ["names", "names-dedup"]),
+        ("study tiny --corpus na", ["names", "names-dedup", "names-published"]),
         ("study tiny --sampler T", ["TPESampler"]),
         ("study tiny --pruner M", ["MedianPruner"]),
         ("study tiny --jso", ["--json"]),

@@ -227,6 +227,24 @@ def test_one_study_is_no_comparison(project: Path, monkeypatch: pytest.MonkeyPat
     assert "a comparison needs two studies" in capfd.readouterr().err
 
 
+def test_the_leaderboard_comes_in_the_columns_and_the_format_asked_for(
+    project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+):
+    monkeypatch.setenv("HARNESS_HOME", str(project))
+    assert run(["table", KEY, "--columns", "run,dev,n,learning_rate", "--rows", "3"]) == 0
+    lines = capfd.readouterr().out.splitlines()
+    assert lines[2] == "| run | dev (nats) | n (seeds) | learning rate |"
+    assert [line.split(" | ")[2] for line in lines[4:7]] == ["2", "2", "1"]  # two finalists, one run of the search
+    out = tmp_path / "board.tex"
+    assert run(["table", KEY, "--format", "latex", "--out", str(out)]) == 0
+    assert out.read_text() == (project / "results" / KEY / "leaderboard.tex").read_text()
+    capfd.readouterr()
+    assert run(["table", KEY, "--format", "latx"]) == 2
+    assert "Did you mean 'latex'?" in capfd.readouterr().err
+    assert run(["table", KEY, "--columns", "run,parameter"]) == 2
+    assert "Did you mean 'parameters'?" in capfd.readouterr().err
+
+
 def test_a_drawing_gets_ids_of_its_own_and_colours_of_the_page():
     svg = (
         '<?xml version="1.0"?><svg xmlns="x" width="9pt" viewBox="0 0 9 9"><metadata>m</metadata>'

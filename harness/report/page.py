@@ -69,6 +69,7 @@ def report_page(results: Results, pieces: Pieces) -> str:
         title=results.study.key,
         study=results.study,
         label=results.label,
+        road=any(experiment.reported for experiment in results.study.first),
         verdict=verdict(results),
         scored=None
         if opening is None or opening.scores is None

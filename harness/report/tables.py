@@ -44,7 +44,8 @@ _DESCRIBED = (
 )
 _WHOLE = ("place", "n", "parameters", "trial", "context", "embedding", "hidden", "batch")
 DEFAULT = (
-    "place", "run", "dev", "low", "high", "n", "spread", "train", "gap", "verdict", "parameters", "seconds", "note",
+    "place", "run", "dev", "low", "high", "n", "spread", "train", "gap", "gap_error", "verdict", "parameters",
+    "seconds", "note",
     *(column.name for column in _DESCRIBED),
 )  # fmt: skip
 

@@ -7,7 +7,7 @@ any trial, so a round that was killed goes on where it stopped.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import optuna
 from optuna.pruners import NopPruner
@@ -24,6 +24,11 @@ from harness.search.study import Study
 
 PREFIX = "finalists-"
 _MOST_TRIALS = 10**6
+_BESIDES = 1.4
+"""Wall time of a run for a second of training: exact losses along the way, other trials on the same cores."""
+_STARTS = 5.0
+"""Seconds until the round's workers are there."""
+_MOST_SHARE = 0.6
 _DONE = ("complete", "diverged")
 
 
@@ -45,6 +50,24 @@ def best_trials(trials: list[TrialRecord], count: int) -> list[TrialRecord]:
         assert trial.config is not None  # a complete trial was trained from one
         different.setdefault(trial.config.model_copy(update={"seed": 0}).hash(), trial)
     return list(different.values())[:count]
+
+
+class Reserve(NamedTuple):
+    """Time that a search leaves to its finalists, out of all that there is."""
+
+    finalists: int
+    seeds: int
+    workers: int
+    whole: float
+    """Seconds of search and finalists together."""
+
+    def seconds(self, trials: list[TrialRecord]) -> float:
+        """What training the best so far from every seed takes, at most 60 % of the whole."""
+        best = [trial.seconds or 0.0 for trial in best_trials(trials, self.finalists)]
+        if not best:
+            return 0.0
+        each = max(best) * _BESIDES
+        return min(_STARTS + each * self.finalists * self.seeds / self.workers, _MOST_SHARE * self.whole)
 
 
 def round_study(storage: Storage, key: str, study: Study) -> Study:

@@ -14,7 +14,7 @@ from harness.files import write_atomically
 from harness.search.begin import begun, facts_of_corpus, resumed
 from harness.search.beside import measured_beside
 from harness.search.experiment import check_first
-from harness.search.finalists import begin_round, finalists_key, round_is_settled, stands_beside
+from harness.search.finalists import Reserve, begin_round, finalists_key, round_is_settled, stands_beside
 from harness.search.gate import closed, gate, search_is_complete, sole_run, take_back_orphans
 from harness.search.judge import standing_of
 from harness.search.records import CorpusFacts, EndedBy, StudyRecord
@@ -27,7 +27,7 @@ from harness.search.reference import (
 )
 from harness.search.request import Request, as_asked, checked_workers, with_named
 from harness.search.storage import Storage, open_storage
-from harness.search.study import SEARCH_SHARE, Study, check_sampler, load_study, signature
+from harness.search.study import Study, check_sampler, load_study, signature
 from harness.search.workers import Event, Job, OnEvent, run_workers
 
 FALLBACK = "ssa-2017"
@@ -114,7 +114,7 @@ def _begin_or_resume(
         study = with_named(study, record.asked_sampler, record.asked_pruner)
     check_sampler(study)
     record = record.model_copy(update={"reference": _reference(storage, study, corpus, facts, record)})
-    job = _job(study, record, storage, file)
+    job = _job(study, record, storage, file, checked_workers(request))
     nothing_left = found is not None and _search_is_done(storage, job) and round_is_settled(storage, record)
     if storage.is_opened(key):
         if not nothing_left:
@@ -136,7 +136,7 @@ def _now_and(minutes: float) -> float:
     return time.time() + 60 * minutes
 
 
-def _job(study: Study, record: StudyRecord, storage: Storage, file: str) -> Job:
+def _job(study: Study, record: StudyRecord, storage: Storage, file: str, workers: int) -> Job:
     return Job(
         study_file=file,
         key=record.key,
@@ -146,8 +146,9 @@ def _job(study: Study, record: StudyRecord, storage: Storage, file: str) -> Job:
         sampler=record.asked_sampler,
         pruner=record.asked_pruner,
         target=record.trials,
-        ends_at=_now_and(study.minutes * (SEARCH_SHARE if record.asked_finalists else 1)),
+        ends_at=_now_and(study.minutes),
         reference=record.reference if study.reference else None,
+        kept_back=Reserve(record.asked_finalists or 0, record.asked_seeds or 0, workers, 60 * study.minutes),
     )
 
 
@@ -183,7 +184,14 @@ def _train_finalists(session: Session, job: Job, on_event: OnEvent, run: Run) ->
     if key is not None and not search_is_complete(storage, key, None):
         on_event(Event(0, "round"))
         finals = replace(
-            job, key=key, target=None, reference=None, finalists_of=job.key, ends_at=session.ends_at, pruner=None
+            job,
+            key=key,
+            target=None,
+            reference=None,
+            finalists_of=job.key,
+            ends_at=session.ends_at,
+            pruner=None,
+            kept_back=None,
         )
         run(finals, session.workers, storage, on_event)
 

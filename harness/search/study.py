@@ -27,8 +27,6 @@ _SIGNATURE_DRAWS = 200
 _MOST_MINUTES = 525_600
 _MOST_FINALISTS = 50
 _MOST_SEEDS = 50
-SEARCH_SHARE = 0.7
-"""Of the minutes, where finalists come after the search."""
 
 
 def default_sampler(seed: int) -> BaseSampler:
@@ -65,7 +63,7 @@ class Study:
     trials: int = 60
     """Finished trials (complete, pruned or diverged) that end the search."""
     minutes: float = 9.0
-    """Wall time for all of it; where there are finalists, the search itself ends after 70 % of it."""
+    """Wall time for all of it; the search ends in time for its finalists, as long as these take."""
     finalists: int = 5
     """Best trials to train again after the search; 0 to stop there."""
     seeds: int = 5

@@ -19,7 +19,7 @@ import torch
 from harness.corpus import Corpus, load
 from harness.errors import HarnessError, StudyError, TrialsFailed
 from harness.search.environment import Owner, this_process
-from harness.search.finalists import round_study
+from harness.search.finalists import Reserve, round_study
 from harness.search.gate import gate, search_is_complete, start_trial, take_back_orphans
 from harness.search.records import TrialRecord
 from harness.search.reference import REFERENCE, REFERENCE_SEED, is_settled, run_reference
@@ -52,6 +52,8 @@ class Job:
     """Wall time, seconds since the epoch."""
     reference: str | None
     """Key of the reference to train beside the search; None to leave it."""
+    kept_back: Reserve | None = None
+    """Time for the finalists that come after a search."""
     finalists_of: str | None = None
     """Key of the search whose finalists are to be trained; None for the search itself."""
 
@@ -115,7 +117,7 @@ class _Worker:
         job, idle = self.job, False
         if job.reference is not None and self.index == 0:
             self._one(REFERENCE, job.reference, REFERENCE_SEED, 1)
-        while not self.deadline.passed():
+        while not self._time_is_up():
             if self._one(self.study, job.key, job.seed, job.target):
                 idle = False
                 continue
@@ -128,6 +130,11 @@ class _Worker:
             time.sleep(_IDLE)
             if job.reference is not None:
                 self._one(REFERENCE, job.reference, REFERENCE_SEED, 1)
+
+    def _time_is_up(self) -> bool:
+        if self.job.kept_back is not None:
+            self.deadline.at = self.job.ends_at - self.job.kept_back.seconds(self.storage.trials(self.job.key))
+        return self.deadline.passed()
 
     def _one(self, study: Study, key: str, seed: int, target: int | None) -> bool:
         """Take one trial of a study and run it; False if none is to be had."""
@@ -196,7 +203,7 @@ def run_workers(job: Job, count: int, storage: Storage, on_event: OnEvent) -> No
     if pool.hopeless:
         raise TrialsFailed(pool.hopeless)
     done = search_is_complete(storage, job.key, job.target) and is_settled(storage, job.reference)
-    if time.time() < job.ends_at and not done:
+    if not (done or pool.let_go or time.time() >= job.ends_at):
         raise StudyError(
             f"workers must last until the search ends; they stopped before it ({pool.last_error}). "
             "See to the reason; make study carries on."
@@ -209,7 +216,10 @@ class _Pool:
         self.context = multiprocessing.get_context("spawn")
         self.hopeless = ""
         self.last_error = ""
+        self.let_go = False
+        """Whether a worker ended of itself, without an error: its time was up."""
         self.deaths = 0
+        self.failed: set[int] = set()
         self.alive: dict[int, tuple[BaseProcess, Connection]] = {}
         for index in range(count):
             self._start(index)
@@ -253,6 +263,7 @@ class _Pool:
                 self.hopeless = event.text
             elif event.kind == "error":
                 self.last_error = event.text
+                self.failed.add(index)
             elif event.kind == "finished":
                 self.deaths = 0
             self.on_event(event)
@@ -262,6 +273,7 @@ class _Pool:
         pipe.close()
         process.join()
         if process.exitcode == 0:
+            self.let_go = self.let_go or index not in self.failed
             return
         self._put_back()
         self.deaths += 1
