@@ -13,7 +13,7 @@ from math import floor, log10
 
 from harness.search.records import StudyRecord, TrialRecord
 
-BLUE, BLACK, GREY, GRID = "#0072B2", "#000000", "#767676", "#e6e6e6"
+BLUE, BLACK, GREY, GRID = "#0072b2", "#000000", "#767676", "#e6e6e6"
 """As `harness.report.style` has them, which takes seconds to import."""
 _COLOURS = {"complete": BLUE, "diverged": BLACK}
 """Lines by what came of the trial; grey for those cut short."""
