@@ -248,7 +248,7 @@ def _conclude(session: Session, report: Report) -> None:
     console.print(headline(results))
     if results.chosen is not None and results.chosen.trial.verdict is not None:
         trial = results.chosen.trial
-        console.print(f"trial {trial.number} is {trial.verdict}: {trial.advice}")
+        console.print(f"trial {trial.number} is {trial.verdict}: {results.chosen.advice}")
     for line in overview:
         console.print(f"  {line}")
     key = session.record.key

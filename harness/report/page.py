@@ -116,7 +116,7 @@ def _next(results: Results, overview: list[str]) -> list[str]:
     lines = []
     if results.chosen is not None and results.chosen.trial.verdict is not None:
         trial = results.chosen.trial
-        lines.append(f"trial {trial.number} is {trial.verdict}: {trial.advice}")
+        lines.append(f"trial {trial.number} is {trial.verdict}: {results.chosen.advice}")
     return [*lines, *overview] or ["nothing stands out yet"]
 
 

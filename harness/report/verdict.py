@@ -78,9 +78,10 @@ def _held_back(results: Results) -> str:
     if trial.verdict is None or trial.gap is None:
         return f"Trial {trial.number} has no verdict"
     found = f"it is {trial.verdict} (train {trial.train_nats:.4f}, gap {trial.gap:.4f})"
-    advice = f", so: {trial.advice[:1].lower()}{trial.advice[1:].rstrip('.')}" if trial.advice else ""
+    told = results.chosen.advice
+    advice = f", so: {told[:1].lower()}{told[1:].rstrip('.')}" if told else ""
     if trial.verdict == "well fitted":
-        return f"Nothing in its curve holds trial {trial.number} back: {found}{advice}"
+        return f"Nothing in its curve holds trial {trial.number} back: {found}{advice.replace(', so:', ';')}"
     return f"What holds trial {trial.number} back: {found}{advice}"
 
 

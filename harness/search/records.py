@@ -261,6 +261,13 @@ class Chosen(NamedTuple):
     runs: tuple[SeedRun, ...]
     """The winner's fresh seeds; none before the round."""
 
+    @property
+    def advice(self) -> str:
+        """What to turn next: the trial's own, unless it says to confirm what the round has confirmed."""
+        if self.runs and self.trial.verdict == "well fitted":
+            return f"Confirmed on {len(self.runs)} fresh seeds; more trials or a wider space may find better."
+        return self.trial.advice
+
     @classmethod
     def of(cls, record: StudyRecord, trials: list[TrialRecord]) -> Chosen | None:
         """None while no trial is complete. Where the recipe won, the best trial: it has pages of its own."""
