@@ -33,6 +33,11 @@ class StudyError(HarnessError):
     """A study in the wrong state for what was asked of it."""
 
 
+def first_line(error: BaseException) -> str:
+    """What an error says, in a line; its kind where it says nothing."""
+    return next(iter(str(error).strip().splitlines()), type(error).__name__)
+
+
 class TrialsFailed(StudyError):
     """Every trial of a study failed for the same reason; there is nothing to search."""
 

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from harness import Corpus, Study
-from harness.search.study import signature
+from harness.search.space import signature
 
 README = Path(__file__).parents[1] / "README.md"
 BLOCKS = re.findall(r"```python\n(.*?)```", README.read_text(), re.DOTALL)

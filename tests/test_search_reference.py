@@ -91,7 +91,7 @@ def test_a_reference_is_the_mean_of_its_seeds_each_kept_with_its_weights(tmp_pat
     assert record.gap_error is None  # the error is of one set of weights
     assert record.evidence["ngram_nats"] == best_counted(corpus, 3).dev_nats
     lowest, highest = (f"{end(run.dev_nats for run in record.seeds):.4f}" for end in (min, max))
-    assert record.dev_spread == f"mean of 5 seeds, {lowest} to {highest}"
+    assert record.dev_spread == f"mean of 5 seeds from {lowest} to {highest}"
 
 
 def test_a_reference_that_was_told_to_stop_is_put_back_and_trained_later(tmp_path: Path):

@@ -9,14 +9,13 @@ import pytest
 
 from harness import Study, TrainConfig
 from harness.errors import ConfigError, StudyError, TrialsFailed
+from harness.search.space import check_sampler, signature
 from harness.search.study import (
-    check_sampler,
     default_sampler,
     known_studies,
     load_study,
     pruner_by_name,
     sampler_by_name,
-    signature,
 )
 from tests.support import write_study
 

@@ -23,7 +23,7 @@ from harness.cli import (
     study_commands,
 )
 from harness.config import nearest
-from harness.errors import HarnessError
+from harness.errors import HarnessError, first_line
 
 app = typer.Typer(
     name="harness",
@@ -73,7 +73,7 @@ def run(arguments: list[str]) -> int:
         return _refuse(f"{_said(error, arguments)} Ask harness --help.", 2)
     except (optuna.exceptions.OptunaError, sqlalchemy.exc.SQLAlchemyError) as error:
         cause = error.__cause__ or error
-        reason = str(getattr(cause, "orig", cause)).splitlines()[0]
+        reason = first_line(getattr(cause, "orig", cause))
         return _refuse(f"the storage must stay readable and writable; it says {reason!r}. Nothing finished is lost.", 2)
     except OSError as error:
         return _refuse(

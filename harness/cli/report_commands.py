@@ -7,14 +7,15 @@ from typing import Annotated
 
 import typer
 
-from harness.cli.console import console
-from harness.cli.options import StorageUrl, StoredCorpus, StudyName
+from harness.cli.console import console, show_json
+from harness.cli.facts import about
+from harness.cli.options import AsJson, StorageUrl, StoredCorpus, StudyName
 from harness.config import nearest
 from harness.errors import ConfigError, StudyError
 from harness.files import write_atomically
 from harness.report.results import gather
 from harness.report.table import FORMATS, Format
-from harness.report.tables import SHOWN, leaderboard
+from harness.report.tables import SHOWN, leaderboard, leaderboard_frame
 from harness.search.find import find_study
 from harness.search.storage import open_storage
 
@@ -29,10 +30,21 @@ def table(
     out: Annotated[Path | None, typer.Option(help="A file for it.", show_default="printed")] = None,
     corpus: StoredCorpus = None,
     storage: StorageUrl = None,
+    as_json: AsJson = False,
 ) -> None:
     """A study's leaderboard as csv, Markdown or LaTeX: units, n, spread, the best in bold, ties marked."""
     opened = open_storage(storage)
     results = gather(opened, find_study(opened, name, corpus))
+    if as_json:
+        frame = leaderboard_frame(results, rows).astype(object)
+        show_json(
+            {
+                "study": results.study.key,
+                **about(results.study.corpus),
+                "rows": frame.where(frame.notna(), None).to_dict("records"),
+            }
+        )
+        return
     names = () if columns is None else tuple(part.strip() for part in columns.split(","))
     text = leaderboard(results, _format(form), names, rows)
     if out is None:
@@ -45,6 +57,7 @@ def table(
 def compare(
     names: Annotated[list[str], typer.Argument(metavar="STUDY STUDY...", help="Keys or names of studies.")],
     storage: StorageUrl = None,
+    as_json: AsJson = False,
 ) -> None:
     """Studies side by side on one page; says so where their corpora differ and losses cannot be compared."""
     opened = open_storage(storage)
@@ -53,7 +66,11 @@ def compare(
         raise StudyError(f"a comparison needs two studies; got {', '.join(records)}. Name another (harness studies).")
     from harness.report.overviews import write_comparison  # here: the plots take two seconds to load
 
-    console.print(str(write_comparison([gather(opened, record) for record in records.values()])))
+    page = write_comparison([gather(opened, record) for record in records.values()])
+    if as_json:
+        show_json({"studies": list(records), "page": str(page)})
+    else:
+        console.print(str(page))
 
 
 def _format(form: str) -> Format:

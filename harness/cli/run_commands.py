@@ -24,7 +24,7 @@ from harness.search.find import find_study
 from harness.search.records import RangeTest
 from harness.search.storage import open_storage
 from harness.search.weights import draw, facts_of, load_folder, rebuilt, save_folder
-from harness.train import Evaluation, OverfitProbe, TrainResult, judge, overfit_one_batch
+from harness.train import Diagnosis, Evaluation, OverfitProbe, TrainResult, judge, overfit_one_batch
 from harness.train import lr_range as probe_lr_range
 from harness.train import train as train_model
 
@@ -73,7 +73,12 @@ def train(
         save_folder(saved, result.model.tensors(), facts)
         to.print(f"saved to {saved}")
     if as_json:
-        show_json(_train_facts(chosen, data, result) | asdict(judged) | {"saved": saved and str(saved)})
+        show_json(_train_facts(chosen, data, result) | _diagnosis_facts(judged) | {"saved": saved and str(saved)})
+
+
+def _diagnosis_facts(judged: Diagnosis) -> dict[str, Any]:
+    following = None if judged.next is None else judged.next.model_dump(mode="json")
+    return {"verdict": judged.verdict, "evidence": judged.evidence, "advice": judged.advice, "next": following}
 
 
 def _train_facts(config: TrainConfig, data: TrainCorpus, result: TrainResult) -> dict[str, Any]:
@@ -87,7 +92,7 @@ def sample(
     source: Annotated[
         str,
         typer.Argument(
-            help="A study's key or name (its best trial), or a folder with saved weights.",
+            help="A study's key or name (its winner, else its best trial), or a folder with saved weights.",
             autocompletion=complete.stored_studies,
         ),
     ],

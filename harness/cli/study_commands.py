@@ -52,7 +52,8 @@ def study(
         int | None, typer.Option(help="Finished trials that end the search.", show_default="the study's own")
     ] = None,
     minutes: Annotated[
-        float | None, typer.Option(help="Minutes of wall time that end it.", show_default="the study's own")
+        float | None,
+        typer.Option(help="Minutes of wall time, finalists included.", show_default="the study's own"),
     ] = None,
     finalists: Annotated[
         int | None, typer.Option(help="Best trials to train again; 0 for none.", show_default="the study's own")
@@ -269,7 +270,6 @@ def _show_finalists(session: Session, results: Results) -> None:
     if standing is not None:
         console.print(f"finalists: dev nats per symbol over {len(standing.seeds)} fresh seeds each, paired")
         show_table(HEAD, table_rows(standing))
-        return
     done, wanted = count_runs(session.storage, session.record)
     if done < wanted:
         console.print(f"finalists: {done} of {wanted} runs with fresh seeds are done; make study carries on")

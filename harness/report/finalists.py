@@ -88,7 +88,8 @@ def caption(results: Results) -> str:
     return (
         f"Finalists of {results.study.key}, each trained from the same {len(standing.seeds)} fresh seeds: mean dev "
         f"loss in nats per symbol, exact means over the whole split ({results.label}). 95 % intervals from "
-        f"{standing.resamples:,} resamples of seeds and items, paired across contenders. Spread: standard deviation "
+        f"{standing.resamples:,} resamples of seeds and items, paired across contenders; "
+        "of few seeds S, the seeds' part of them is too narrow by sqrt((S - 1) / S). Spread: standard deviation "
         "between seeds. Optimism: the search's value less the fresh mean. Tied with the lowest mean is whoever's "
         "paired interval of the difference contains 0; the winner is the one of these with the fewest parameters, then "
         "the lower mean. The lecture's recipe never wins by a tie; who has a diverged seed is out."

@@ -29,7 +29,7 @@ _EVIDENCE = {
 """Words for what a verdict rests on beside the losses and their gap."""
 _EM_SPACE = "\u2003"
 _PRUNED = (
-    "**Pruned**: its dev loss was not among the best at that place of the run. Nothing is wrong with it, and it "
+    "**Pruned**: others were better at the same point of their runs. Nothing is wrong with it, and it "
     "has no verdict, for it has not shown what it would have become."
 )
 

@@ -81,7 +81,7 @@ def report_page(results: Results, pieces: Pieces) -> str:
         commands=commands(results),
         leaderboard=Shown(board, cells(pieces.leaderboard, board), caption(results), "leaderboard.csv"),
         next=_next(results, pieces.overview),
-        plots=lambda names: [pieces.drawn[name] for name in names],
+        plots=lambda names: [pieces.drawn[name] for name in names if name in pieces.drawn],
         best=_items(pieces.items[::-1]),
         worst=_items(pieces.items),
         items_caption=f"{chosen_name(results)}, one run; an item's symbols include its end · {results.label}.",

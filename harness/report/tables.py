@@ -148,7 +148,9 @@ def _recipe_row(results: Results) -> list[dict[str, Any]]:
         fresh = ("dev_nats", "low", "high", "deviation", "train_nats")
         dev, low, high, spread, train = (getattr(beside, name) for name in fresh)
         row |= {"dev": dev, "low": low, "high": high, "spread": spread, "train": train, "n": len(beside.runs)}
-        return [row | {"gap": None if dev is None or train is None else dev - train, "note": beside.out}]
+        won = standing is not None and standing.winner == beside.name
+        row |= {"best": won, "tied": beside.tied, "note": "winner" if won else beside.out and f"out: {beside.out}"}
+        return [row | {"gap": None if dev is None or train is None else dev - train}]
     return [row | {"spread": _spread(results.reference.seeds)}]
 
 

@@ -8,6 +8,7 @@ from harness.search.environment import commit, now
 from harness.search.experiment import params_of
 from harness.search.records import CorpusFacts, StudyRecord
 from harness.search.request import Request, with_named
+from harness.search.space import constants_of
 from harness.search.study import Study
 
 
@@ -35,6 +36,7 @@ def begun(
         seed=0 if request.seed is None else request.seed,
         own_model=study.own_model,
         space=space,
+        constants=constants_of(study),
         sampler=type(study.sampler(0)).__name__,
         pruner=type(study.pruner(0)).__name__,
         asked_sampler=request.sampler,
@@ -68,6 +70,11 @@ def resumed(
         raise StudyError(
             f"a study keeps its search space; {since} with another range for {', '.join(changed)}. {way_out}"
         )
+    fixed = constants_of(study)
+    other = sorted(key for key, value in found.constants.items() if fixed.get(key) != value)
+    if other:
+        told = ", ".join(f"{key}={found.constants[key]} (now {fixed.get(key, 'not fixed')})" for key in other)
+        raise StudyError(f"a study keeps what its suggest() fixes; {since} with {told}. {way_out}")
     if params_of(study.first, study.rounds) != params_of(found.first, found.rounds):
         raise StudyError(f"a study keeps the trials it begins with; {since} with other ones as `first`. {way_out}")
     sampler, pruner = request.sampler or found.asked_sampler, request.pruner or found.asked_pruner

@@ -10,7 +10,7 @@ import optuna
 from pydantic import Field
 
 from harness.config import Config
-from harness.errors import ConfigError, HarnessError
+from harness.errors import ConfigError, HarnessError, first_line
 
 _FIGURE = Field(None, pattern=r"^\d+(\.\d+)?$")
 
@@ -74,7 +74,7 @@ def check_first(first: Sequence[Experiment], suggest: Callable[[optuna.Trial], o
         except HarnessError:
             raise
         except Exception as error:  # a value that no choice has, or the user's own code
-            reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+            reason = first_line(error)
             raise ConfigError(f"{rule} {experiment.params}, of which suggest() says: {reason} Mend first.") from None
         for name, value in experiment.params.items():
             distribution = trial.distributions.get(name)

@@ -113,7 +113,7 @@ def begin_round(storage: Storage, record: StudyRecord) -> str | None:
 
 
 def wanted_runs(storage: Storage, record: StudyRecord) -> dict[tuple[int, int], int]:
-    """Seed by trial and repeat, all trials' first seeds first: a round cut short still compares like with like."""
+    """Seed by trial and repeat, all trials' first seeds first: a round cut short is judged by the seeds all have."""
     best = best_trials(storage.trials(record.key), record.asked_finalists or 0)
     seeds = fresh_seeds(record.asked_seeds or 0)
     return {(trial.number, repeat): seed for repeat, seed in enumerate(seeds) for trial in best}

@@ -147,16 +147,19 @@ def give_back(storage: Storage, study: optuna.Study, record: TrialRecord, status
     record = record.model_copy(update={"status": status, "failure": reason})
     storage.write_trial(study.study_name, record)
     storage.show_column(study.study_name, record.number, "status", status)
-    study.tell(record.number, state=TrialState.FAIL, skip_if_finished=True)
     attempt = record.attempt + (status == "failed")
-    if attempt < MOST_ATTEMPTS:
+    if attempt < MOST_ATTEMPTS:  # before it is failed: killed in between, it is met as running and given back again
         requeue(study, record, attempt)
+    study.tell(record.number, state=TrialState.FAIL, skip_if_finished=True)
     return record
 
 
 def requeue(study: optuna.Study, record: TrialRecord, attempt: int) -> None:
     """The same parameters with the same training seed, once more: Optuna hands it out before new ones."""
     given = {"seed": record.seed, "attempt": attempt, "repeats": record.first}
+    waiting = study.get_trials(deepcopy=False, states=[TrialState.WAITING])
+    if any(trial.user_attrs.get("repeats") == record.first for trial in waiting):
+        return
     study.enqueue_trial(record.params, user_attrs=given)
 
 

@@ -33,11 +33,13 @@ RECIPE = "lecture's recipe"
 
 
 def standing_of(storage: Storage, record: StudyRecord, corpus: Corpus, build: Build) -> Standing | None:
-    """How the round came out; None while runs are missing."""
+    """How the round came out, over the first seeds that every finalist has; None while these are fewer than two."""
     wanted, runs = wanted_runs(storage, record), settled_runs(storage, record)
-    if not wanted or not wanted.keys() <= runs.keys():
+    missing = [repeat for number, repeat in wanted if (number, repeat) not in runs]
+    asked = record.asked_seeds or 0
+    seeds = fresh_seeds(min(missing, default=asked))
+    if not wanted or len(seeds) < min(2, asked):
         return None
-    seeds = fresh_seeds(record.asked_seeds or 0)
     trials = {trial.number: trial for trial in storage.trials(record.key)}
     entered = [
         (_finalist(trials[number], [runs[number, repeat] for repeat in range(len(seeds))]), build)

@@ -19,7 +19,7 @@ import sqlalchemy
 from pydantic import BaseModel, ValidationError
 
 from harness import paths
-from harness.errors import StorageError
+from harness.errors import StorageError, first_line
 from harness.files import explained
 from harness.search.environment import now
 from harness.search.storage import OpeningRow, Storage, default_storage
@@ -132,7 +132,7 @@ def verify(storage: Storage) -> list[str]:
     try:
         rows = storage.openings()
     except sqlalchemy.exc.SQLAlchemyError as error:
-        return [f"the database cannot be read: {str(getattr(error, 'orig', error)).splitlines()[0]}"]
+        return [f"the database cannot be read: {first_line(getattr(error, 'orig', error))}"]
     problems = [f"in the database {problem}" for problem in _broken_rows(rows)]
     try:
         there = path.read_bytes() if path.exists() else b""

@@ -74,9 +74,9 @@ class TrialRecord(BaseModel, frozen=True):
 
     @property
     def dev_spread(self) -> str:
-        """`mean of 5 seeds, 2.15 to 2.16`; nothing for a run of one seed."""
+        """`mean of 5 seeds from 2.15 to 2.16`; nothing for a run of one seed."""
         found = [run.dev_nats for run in self.seeds if run.status == "complete" and run.dev_nats is not None]
-        return f"mean of {len(found)} seeds, {min(found):.4f} to {max(found):.4f}" if found else ""
+        return f"mean of {len(found)} seeds from {min(found):.4f} to {max(found):.4f}" if found else ""
 
     @property
     def first(self) -> int:
@@ -215,6 +215,8 @@ class StudyRecord(BaseModel, frozen=True):
     """Whether the study brings a model of its own in place of CharMLP."""
     space: dict[str, list[str]]
     """Signature of the search space: parameter names and their distributions."""
+    constants: dict[str, Any] = {}
+    """What suggest() fixed; empty in older records."""
     sampler: str
     pruner: str
     asked_sampler: str | None = None
@@ -229,9 +231,8 @@ class StudyRecord(BaseModel, frozen=True):
     created: str
     commit: str | None
     reference: str | None = None
-    """Key under which the lecture's recipe on this corpus is kept, if this study shows one."""
-    ended_by: EndedBy | None = None
-    """None while it has never ended."""
+    """Key of the lecture's recipe on this corpus, if this study shows one."""
+    ended_by: EndedBy | None = None  # while it has never ended
     range_test: RangeTest | None = None
     bigram: Baseline | None = None
     ngrams: Ngrams | None = None

@@ -26,8 +26,9 @@ from harness.search.reference import (
     stored_reference,
 )
 from harness.search.request import Request, as_asked, checked_workers, with_named
+from harness.search.space import check_sampler, signature
 from harness.search.storage import Storage, open_storage
-from harness.search.study import Study, check_sampler, load_study, signature
+from harness.search.study import Study, load_study
 from harness.search.workers import Event, Job, OnEvent, run_workers
 
 FALLBACK = "ssa-2017"

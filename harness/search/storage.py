@@ -20,7 +20,7 @@ import sqlalchemy as sql
 from optuna.artifacts import FileSystemArtifactStore, download_artifact, upload_artifact
 
 from harness import paths
-from harness.errors import StorageError, StudyError
+from harness.errors import StorageError, StudyError, first_line
 from harness.files import explained
 from harness.search.experiment import params_of
 from harness.search.records import StudyRecord, TrialRecord
@@ -169,7 +169,7 @@ class Storage:
         return found is not None or key in self.earlier_openings()
 
     def earlier_openings(self) -> dict[str, dict[str, Any]]:
-        """By study, the openings that version 0.2.0 recorded; only read, for it had no chain to carry on."""
+        """By study, the openings that an earlier version recorded; only read, for it had no chain to carry on."""
         if not self._has_earlier:
             return {}
         with self._engine.connect() as connection:
@@ -237,7 +237,7 @@ def open_storage(url: str | None = None, *, create: bool = False) -> Storage:
         with filelock.FileLock(paths.lock_file("storage")) if create else nullcontext():
             backend = _opened(url)
     except (sql.exc.SQLAlchemyError, ImportError, RuntimeError, ValueError) as error:
-        reason = str(error).strip().splitlines()[0][:160]
+        reason = first_line(error)[:160]
         raise StorageError(
             f"a storage must be a database URL or the path of an SQLite file; {_without_password(url)} could not be "
             f"opened ({reason}). Correct STORAGE, or leave it out for results/studies.db."

@@ -13,17 +13,15 @@ from pathlib import Path
 from typing import cast
 
 import optuna
-from optuna.distributions import distribution_to_json
 from optuna.pruners import BasePruner, MedianPruner
-from optuna.samplers import BaseSampler, RandomSampler, TPESampler
+from optuna.samplers import BaseSampler, TPESampler
 
 from harness import paths
 from harness.config import TrainConfig, nearest
-from harness.errors import ConfigError, HarnessError, StudyError, TrialsFailed
+from harness.errors import ConfigError, HarnessError, StudyError, first_line
 from harness.model import Build, CharMLP
 from harness.search.experiment import Experiment
 
-_SIGNATURE_DRAWS = 200
 _MOST_MINUTES = 525_600
 _MOST_FINALISTS = 50
 _MOST_SEEDS = 50
@@ -143,60 +141,6 @@ def known_studies() -> list[str]:
     return sorted(path.stem for path in paths.studies_folder().glob("[!_]*.py"))
 
 
-def signature(study: Study) -> dict[str, list[str]]:
-    """Names and distributions of the parameters that 200 seeded random draws of `suggest` meet.
-
-    Optuna accepts a changed range silently; comparing signatures does not.
-
-    Raises:
-        ConfigError: a draw's config breaks a rule, or has a budget in seconds.
-        TrialsFailed: `suggest` raises whatever is drawn.
-    """
-    scratch = optuna.create_study(sampler=RandomSampler(seed=0))
-    met: dict[str, set[str]] = {}
-    reasons = set()
-    for _ in range(_SIGNATURE_DRAWS):
-        trial = scratch.ask()
-        try:
-            check_config(study.suggest(trial))
-            reasons.add("")
-        except HarnessError:
-            raise
-        except Exception as error:  # as a trial it would fail with this reason; others may not
-            reasons.add(f"{type(error).__name__}: {error}")
-        for parameter, distribution in trial.distributions.items():
-            met.setdefault(parameter, set()).add(distribution_to_json(distribution))
-    if "" not in reasons:
-        raise TrialsFailed(
-            f"suggest() of {study.name} fails whatever is drawn, with {min(reasons)!r}. Mend it in the study file."
-        )
-    return {parameter: sorted(met[parameter]) for parameter in sorted(met)}
-
-
-def check_sampler(study: Study) -> None:
-    """Let the sampler draw and learn from a few trials of a throw-away study.
-
-    Raises:
-        ConfigError: it cannot search this space, or needs a package that is not there.
-    """
-    scratch = optuna.create_study(sampler=study.sampler(0))
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        for value in (3.0, 2.0, 1.0):
-            trial = scratch.ask()
-            try:
-                study.suggest(trial)
-            except (ImportError, ValueError, NotImplementedError) as error:
-                name = type(scratch.sampler).__name__
-                reason = str(error).splitlines()[0]
-                raise ConfigError(
-                    f"a sampler must be able to draw from the study's space; {name} says: {reason} Choose another."
-                ) from None
-            except Exception:  # suggest() itself failed; the signature has judged that
-                continue
-            scratch.tell(trial, value)
-
-
 def build_of(file: str, own_model: bool) -> Build:
     """What makes a stored study's models; its file is needed only if it brings its own.
 
@@ -270,5 +214,5 @@ def _made(kind: Callable[..., object], name: str, what: str, seed: int) -> objec
         except (TypeError, ImportError, ValueError) as error:
             raise ConfigError(
                 f"a {what} named on the command line must work without arguments; {name} says: "
-                f"{str(error).splitlines()[0]} Give it in the study file as {what}=lambda seed: …"
+                f"{first_line(error)} Give it in the study file as {what}=lambda seed: …"
             ) from None

@@ -17,7 +17,7 @@ import optuna
 import torch
 
 from harness.corpus import Corpus, load
-from harness.errors import HarnessError, StudyError, TrialsFailed
+from harness.errors import HarnessError, StudyError, TrialsFailed, first_line
 from harness.search.environment import Owner, this_process
 from harness.search.finalists import Reserve, round_study
 from harness.search.gate import gate, search_is_complete, start_trial, take_back_orphans
@@ -91,7 +91,7 @@ def worker_main(job: Job, index: int, pipe: Connection) -> None:
     except HarnessError as error:
         pipe.send(Event(index, "error", text=str(error)))
     except Exception as error:  # the parent prints it in one line; the next worker starts afresh
-        pipe.send(Event(index, "error", text=f"{type(error).__name__}: {str(error).splitlines()[0][:200]}"))
+        pipe.send(Event(index, "error", text=f"{type(error).__name__}: {first_line(error)[:200]}"))
         raise SystemExit(1) from None
 
 
