@@ -270,7 +270,7 @@ def test_killed_workers_cost_no_trial_and_the_count_is_exact(items: str):
 
 
 def test_an_interrupted_study_puts_its_trials_back_and_carries_on(items: str):
-    write_study("tiny", trials=8, budget="steps=8000", evaluations=20)
+    write_study("tiny", trials=6, budget="steps=20000", evaluations=20)
     study = begin_in_background(items)
     wait_for(lambda: finished("tiny-items") >= 1)
     study.send_signal(signal.SIGINT)
@@ -284,11 +284,11 @@ def test_an_interrupted_study_puts_its_trials_back_and_carries_on(items: str):
     shown, _ = again.communicate(timeout=90)
     assert again.returncode == 0, shown
     assert "carrying on with tiny-items" in shown
-    assert finished("tiny-items") == 8
+    assert finished("tiny-items") == 6
 
 
 def test_a_killed_parent_takes_its_workers_along_and_the_next_run_carries_on(items: str):
-    write_study("tiny", trials=8, budget="steps=8000", evaluations=20)
+    write_study("tiny", trials=6, budget="steps=20000", evaluations=20)
     study = begin_in_background(items)
     wait_for(lambda: finished("tiny-items") >= 1)
     workers = psutil.Process(study.pid).children(recursive=True)
@@ -298,7 +298,7 @@ def test_a_killed_parent_takes_its_workers_along_and_the_next_run_carries_on(ite
     again = begin_in_background(items)
     shown, _ = again.communicate(timeout=90)
     assert again.returncode == 0, shown
-    assert finished("tiny-items") == 8
+    assert finished("tiny-items") == 6
 
 
 def test_trials_that_all_fail_end_the_command_with_their_reason(items: str, capfd: pytest.CaptureFixture[str]):

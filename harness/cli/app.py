@@ -69,6 +69,8 @@ def run(arguments: list[str]) -> int:
         code = app(arguments, standalone_mode=False)
     except HarnessError as error:
         return _refuse(str(error), error.exit_code)
+    except typer.Abort:  # Ctrl-C where no search runs, as while a report is written
+        return _refuse("stopped. Nothing finished is lost; the same command carries on.", 130)
     except TyperException as error:
         return _refuse(f"{_said(error, arguments)} Ask harness --help.", 2)
     except (optuna.exceptions.OptunaError, sqlalchemy.exc.SQLAlchemyError) as error:
