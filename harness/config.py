@@ -9,6 +9,7 @@ from __future__ import annotations
 import difflib
 import hashlib
 import re
+from collections.abc import Iterator
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
@@ -166,6 +167,10 @@ class TrainConfig(Config):
     """Exact train and dev losses along the run, evenly spaced, the last one at its end."""
     seed: int = Field(0, ge=0, lt=2**63)
 
+    def by_key(self) -> dict[str, Any]:
+        """Its plain values by dotted key, as `harness train` takes them; without those that are not set."""
+        return dict(_dotted(self.model_dump(mode="json")))
+
     def hash(self) -> str:
         """Twelve hexadecimal digits that name this config on any machine."""
         return hashlib.sha256(self.model_dump_json().encode()).hexdigest()[:12]
@@ -189,6 +194,14 @@ def nearest(word: str, known: list[str]) -> str:
     wanted = word.casefold()
     close = difflib.get_close_matches(wanted, folded, n=1) or [n for n in folded if wanted and n.startswith(wanted)]
     return f" Did you mean {folded[close[0]]!r}?" if close else ""
+
+
+def _dotted(nested: dict[str, Any], before: str = "") -> Iterator[tuple[str, Any]]:
+    for key, value in nested.items():
+        if isinstance(value, dict):
+            yield from _dotted(value, f"{before}{key}.")
+        elif value is not None:
+            yield before + key, value
 
 
 def _one_line(model: type[BaseModel], error: ValidationError) -> str:

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from harness import Corpus, Study
-from harness.search.space import signature
+from harness.search.space import space_of
 
 README = Path(__file__).parents[1] / "README.md"
 BLOCKS = re.findall(r"```python\n(.*?)```", README.read_text(), re.DOTALL)
@@ -45,7 +45,7 @@ def test_the_study_of_your_own_is_a_study():
     exec(block_with('name="widths"'), made)
     study = made["STUDY"]
     assert isinstance(study, Study)
-    assert sorted(signature(study)) == ["hidden_width", "learning_rate"]
+    assert sorted(space_of(study).signature) == ["hidden_width", "learning_rate"]
 
 
 def test_the_notebooks_lines_run_in_a_notebook(small_corpus_file: Path):

@@ -9,7 +9,7 @@ import pytest
 
 from harness import Study, TrainConfig
 from harness.errors import ConfigError, StudyError, TrialsFailed
-from harness.search.space import check_sampler, signature
+from harness.search.space import check_sampler, space_of
 from harness.search.study import (
     default_sampler,
     known_studies,
@@ -65,36 +65,36 @@ def test_a_study_checks_its_values(changes: dict[str, object], message: str):
 def test_the_signature_names_every_parameter_and_its_range_the_same_each_time():
     write_study("tiny")
     study, _ = load_study("tiny")
-    space = signature(study)
+    space = space_of(study).signature
     assert sorted(space) == ["embedding_size", "learning_rate", "schedule"]
     assert '"high": 6' in space["embedding_size"][0]
-    assert space == signature(study)
+    assert space == space_of(study).signature
 
 
 def test_the_signature_notices_a_changed_range():
     write_study("tiny", widest=6)
-    before = signature(load_study("tiny")[0])
+    before = space_of(load_study("tiny")[0]).signature
     write_study("tiny", widest=7)
-    assert signature(load_study("tiny")[0]) != before
+    assert space_of(load_study("tiny")[0]).signature != before
 
 
 def test_conditional_parameters_are_part_of_the_signature():
     study = load_study_of_this_repository("beat_lecture")
-    assert {"step_at", "warmup", "peak_at", "decay"} <= set(signature(study))
+    assert {"step_at", "warmup", "peak_at", "decay"} <= set(space_of(study).signature)
 
 
 def test_a_budget_in_seconds_is_refused_inside_a_study():
     write_study("tiny", budget="seconds=1")
     with pytest.raises(ConfigError, match="examples or steps"):
-        signature(load_study("tiny")[0])
+        space_of(load_study("tiny")[0])
 
 
 def test_a_suggest_that_always_fails_ends_with_its_reason_and_one_that_sometimes_does_is_searched():
     write_study("tiny", first="raise RuntimeError('no such luck')")
     with pytest.raises(TrialsFailed, match="RuntimeError: no such luck"):
-        signature(load_study("tiny")[0])
+        space_of(load_study("tiny")[0])
     write_study("tiny", first="assert trial.number % 2, 'every other one'")
-    assert sorted(signature(load_study("tiny")[0])) == ["embedding_size", "learning_rate", "schedule"]
+    assert sorted(space_of(load_study("tiny")[0]).signature) == ["embedding_size", "learning_rate", "schedule"]
 
 
 def test_samplers_and_pruners_go_by_optunas_own_names():
@@ -119,10 +119,10 @@ def test_a_sampler_that_needs_arguments_is_one_line():
 def test_a_sampler_that_cannot_search_the_space_is_said_before_the_search():
     write_study("tiny")
     study = load_study("tiny")[0]
-    check_sampler(study)
-    check_sampler(dataclasses.replace(study, sampler=sampler_by_name("CmaEsSampler")))
+    check_sampler(study, space_of(study))
+    check_sampler(dataclasses.replace(study, sampler=sampler_by_name("CmaEsSampler")), space_of(study))
     with pytest.raises(ConfigError, match="BruteForceSampler says"):
-        check_sampler(dataclasses.replace(study, sampler=sampler_by_name("BruteForceSampler")))
+        check_sampler(dataclasses.replace(study, sampler=sampler_by_name("BruteForceSampler")), space_of(study))
 
 
 def test_the_default_sampler_draws_the_same_points_for_the_same_seed():

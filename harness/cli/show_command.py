@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Annotated, Any
 
 import typer
@@ -18,6 +18,7 @@ from harness.report.headline import headline
 from harness.report.overview import overview
 from harness.report.results import Results, gather
 from harness.report.summary import summary
+from harness.report.table import nats_if_known
 from harness.search.find import find_study, find_trial
 from harness.search.records import StudyRecord, TrialRecord, thinned
 from harness.search.storage import Storage, open_storage
@@ -89,7 +90,7 @@ def _show_study(results: Results, facts: Mapping[str, Any]) -> None:
     counts = ", ".join(f"{trials[end]} {end}" for end in ends if trials[end])
     searched = ""
     if best is not None:
-        losses = f"dev {_nats(best.dev_nats)}, train {_nats(best.train_nats)}"
+        losses = f"dev {nats_if_known(best.dev_nats)}, train {nats_if_known(best.train_nats)}"
         searched = f"trial {best.number}, {losses}, one seed, {best.verdict}"
     show_pairs(
         [
@@ -121,7 +122,7 @@ def _show_trial(study: StudyRecord, record: TrialRecord, facts: Mapping[str, Any
     _show_curve(record)
     if record.config is not None:
         console.print(f"config {facts['config_hash']}")
-        show_pairs([(f"  {key}", value) for key, value in _flat(facts["config"])])
+        show_pairs([(f"  {key}", str(value)) for key, value in record.config.by_key().items()])
 
 
 def _outcome_rows(record: TrialRecord) -> list[tuple[str, str]]:
@@ -129,8 +130,8 @@ def _outcome_rows(record: TrialRecord) -> list[tuple[str, str]]:
     speed = "" if record.steps_per_s is None else f", {record.steps_per_s:,.0f} steps/s"
     cost = "" if record.seconds is None else f"{record.seconds:.1f} s of training, {record.steps:,} steps{speed}"
     return [
-        ("dev", _nats(record.dev_nats)),
-        ("train", _nats(record.train_nats)),
+        ("dev", nats_if_known(record.dev_nats)),
+        ("train", nats_if_known(record.train_nats)),
         ("gap", "" if record.gap is None else f"{record.gap:.4f}{error}"),
         ("cost", cost),
         ("parameters", "" if record.parameters is None else f"{record.parameters:,}"),
@@ -145,7 +146,7 @@ def _origin_rows(record: TrialRecord, facts: Mapping[str, Any]) -> list[tuple[st
     again = ", ".join(f"trial {number}" for number in facts["repeated_as"])
     fresh = ""
     if finalist is not None:
-        fresh = f"mean dev {_nats(finalist['dev_nats'])} over {len(finalist['runs'])} fresh seeds"
+        fresh = f"mean dev {nats_if_known(finalist['dev_nats'])} over {len(finalist['runs'])} fresh seeds"
     return [
         ("as a finalist", fresh),
         ("drawn", ", ".join(f"{name} {_short(value)}" for name, value in record.params.items())),
@@ -166,25 +167,18 @@ def _show_curve(record: TrialRecord) -> None:
         if nats:
             console.print(f"{split:>5} {sparkline(nats, 50)} {nats[0]:.4f} to {nats[-1]:.4f}")
     rows = [
-        (f"{p.step:,}", f"{p.seconds:.1f}", f"{p.learning_rate:.2e}", _nats(p.train_nats), _nats(p.dev_nats))
+        (
+            f"{p.step:,}",
+            f"{p.seconds:.1f}",
+            f"{p.learning_rate:.2e}",
+            nats_if_known(p.train_nats),
+            nats_if_known(p.dev_nats),
+        )
         for p in thinned(list(record.curve), _CURVE_ROWS)
     ]
     show_table(("step", "seconds", "rate", "train", "dev"), rows)
     if len(record.curve) > len(rows):
         console.print(f"{len(rows)} of {len(record.curve)} evaluations; --json has all")
-
-
-def _flat(config: Mapping[str, Any], before: str = "") -> Iterator[tuple[str, str]]:
-    """Config keys as `harness train` takes them."""
-    for key, value in config.items():
-        if isinstance(value, Mapping):
-            yield from _flat(value, f"{before}{key}.")
-        elif value is not None:
-            yield f"{before}{key}", str(value)
-
-
-def _nats(value: float | None) -> str:
-    return "" if value is None else f"{value:.4f}"
 
 
 def _short(value: object) -> str:

@@ -6,6 +6,7 @@ import pandas as pd
 from safetensors.numpy import load
 
 from harness.report.results import Results
+from harness.report.table import nats_if_known
 from harness.search.standing import Finalist, Standing
 from harness.search.storage import Storage
 
@@ -69,10 +70,10 @@ def _row(finalist: Finalist, standing: Standing) -> tuple[str, ...]:
     beats = finalist.p_better.get(standing.winner or "")
     return (
         finalist.name,
-        _nats(finalist.dev_nats),
+        nats_if_known(finalist.dev_nats),
         "" if finalist.low is None or finalist.high is None else f"{finalist.low:.4f} to {finalist.high:.4f}",
-        _nats(finalist.deviation),
-        _nats(finalist.search_nats),
+        nats_if_known(finalist.deviation),
+        nats_if_known(finalist.search_nats),
         "" if finalist.optimism is None else f"{finalist.optimism:+.4f}",
         f"{finalist.parameters:,}",
         "" if beats is None else f"{beats:.2f}",
@@ -107,7 +108,3 @@ def to_markdown(results: Results) -> str:
 def _finalists(results: Results) -> tuple[Finalist, ...]:
     standing = results.study.standing
     return () if standing is None else standing.finalists
-
-
-def _nats(value: float | None) -> str:
-    return "" if value is None else f"{value:.4f}"

@@ -9,14 +9,12 @@ from harness.search.standing import Finalist
 
 def headline(results: Results) -> str:
     """What won, by how much over what, on which split; one line."""
-    best, reference, standing = results.best, results.reference, results.study.standing
-    if best is None or best.dev_nats is None:
+    best, reference, won, dev_nats = results.best, results.reference, results.won, results.dev_nats
+    if best is None or dev_nats is None:
         return f"{results.study.key}: no complete trial yet"
-    won = None if standing is None else standing.won
-    if standing is not None and won is None:
+    if results.study.standing is not None and won is None:
         return f"{results.study.key}: no finalist stands, each has a seed that did not come to its end"
     line = _of_search(best) if won is None else _of_winner(won)
-    dev_nats = best.dev_nats if won is None or won.dev_nats is None else won.dev_nats
     if reference is not None and reference.dev_nats is not None and (won is None or won.trial is not None):
         line += (
             f"; {_against(dev_nats, reference.dev_nats)} the lecture's recipe on the same split ({_mean(reference)})"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pandas as pd
 from safetensors.numpy import load
 
+from harness.report.table import nats_if_known
 from harness.search.frozen import Contender
 from harness.search.holdout import Elsewhere, Opening, Score
 from harness.search.records import StudyRecord
@@ -17,7 +18,7 @@ SCORED_HEAD = ("scored", "dev", "test", "95 %", "spread", "test less dev")
 def frozen_rows(opening: Opening) -> list[tuple[str, ...]]:
     """The list as it was before the split was opened, beneath `FROZEN_HEAD`."""
     return [
-        (c.what, str(len(c.weights) or ""), _nats(c.train_nats), _nats(c.dev_nats), c.sha256[:12])
+        (c.what, str(len(c.weights) or ""), nats_if_known(c.train_nats), nats_if_known(c.dev_nats), c.sha256[:12])
         for c in opening.claim.contenders
     ]
 
@@ -27,10 +28,10 @@ def scored_rows(opening: Opening) -> list[tuple[str, ...]]:
     return [
         (
             score.what,
-            _nats(contender.dev_nats),
-            _nats(score.test_nats),
+            nats_if_known(contender.dev_nats),
+            nats_if_known(score.test_nats),
             f"{score.low:.4f} to {score.high:.4f}",
-            _nats(score.deviation),
+            nats_if_known(score.deviation),
             f"{score.gap:+.4f} ± {score.gap_error:.4f}",
         )
         for contender, score in _pairs(opening)
@@ -128,7 +129,3 @@ def _pairs(opening: Opening) -> list[tuple[Contender, Score]]:
 def _with_spread(score: Score) -> str:
     spread = "" if score.deviation is None else f" ± {score.deviation:.4f} ({len(score.runs)} seeds)"
     return f"{score.test_nats:.4f}{spread}"
-
-
-def _nats(value: float | None) -> str:
-    return "" if value is None else f"{value:.4f}"

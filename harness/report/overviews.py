@@ -16,7 +16,7 @@ from harness.report.plot import draw
 from harness.report.plots_compare import COMPARED
 from harness.report.results import Results, gather
 from harness.report.table import Column, cells, nats, whole
-from harness.report.verdict import config_rows, dev_of_chosen
+from harness.report.verdict import config_rows
 from harness.search.find import searched_studies
 from harness.search.storage import Storage
 
@@ -54,12 +54,12 @@ def _row(results: Results) -> dict[str, Any]:
     study, chosen, opening = results.study, results.chosen, results.opening
     counted = Counter(record.status for record in results.trials)
     sealed = "sealed" if results.sealed else "opened by an earlier version"
-    won = None if study.standing is None else study.standing.won
+    won = results.won
     row = {
         "study": study.key,
         "corpus": study.corpus.label,
         "fingerprint": study.corpus.fingerprint,
-        "dev": dev_of_chosen(results),
+        "dev": results.dev_nats,
         "recipe": None if results.reference is None else results.reference.dev_nats,
         "counted": None if study.ngrams is None else study.ngrams.best.dev_nats,
         "complete": counted["complete"],

@@ -16,6 +16,7 @@ from harness.model import Build, Model
 from harness.search.holdout import Opening, recorded
 from harness.search.records import Chosen, StudyRecord, TrialRecord, best_trial
 from harness.search.reference import stored_reference
+from harness.search.standing import Finalist
 from harness.search.storage import Storage
 from harness.search.study import build_of
 from harness.search.weights import draw, restore
@@ -45,6 +46,18 @@ class Results:
     optuna_study: optuna.Study
     build: Build | None = None
     """What makes the study's models, where the caller has it at hand; None to ask the study's file."""
+
+    @property
+    def won(self) -> Finalist | None:
+        """The finalist that won; None before the round, and where every finalist is out."""
+        return None if self.study.standing is None else self.study.standing.won
+
+    @property
+    def dev_nats(self) -> float | None:
+        """The winner's mean over fresh seeds, before the finalists' round the best trial's one run."""
+        if self.won is not None:
+            return self.won.dev_nats
+        return None if self.best is None else self.best.dev_nats
 
     @property
     def label(self) -> str:

@@ -53,6 +53,10 @@ def nats(value: float) -> str:
     return f"{value:.4f}"
 
 
+def nats_if_known(value: float | None) -> str:
+    return "" if value is None else nats(value)
+
+
 def whole(value: float) -> str:
     return f"{value:,.0f}"
 

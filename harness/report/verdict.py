@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shlex
-from typing import Any
 
 from harness.report.results import LECTURE_DEV, Results
 
@@ -13,8 +12,7 @@ def verdict(results: Results) -> tuple[str, ...]:
     """What won and by how much; what holds it back and whether the test split is sealed."""
     if results.chosen is None or results.best is None:
         return (f"No trial of {results.study.key} is complete yet.", f"{_test_split(results).capitalize()}.")
-    standing = results.study.standing
-    if standing is not None and standing.won is None:
+    if results.study.standing is not None and results.won is None:
         first = "No finalist stands: each has a seed that did not come to its end."
     else:
         first = f"{_won(results)}{_against(results)}."
@@ -22,8 +20,7 @@ def verdict(results: Results) -> tuple[str, ...]:
 
 
 def _won(results: Results) -> str:
-    standing, best = results.study.standing, results.best
-    won = None if standing is None else standing.won
+    won, best = results.won, results.best
     if won is None:
         assert best is not None  # asked for only with a complete trial
         return (
@@ -37,23 +34,13 @@ def _won(results: Results) -> str:
     )
 
 
-def dev_of_chosen(results: Results) -> float | None:
-    """The winner's mean over fresh seeds, before the finalists' round the best trial's one run."""
-    standing = results.study.standing
-    won = None if standing is None else standing.won
-    if won is not None:
-        return won.dev_nats
-    return None if results.best is None else results.best.dev_nats
-
-
 def _against(results: Results) -> str:
     """How far from the recipe and from what counting reaches, both on the same corpus."""
-    reference, ngrams, dev = results.reference, results.study.ngrams, dev_of_chosen(results)
-    won = None if results.study.standing is None else results.study.standing.won
+    reference, ngrams, dev = results.reference, results.study.ngrams, results.dev_nats
     parts, rest = [], ""
     if dev is None:
         return ""
-    if won is not None and won.trial is None:
+    if results.won is not None and results.won.trial is None:
         rest = ": no trial beat it"
     elif reference is None or reference.dev_nats is None:
         known = f" (its own figure is {LECTURE_DEV})" if results.study.corpus.is_the_lectures else ""
@@ -98,17 +85,9 @@ def _test_split(results: Results) -> str:
 def config_rows(results: Results) -> list[tuple[str, str]]:
     """The chosen trial's config, a row for each key as `harness train` takes it."""
     config = None if results.chosen is None else results.chosen.trial.config
-    return [] if config is None else _flat(config.model_dump(mode="json"))
-
-
-def _flat(data: dict[str, Any], prefix: str = "") -> list[tuple[str, str]]:
-    rows: list[tuple[str, str]] = []
-    for key, value in data.items():
-        if isinstance(value, dict):
-            rows += _flat(value, f"{prefix}{key}.")
-        elif value is not None:
-            rows.append((prefix + key, value if isinstance(value, str) else json.dumps(value)))
-    return rows
+    if config is None:
+        return []
+    return [(key, value if isinstance(value, str) else json.dumps(value)) for key, value in config.by_key().items()]
 
 
 def commands(results: Results) -> list[tuple[str, str]]:

@@ -8,7 +8,7 @@ from harness.search.environment import commit, now
 from harness.search.experiment import params_of
 from harness.search.records import CorpusFacts, StudyRecord
 from harness.search.request import Request, with_named
-from harness.search.space import constants_of
+from harness.search.space import Space
 from harness.search.study import Study
 
 
@@ -25,9 +25,7 @@ def facts_of_corpus(corpus: Corpus, by_default: bool) -> CorpusFacts:
     )
 
 
-def begun(
-    study: Study, key: str, file: str, facts: CorpusFacts, request: Request, space: dict[str, list[str]]
-) -> StudyRecord:
+def begun(study: Study, key: str, file: str, facts: CorpusFacts, request: Request, space: Space) -> StudyRecord:
     return StudyRecord(
         key=key,
         name=study.name,
@@ -35,8 +33,8 @@ def begun(
         corpus=facts,
         seed=0 if request.seed is None else request.seed,
         own_model=study.own_model,
-        space=space,
-        constants=constants_of(study),
+        space=space.signature,
+        constants=space.constants,
         sampler=type(study.sampler(0)).__name__,
         pruner=type(study.pruner(0)).__name__,
         asked_sampler=request.sampler,
@@ -52,9 +50,7 @@ def begun(
     )
 
 
-def resumed(
-    found: StudyRecord, study: Study, corpus: Corpus, file: str, request: Request, space: dict[str, list[str]]
-) -> StudyRecord:
+def resumed(found: StudyRecord, study: Study, corpus: Corpus, file: str, request: Request, space: Space) -> StudyRecord:
     """The stored record, if it is still the same search; else one line that says what differs."""
     since = f"{found.key} was begun {found.created}"
     way_out = "Begin another with NAME=…, or give back what it was begun with."
@@ -65,12 +61,13 @@ def resumed(
             f"a study keeps its corpus; {since} on fingerprint {found.corpus.fingerprint}, "
             f"{corpus.source.spec} now has {corpus.fingerprint}. {way_out}"
         )
-    changed = sorted(name for name in {*space, *found.space} if space.get(name) != found.space.get(name))
+    drawn = space.signature
+    changed = sorted(name for name in {*drawn, *found.space} if drawn.get(name) != found.space.get(name))
     if changed:
         raise StudyError(
             f"a study keeps its search space; {since} with another range for {', '.join(changed)}. {way_out}"
         )
-    fixed = constants_of(study)
+    fixed = space.constants
     other = sorted(key for key, value in found.constants.items() if fixed.get(key) != value)
     if other:
         told = ", ".join(f"{key}={found.constants[key]} (now {fixed.get(key, 'not fixed')})" for key in other)

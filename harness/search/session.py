@@ -26,7 +26,7 @@ from harness.search.reference import (
     stored_reference,
 )
 from harness.search.request import Request, as_asked, checked_workers, with_named
-from harness.search.space import check_sampler, signature
+from harness.search.space import Space, check_sampler, space_of
 from harness.search.storage import Storage, open_storage
 from harness.search.study import Study, load_study
 from harness.search.workers import Event, Job, OnEvent, run_workers
@@ -77,7 +77,7 @@ def search(
     """
     study = as_asked(study, request)
     workers = checked_workers(request)
-    space = signature(study)
+    space = space_of(study)
     check_first(study.first, study.suggest)
     explicit = None if study.corpus is None else load(study.corpus)
     _check_results_folder()
@@ -103,7 +103,7 @@ def _begin_or_resume(
     storage: Storage,
     corpus: Corpus,
     by_default: bool,
-    space: dict[str, list[str]],
+    space: Space,
 ) -> tuple[Session, Job]:
     """Store the study as begun or carried on with, if nothing speaks against it. Call as its sole runner."""
     key, facts = f"{study.name}-{corpus.label}", facts_of_corpus(corpus, by_default)
@@ -113,7 +113,7 @@ def _begin_or_resume(
     else:
         record = resumed(found, study, corpus, file, request, space)
         study = with_named(study, record.asked_sampler, record.asked_pruner)
-    check_sampler(study)
+    check_sampler(study, space)
     record = record.model_copy(update={"reference": _reference(storage, study, corpus, facts, record)})
     job = _job(study, record, storage, file, checked_workers(request))
     nothing_left = found is not None and _search_is_done(storage, job) and round_is_settled(storage, record)

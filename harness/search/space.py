@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from contextlib import suppress
+from dataclasses import dataclass
 from typing import Any
 
 import optuna
@@ -13,13 +13,24 @@ from optuna.samplers import RandomSampler
 from harness.errors import ConfigError, HarnessError, TrialsFailed, first_line
 from harness.search.study import Study, check_config
 
-_SIGNATURE_DRAWS = 200
+_DRAWS = 200
 
 
-def signature(study: Study) -> dict[str, list[str]]:
-    """Names and distributions of the parameters that 200 seeded random draws of `suggest` meet.
+@dataclass(frozen=True)
+class Space:
+    """What 200 seeded random draws of `suggest` show."""
 
-    Optuna accepts a changed range silently; comparing signatures does not.
+    signature: dict[str, list[str]]
+    """Names and distributions of the parameters they meet. Optuna accepts a changed range silently; this tells."""
+    constants: dict[str, Any]
+    """What every config has alike, by dotted key: what `suggest` fixes. A changed budget or batch size would mix two
+    kinds of trials in one study, and no distribution shows it."""
+    fails: bool
+    """Whether `suggest` itself raises now and then."""
+
+
+def space_of(study: Study) -> Space:
+    """A study's space, looked at before anything is begun.
 
     Raises:
         ConfigError: a draw's config breaks a rule, or has a budget in seconds.
@@ -27,26 +38,31 @@ def signature(study: Study) -> dict[str, list[str]]:
     """
     scratch = optuna.create_study(sampler=RandomSampler(seed=0))
     met: dict[str, set[str]] = {}
+    configs: list[set[tuple[str, Any]]] = []
     reasons = set()
-    for _ in range(_SIGNATURE_DRAWS):
+    for _ in range(_DRAWS):
         trial = scratch.ask()
         try:
-            check_config(study.suggest(trial))
-            reasons.add("")
+            config = check_config(study.suggest(trial))
+            configs.append(set(config.model_copy(update={"seed": 0}).by_key().items()))
         except HarnessError:
             raise
         except Exception as error:  # as a trial it would fail with this reason; others may not
             reasons.add(f"{type(error).__name__}: {error}")
         for parameter, distribution in trial.distributions.items():
             met.setdefault(parameter, set()).add(distribution_to_json(distribution))
-    if "" not in reasons:
+    if not configs:
         raise TrialsFailed(
             f"suggest() of {study.name} fails whatever is drawn, with {min(reasons)!r}. Mend it in the study file."
         )
-    return {parameter: sorted(met[parameter]) for parameter in sorted(met)}
+    return Space(
+        signature={parameter: sorted(met[parameter]) for parameter in sorted(met)},
+        constants=dict(sorted(set.intersection(*configs))),
+        fails=bool(reasons),
+    )
 
 
-def check_sampler(study: Study) -> None:
+def check_sampler(study: Study, space: Space) -> None:
     """Let the sampler draw and learn from a few trials of a throw-away study.
 
     Raises:
@@ -60,44 +76,12 @@ def check_sampler(study: Study) -> None:
             try:
                 study.suggest(trial)
             except (ImportError, ValueError, NotImplementedError) as error:
-                if _fails_now_and_then(study):
+                if space.fails:
                     continue
                 name, reason = type(scratch.sampler).__name__, first_line(error).rstrip(".")
                 raise ConfigError(
                     f"a sampler must be able to draw from the study's space; {name} says: {reason}. Choose another."
                 ) from None
-            except Exception:  # suggest() itself failed; the signature has judged that
+            except Exception:  # suggest() itself failed; `space_of` has judged that
                 continue
             scratch.tell(trial, value)
-
-
-def _fails_now_and_then(study: Study) -> bool:
-    """Whether `suggest` itself raises for some of 50 random draws: then its errors are not the sampler's."""
-    scratch = optuna.create_study(sampler=RandomSampler(seed=0))
-    for _ in range(50):
-        try:
-            study.suggest(scratch.ask())
-        except Exception:
-            return True
-    return False
-
-
-def constants_of(study: Study) -> dict[str, Any]:
-    """What every config of 50 seeded random draws has alike, by dotted key: what `suggest` fixes.
-
-    A changed budget or batch size would mix two kinds of trials in one study, and no distribution shows it.
-    """
-    scratch = optuna.create_study(sampler=RandomSampler(seed=0))
-    found: list[dict[str, Any]] = []
-    for _ in range(50):
-        with suppress(Exception):  # as a trial it would fail; the signature has judged that
-            found.append(_flat(study.suggest(scratch.ask()).model_dump(mode="json", exclude={"seed"})))
-    alike = set.intersection(*(set(config.items()) for config in found)) if found else set()
-    return dict(sorted(alike))
-
-
-def _flat(nested: dict[str, Any], before: str = "") -> dict[str, Any]:
-    flat: dict[str, Any] = {}
-    for key, value in nested.items():
-        flat |= _flat(value, f"{before}{key}.") if isinstance(value, dict) else {before + key: value}
-    return flat
