@@ -16,10 +16,10 @@ from harness.config import (
     Schedule,
     Step,
     TrainConfig,
-    lecture_recipe,
 )
 from harness.corpus import Corpus, load
 from harness.errors import HarnessError
+from harness.lecture import lecture_recipe
 from harness.model import Autograd, CharMLP
 from harness.notebook.results import StudyResults, results
 from harness.notebook.study import Study

@@ -6,7 +6,6 @@ stable hash, so that a trial's record is enough to run it again.
 
 from __future__ import annotations
 
-import difflib
 import hashlib
 import re
 from collections.abc import Iterator
@@ -14,7 +13,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from harness.errors import ConfigError
+from harness.errors import ConfigError, nearest
 
 
 class Config(BaseModel):
@@ -174,26 +173,6 @@ class TrainConfig(Config):
     def hash(self) -> str:
         """Twelve hexadecimal digits that name this config on any machine."""
         return hashlib.sha256(self.model_dump_json().encode()).hexdigest()[:12]
-
-
-def lecture_recipe() -> TrainConfig:
-    """The lecture's last hand-turned run, the reference every study is held against."""
-    return TrainConfig(
-        model=ModelConfig(embedding_size=10, hidden_width=200, context_length=3, init="normal"),
-        optimizer=SGD(learning_rate=0.1),
-        schedule=Step(at=0.5, factor=0.1),
-        batch_size=32,
-        budget=Budget(steps=200_000),
-        evaluations=20,
-    )
-
-
-def nearest(word: str, known: list[str]) -> str:
-    """` Did you mean 'x'?` for a near miss or a beginning, whatever its capitals; else nothing."""
-    folded = {name.casefold(): name for name in reversed(known)}
-    wanted = word.casefold()
-    close = difflib.get_close_matches(wanted, folded, n=1) or [n for n in folded if wanted and n.startswith(wanted)]
-    return f" Did you mean {folded[close[0]]!r}?" if close else ""
 
 
 def _dotted(nested: dict[str, Any], before: str = "") -> Iterator[tuple[str, Any]]:

@@ -10,8 +10,9 @@ from optuna.trial import TrialState, create_trial
 
 from harness import AdamW, ModelConfig, Study, TrainConfig
 from harness.cli.progress import Progress
+from harness.lecture import LECTURE_FINGERPRINT
 from harness.search.finalists import finalists_key
-from harness.search.records import LECTURE_FINGERPRINT, CorpusFacts, StudyRecord, TrialRecord
+from harness.search.records import CorpusFacts, StudyRecord, TrialRecord
 from harness.search.session import Session
 from harness.search.storage import open_storage
 from harness.search.workers import Event

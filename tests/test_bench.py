@@ -16,9 +16,9 @@ from harness import Budget, CharMLP, Corpus, ModelConfig, TrainConfig, paths, sp
 from harness.bench import exact, steps, target, throughput, timing
 from harness.bench.contenders import Problem, RawLoop
 from harness.bench.timing import Row
-from harness.config import lecture_recipe
 from harness.corpus.contexts import examples_of
 from harness.errors import HarnessError
+from harness.lecture import lecture_recipe
 from harness.search.study import load_study
 from harness.search.workers import Event
 

@@ -10,6 +10,7 @@ import pytest
 from harness import load, split_nats
 from harness.cli.app import run
 from harness.errors import StudyError
+from harness.lecture import RECIPE
 from harness.search.finalists import (
     begin_round,
     best_trials,
@@ -19,7 +20,6 @@ from harness.search.finalists import (
     wanted_runs,
 )
 from harness.search.gate import sole_run
-from harness.search.judge import RECIPE
 from harness.search.reference import fresh_seeds, stored_reference
 from harness.search.session import Session
 from harness.search.storage import Storage, open_storage

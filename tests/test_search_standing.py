@@ -6,12 +6,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from harness.lecture import RECIPE
 from harness.report.results import gather
 from harness.report.write import write_report
 from harness.search import judge
 from harness.search.compare import resampled_means
 from harness.search.finalists import finalists_key
-from harness.search.judge import RECIPE, standing_of
+from harness.search.judge import standing_of
 from harness.search.session import Session
 from harness.search.standing import Standing
 from tests.support import brief_reference, search, write_items, write_study

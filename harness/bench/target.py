@@ -15,8 +15,9 @@ import torch
 from scipy import stats
 
 from harness.bench.contenders import Problem, RawLoop
-from harness.config import AdamW, Budget, Linear, ModelConfig, TrainConfig, lecture_recipe
+from harness.config import AdamW, Budget, Linear, ModelConfig, TrainConfig
 from harness.corpus import Corpus
+from harness.lecture import lecture_recipe
 from harness.model import CharMLP, load_tensors
 from harness.train import TrainResult, derive, split_nats, train
 

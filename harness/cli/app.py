@@ -22,8 +22,7 @@ from harness.cli import (
     show_command,
     study_commands,
 )
-from harness.config import nearest
-from harness.errors import HarnessError, first_line
+from harness.errors import HarnessError, first_line, nearest
 
 app = typer.Typer(
     name="harness",

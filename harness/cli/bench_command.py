@@ -13,10 +13,9 @@ from harness import paths
 from harness.cli.console import beside, show_json
 from harness.cli.facts import about
 from harness.cli.options import AsJson
-from harness.config import nearest
 from harness.corpus import Corpus, load
-from harness.errors import ConfigError
-from harness.search.records import LECTURE_FINGERPRINT
+from harness.errors import ConfigError, nearest
+from harness.lecture import LECTURE_FINGERPRINT
 
 if TYPE_CHECKING:  # the bench loads plots, statistics and optimisers; every other command does without
     from harness.bench.advice import Followed

@@ -6,8 +6,8 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
-from harness.config import TrainConfig, nearest
-from harness.errors import ConfigError
+from harness.config import TrainConfig
+from harness.errors import ConfigError, nearest
 
 _TAGGED = ("optimizer", "schedule")
 

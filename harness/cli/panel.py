@@ -13,7 +13,7 @@ from rich.text import Text
 
 from harness.cli.progress import Doing, Progress
 from harness.cli.sparkline import sparkline
-from harness.report.results import LECTURE_DEV
+from harness.lecture import LECTURE_DEV
 from harness.search.session import Session
 from harness.search.workers import Event
 

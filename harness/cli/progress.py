@@ -7,6 +7,7 @@ from collections import Counter, deque
 from dataclasses import dataclass
 from statistics import fmean
 
+from harness.lecture import RECIPE
 from harness.search.finalists import settled_runs, wanted_runs
 from harness.search.records import TrialRecord, best_trial
 from harness.search.reference import stored_reference
@@ -130,7 +131,7 @@ class Progress:
 
 def _name(event: Event) -> str:
     if event.what == "reference":
-        return "lecture's recipe"
+        return RECIPE
     return f"trial {event.trial}" + (" again" if event.what == "finalist" else "")
 
 

@@ -10,8 +10,7 @@ import typer
 from harness.cli.console import console, show_json
 from harness.cli.facts import about
 from harness.cli.options import AsJson, StorageUrl, StoredCorpus, StudyName
-from harness.config import nearest
-from harness.errors import ConfigError, StudyError
+from harness.errors import ConfigError, StudyError, nearest
 from harness.files import write_atomically
 from harness.report.results import gather
 from harness.report.table import FORMATS, Format

@@ -13,9 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from harness import paths
-from harness.config import nearest
 from harness.corpus.split import ONCE, PUBLISHED, SplitRule
-from harness.errors import CorpusError, CorpusUnavailable
+from harness.errors import CorpusError, CorpusUnavailable, nearest
 from harness.files import write_atomically
 
 NAMES_URL = "https://raw.githubusercontent.com/karpathy/makemore/988aa59/names.txt"

@@ -7,6 +7,7 @@ from typing import Any, Self
 
 from tqdm.auto import tqdm
 
+from harness.lecture import RECIPE
 from harness.search.finalists import count_runs
 from harness.search.records import TrialRecord, best_trial
 from harness.search.session import Session
@@ -52,7 +53,7 @@ class Bars:
     def _say(self, event: Event) -> None:
         best = self._best
         lowest = [] if best is None else [f"best {best.dev_nats:.4f} (trial {best.number}, one seed)"]
-        run = {"reference": "the lecture's recipe", "finalist": f"trial {event.trial}, fresh seed"}
+        run = {"reference": f"the {RECIPE}", "finalist": f"trial {event.trial}, fresh seed"}
         at = f"{run.get(event.what, f'trial {event.trial}')} at {event.share:.0%}"
         now = [at] if event.kind in ("started", "progress") else []
         self._bar.set_postfix_str(", ".join(lowest + now), refresh=False)

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from harness.config import nearest
-from harness.errors import ConfigError
+from harness.errors import ConfigError, nearest
 
 if TYPE_CHECKING:  # pandas and matplotlib take seconds to load, which a study file's workers need not wait for
     import pandas as pd

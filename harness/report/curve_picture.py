@@ -11,6 +11,7 @@ from html import escape
 from itertools import groupby
 from math import floor, log10
 
+from harness.lecture import RECIPE
 from harness.search.records import StudyRecord, TrialRecord
 
 BLUE, BLACK, GREY, GRID = "#0072b2", "#000000", "#767676", "#e6e6e6"
@@ -110,7 +111,7 @@ def _frame(record: TrialRecord, study: StudyRecord, cut: bool) -> Iterable[str]:
 def run_name(record: TrialRecord, study: StudyRecord) -> str:
     """What a person calls this run: the search's trial, the recipe, or the finalist it repeats."""
     if study.name == "reference":
-        return "The lecture's recipe"
+        return f"The {RECIPE}"
     if "repeat" in record.params and "trial" in record.params:
         return f"Trial {record.params['trial']}, fresh seed {record.params['repeat'] + 1}"
     return f"Trial {record.number}"

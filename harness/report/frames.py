@@ -11,7 +11,8 @@ import pandas as pd
 from optuna.importance import PedAnovaImportanceEvaluator, get_param_importances
 from optuna.trial import FrozenTrial
 
-from harness.report.results import LECTURE_DEV, Results
+from harness.lecture import LECTURE_DEV, RECIPE
+from harness.report.results import Results
 from harness.search.records import TrialRecord
 from harness.search.weights import unpack
 
@@ -45,7 +46,7 @@ def curves_frame(results: Results) -> pd.DataFrame:
     columns = ["run", "trial", "status", "step", "examples", "seconds", "learning_rate", "train_nats", "dev_nats"]
     runs: list[tuple[str, TrialRecord]] = [(f"trial {record.number}", record) for record in results.trials]
     if results.reference is not None:
-        runs.append(("lecture's recipe", results.reference))
+        runs.append((RECIPE, results.reference))
     rows = [
         {"run": run, "trial": None if record is results.reference else record.number, "status": record.status}
         | point.model_dump()
@@ -148,7 +149,7 @@ def lines_frame(results: Results) -> pd.DataFrame:
     rows: list[tuple[str, str, float]] = []
     reference, ngrams = results.reference, results.study.ngrams
     if reference is not None and reference.dev_nats is not None:
-        rows.append(("lecture's recipe", "dev", reference.dev_nats))
+        rows.append((RECIPE, "dev", reference.dev_nats))
     if ngrams is not None:
         rows.append((f"counted {ngrams.best.order}-gram", "dev", ngrams.best.dev_nats))
         rows.append((f"floor, context {ngrams.context_length}", "train", ngrams.floor))

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from harness.report.results import LECTURE_DEV, Results
+from harness.lecture import LECTURE_DEV
+from harness.report.results import Results
 from harness.search.records import TrialRecord
 from harness.search.standing import Finalist
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from harness.lecture import RECIPE
 from harness.report.curve_picture import run_name
 from harness.report.results import Results
 from harness.search.records import TrialRecord
@@ -33,7 +34,7 @@ def curves_document(results: Results) -> Document:
     best = sorted((t for t in results.trials if t.status == "complete" and t.dev_nats is not None), key=_dev)[:BEST]
     shown = [(run_name(trial, results.study), colour, trial) for trial, colour in zip(best, _COLOURS, strict=False)]
     if results.reference is not None:
-        shown.append(("The lecture's recipe", _REFERENCE, results.reference))
+        shown.append((f"The {RECIPE}", _REFERENCE, results.reference))
     traces: list[Document] = []
     for name, colour, trial in shown:
         seen = [point.examples for point in trial.curve]

@@ -10,6 +10,7 @@ import pandas as pd
 
 from harness import paths
 from harness.files import write_atomically
+from harness.lecture import RECIPE
 from harness.report import style
 from harness.report.page import Shown, render_page
 from harness.report.plot import draw
@@ -29,7 +30,7 @@ _COLUMNS = (
     Column("n", "seeds", whole),
     Column("low", "nats", nats, words="95 % from"),
     Column("high", "nats", nats, words="95 % to"),
-    Column("recipe", "nats", nats, words="lecture's recipe"),
+    Column("recipe", "nats", nats, words=RECIPE),
     Column("counted", "nats", nats, words="best counted n-gram"),
     Column("train", "nats", nats),
     Column("verdict", number=False),

@@ -8,10 +8,10 @@ import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullLocator
 
+from harness.lecture import RECIPE
 from harness.report import style
 from harness.report.frames import trials_frame
 from harness.report.plot import Plot
-from harness.report.plots_curves import RECIPE
 from harness.report.plots_search import focus
 from harness.report.results import Results
 

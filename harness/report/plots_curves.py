@@ -6,13 +6,13 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from harness.lecture import RECIPE
 from harness.report import style
 from harness.report.frames import complete_frame, curves_frame, lines_frame
 from harness.report.plot import Plot
 from harness.report.results import Results
 from harness.train.diagnose import LARGE_GAP, SMALL_GAP
 
-RECIPE = "lecture's recipe"
 _LINES = {"lecture's": (style.REFERENCE, ":"), "counted": (style.GREEN, "--"), "floor": (style.GREY, "-.")}
 _COLUMNS = ["run", "examples", "train_nats", "dev_nats"]
 

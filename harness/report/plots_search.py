@@ -11,6 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator
 
+from harness.lecture import RECIPE
 from harness.report import style
 from harness.report.frames import (
     FEW_TRIALS,
@@ -43,9 +44,9 @@ def draw_history(frame: pd.DataFrame, results: Results) -> Figure:
             style.scatter(axes, points["trial"], points["dev_nats"], color=colour, marker=marker, label=status, **looks)
     axes.step(frame["trial"], frame["best_so_far"], where="post", color=style.BLUE, lw=1.4, label="best so far")
     marks = lines_frame(results)
-    recipe = marks.loc[marks["line"] == "lecture's recipe", "nats"]
+    recipe = marks.loc[marks["line"] == RECIPE, "nats"]
     for nats in recipe:
-        axes.axhline(nats, color=style.REFERENCE, lw=1.1, ls=":", label=f"lecture's recipe, {nats:.3f}")
+        axes.axhline(nats, color=style.REFERENCE, lw=1.1, ls=":", label=f"{RECIPE}, {nats:.3f}")
     focus(axes, frame["dev_nats"], list(recipe))
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.set(xlabel="trial", ylabel="dev loss (nats per symbol)")

@@ -23,8 +23,6 @@ from harness.search.weights import draw, restore
 from harness.train.evaluate import pair_nats
 
 SAMPLES = 20
-LECTURE_DEV = 2.17
-"""The dev loss (nats per character) that the lecture ends at, on its own split of names."""
 
 
 @dataclass(frozen=True)

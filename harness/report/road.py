@@ -22,8 +22,6 @@ ONE_RUN = 0.03
 """What a single run may be off, in nats: five seeds of the lecture's last recipe span 0.022."""
 _FEWEST = 3
 """From so many seeds on, their own spread says what a run may be off."""
-LECTURE_SPLIT = (182_441, 22_902, 22_803)
-"""Examples of train, dev and test as the lecture's published notebook prints them."""
 
 
 RULE = (

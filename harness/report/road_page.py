@@ -8,9 +8,10 @@ from pathlib import Path
 import jinja2
 
 from harness.files import write_atomically
+from harness.lecture import LECTURE_SPLIT
 from harness.report import svg
 from harness.report.results import Results
-from harness.report.road import LECTURE_SPLIT, RULE, MapFacts, Row, map_facts, road_frame, rows
+from harness.report.road import RULE, MapFacts, Row, map_facts, road_frame, rows
 from harness.search.experiment import Experiment
 from harness.search.records import RangeTest, TrialRecord, runs_of
 from harness.search.storage import Storage

@@ -8,8 +8,7 @@ from typing import Any, Literal, NamedTuple
 
 import pandas as pd
 
-from harness.config import nearest
-from harness.errors import ConfigError
+from harness.errors import ConfigError, nearest
 
 Format = Literal["csv", "md", "latex"]
 FORMATS: tuple[Format, ...] = ("csv", "md", "latex")

@@ -6,6 +6,7 @@ from typing import Any
 
 import pandas as pd
 
+from harness.lecture import RECIPE
 from harness.report.results import Results
 from harness.report.table import Column, Format, chosen, nats, render, short, whole
 from harness.search.records import TrialRecord
@@ -141,7 +142,7 @@ def _recipe_row(results: Results) -> list[dict[str, Any]]:
     """The recipe beside the search; its spread is between its own seeds, its interval that of the finalists' round."""
     if results.reference is None:
         return []
-    row = _of_record(results.reference, "lecture's recipe") | {"trial": None}
+    row = _of_record(results.reference, RECIPE) | {"trial": None}
     standing = results.study.standing
     beside = next((f for f in standing.finalists if f.trial is None), None) if standing is not None else None
     if beside is not None:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import shlex
 
-from harness.report.results import LECTURE_DEV, Results
+from harness.lecture import LECTURE_DEV
+from harness.report.results import Results
 
 
 def verdict(results: Results) -> tuple[str, ...]:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from harness.config import nearest
 from harness.corpus import label_of
-from harness.errors import StudyError
+from harness.errors import StudyError, nearest
 from harness.search.finalists import stands_beside
 from harness.search.records import StudyRecord, TrialRecord
 from harness.search.storage import Storage

@@ -9,10 +9,10 @@ from pydantic import BaseModel
 
 from harness.corpus import Corpus
 from harness.errors import StudyError
+from harness.lecture import RECIPE
 from harness.model import Build, CharMLP, CountedBigram, Ensemble, KneserNey, Predictor
 from harness.search.environment import Owner, commit, now, this_process, versions
 from harness.search.finalists import round_is_settled
-from harness.search.judge import RECIPE
 from harness.search.records import Chosen, StudyRecord
 from harness.search.reference import is_settled, stored_reference
 from harness.search.standing import FINISHED, SeedRun

@@ -10,6 +10,7 @@ from safetensors.numpy import save
 
 from harness.corpus import Corpus
 from harness.errors import StudyError
+from harness.lecture import RECIPE
 from harness.model import Build, CharMLP
 from harness.search.compare import (
     RESAMPLES,
@@ -28,8 +29,6 @@ from harness.search.standing import Finalist, SeedRun, Standing
 from harness.search.storage import Storage
 from harness.search.weights import restore
 from harness.train import item_nats
-
-RECIPE = "lecture's recipe"
 
 
 def standing_of(storage: Storage, record: StudyRecord, corpus: Corpus, build: Build) -> Standing | None:

@@ -8,6 +8,7 @@ from typing import Any, Literal, NamedTuple, Self, TypeVar
 from pydantic import BaseModel
 
 from harness.config import TrainConfig
+from harness.lecture import LECTURE_FINGERPRINT, PUBLISHED_FINGERPRINT
 from harness.search.environment import Owner
 from harness.search.experiment import Experiment
 from harness.search.standing import SeedRun, Standing, Status
@@ -15,9 +16,6 @@ from harness.train import Baselines, Evaluation, LrRange, TrainResult, Verdict
 
 EndedBy = Literal["trials", "minutes", "interrupted", "failed"]
 
-LECTURE_FINGERPRINT = "14f825ec2506"
-PUBLISHED_FINGERPRINT = "c5d3adf15b15"
-"""The lecture's names, split as in its published notebook."""
 _MOST_POINTS = 50
 Item = TypeVar("Item")
 

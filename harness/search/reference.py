@@ -12,8 +12,9 @@ from collections.abc import Sequence
 from dataclasses import replace
 from statistics import fmean
 
-from harness.config import TrainConfig, lecture_recipe
+from harness.config import TrainConfig
 from harness.corpus import Corpus
+from harness.lecture import lecture_recipe
 from harness.search.environment import commit, now
 from harness.search.gate import Started, gate
 from harness.search.records import CorpusFacts, StudyRecord, TrialRecord, finite

@@ -19,8 +19,8 @@ from optuna.pruners import BasePruner, MedianPruner
 from optuna.samplers import BaseSampler, TPESampler
 
 from harness import paths
-from harness.config import TrainConfig, nearest
-from harness.errors import ConfigError, HarnessError, StudyError, first_line
+from harness.config import TrainConfig
+from harness.errors import ConfigError, HarnessError, StudyError, first_line, nearest
 from harness.model import Build, CharMLP
 from harness.search.experiment import Experiment
 

@@ -2,10 +2,9 @@
 
 from harness.train.advice import Verdict
 from harness.train.counted import Baselines, Counted, baselines, best_counted
-from harness.train.diagnose import Diagnosis, diagnose
+from harness.train.diagnose import Diagnosis, diagnose, judge
 from harness.train.evaluate import Nats, split_nats
 from harness.train.items import ItemNats, gap_error, item_nats, seen_in_train
-from harness.train.judge import judge
 from harness.train.moves import Move, moves
 from harness.train.probes import LrRange, OverfitProbe, lr_range, overfit_one_batch
 from harness.train.sample import sample

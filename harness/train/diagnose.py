@@ -12,8 +12,11 @@ from dataclasses import dataclass
 from itertools import combinations, pairwise
 
 from harness.config import TrainConfig
+from harness.corpus import Corpus
 from harness.train.advice import Verdict, advise
-from harness.train.trainer import Evaluation
+from harness.train.counted import SPLITS, best_counted
+from harness.train.items import gap_error, item_nats
+from harness.train.trainer import Evaluation, TrainResult
 
 SEED_SPAN = 0.022
 """Nats between the best and the worst of several seeds of one config; smaller differences of single runs are noise.
@@ -90,6 +93,20 @@ def diagnose(
     if move is None:
         return Diagnosis(verdict, evidence, "Confirm it on fresh seeds before turning anything else.")
     return Diagnosis(verdict, evidence, f"{move.text[0].upper()}{move.text[1:]}.", move.config)
+
+
+def judge(result: TrainResult, config: TrainConfig, data: Corpus, *, one_model: bool = True) -> Diagnosis:
+    """`diagnose` with both optional inputs, for a run that was not cut short; the curve alone for one that was.
+
+    Args:
+        one_model: False where the curve is a mean over seeds: the error is of one set of weights.
+    """
+    if result.status != "complete":
+        return diagnose(result.curve, config, data.vocabulary_size)
+    length = config.model.context_length
+    error = gap_error(*(item_nats(result.model, data, split, length) for split in SPLITS)) if one_model else None
+    ngram = best_counted(data, length)
+    return diagnose(result.curve, config, data.vocabulary_size, gap_error=error, ngram_nats=ngram.dev_nats)
 
 
 def _verdict(found: dict[str, float]) -> Verdict:
