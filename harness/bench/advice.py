@@ -54,23 +54,23 @@ class Followed:
     """As JSON, so that anybody can follow it again."""
 
 
-def measure_advice(data: Corpus, trials: int = TRIALS) -> Iterator[Followed]:
+def measure_advice(corpus: Corpus, trials: int = TRIALS) -> Iterator[Followed]:
     """Draw, train and judge trial after trial; follow the advice; make a random change of the same trial."""
     for number in range(trials):
         kind = _KINDS[number * 7 % len(_KINDS)]  # 7 and 20 share no factor: kinds take turns
-        yield follow(number, kind, draw(kind, derive(number, "advice")), data)
+        yield follow(number, kind, draw(kind, derive(number, "advice")), corpus)
 
 
-def follow(number: int, kind: str, config: TrainConfig, data: Corpus) -> Followed:
+def follow(number: int, kind: str, config: TrainConfig, corpus: Corpus) -> Followed:
     """One trial, judged, followed and changed."""
-    result = train(config, data)
-    found = judge(result, config, data)
+    result = train(config, corpus)
+    found = judge(result, config, corpus)
     base = partial(Followed, number, kind, found.verdict, result.dev_nats, config=config.model_dump_json())
     if found.next is None:
         return base(advice="")
     advised = next(move for move in moves(config).values() if move.config == found.next)
     changed = random_change(config, found.verdict, random.Random(derive(config.seed, "change")))
-    advised_nats = train(advised.config, data).dev_nats
+    advised_nats = train(advised.config, corpus).dev_nats
     same = changed.config == advised.config
     return base(
         advice=advised.text,
@@ -78,7 +78,7 @@ def follow(number: int, kind: str, config: TrainConfig, data: Corpus) -> Followe
         advised_nats=advised_nats,
         change=changed.text,
         change_knob=changed.knob,
-        changed_nats=advised_nats if same else train(changed.config, data).dev_nats,
+        changed_nats=advised_nats if same else train(changed.config, corpus).dev_nats,
     )
 
 

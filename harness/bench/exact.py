@@ -23,7 +23,7 @@ _CONTEXT = 8
 _SPLITS: tuple[OpenSplit, ...] = ("train", "dev")
 
 
-def measure_exact(data: Corpus, rounds: int) -> Iterator[list[Row]]:
+def measure_exact(corpus: Corpus, rounds: int) -> Iterator[list[Row]]:
     """Exact train and dev loss per context length, then contexts from text; medians in milliseconds.
 
     Raises:
@@ -31,16 +31,16 @@ def measure_exact(data: Corpus, rounds: int) -> Iterator[list[Row]]:
     """
     for context_length, embedding_size, hidden_width, goal in SHAPES:
         shape = ModelConfig(embedding_size=embedding_size, hidden_width=hidden_width, context_length=context_length)
-        model = CharMLP.build(TrainConfig(model=shape), data.vocabulary_size, stream(0, "init"))
-        _check(model, data, context_length)
+        model = CharMLP.build(TrainConfig(model=shape), corpus.vocabulary_size, stream(0, "init"))
+        _check(model, corpus, context_length)
         bursts = {
-            "ours": _timed(partial(_our_nats, model, data, context_length)),
-            "forward over all examples": _timed(partial(_plain_nats, model, data, context_length)),
+            "ours": _timed(partial(_our_nats, model, corpus, context_length)),
+            "forward over all examples": _timed(partial(_plain_nats, model, corpus, context_length)),
         }
         what = f"exact train + dev loss, context {context_length}"
         seconds = interleave(bursts, rounds)
         yield rows_of("exact", what, "ms", 1e3, seconds, ours="ours", goal={"forward over all examples": goal})
-    items, vocabulary = data.items("train"), data.vocabulary
+    items, vocabulary = corpus.items("train"), corpus.vocabulary
     builders: dict[str, Burst] = {
         "ours": _timed(lambda: examples_of(items, vocabulary, _CONTEXT)),
         "the lecture's double loop": _timed(lambda: _double_loop(items, vocabulary)),
@@ -61,20 +61,20 @@ def _timed(work: Callable[[], object]) -> Burst:
     return burst
 
 
-def _our_nats(model: CharMLP, data: Corpus, context_length: int) -> list[float]:
-    return [split_nats(model, data.counts(split, context_length)) for split in _SPLITS]
+def _our_nats(model: CharMLP, corpus: Corpus, context_length: int) -> list[float]:
+    return [split_nats(model, corpus.counts(split, context_length)) for split in _SPLITS]
 
 
 @torch.no_grad()
-def _plain_nats(model: CharMLP, data: Corpus, context_length: int, dtype: torch.dtype = torch.float32) -> list[float]:
+def _plain_nats(model: CharMLP, corpus: Corpus, context_length: int, dtype: torch.dtype = torch.float32) -> list[float]:
     """One forward pass over every example of a split, as the lecture has it."""
-    splits = [data.examples(split, context_length) for split in _SPLITS]
+    splits = [corpus.examples(split, context_length) for split in _SPLITS]
     return [F.cross_entropy(model.logits(each.contexts).to(dtype), each.targets).item() for each in splits]
 
 
-def _check(model: CharMLP, data: Corpus, context_length: int) -> None:
+def _check(model: CharMLP, corpus: Corpus, context_length: int) -> None:
     # The same float32 logits, but summed in float64: summing 200,000 in float32 alone is worth 1e-6.
-    ours, plain = _our_nats(model, data, context_length), _plain_nats(model, data, context_length, torch.float64)
+    ours, plain = _our_nats(model, corpus, context_length), _plain_nats(model, corpus, context_length, torch.float64)
     for split, by_counts, plainly in zip(_SPLITS, ours, plain, strict=True):
         if abs(by_counts - plainly) > 1e-6:
             raise HarnessError(f"exact losses must agree to 1e-6; {split}: {by_counts} by counts, {plainly} plainly.")

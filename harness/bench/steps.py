@@ -36,20 +36,20 @@ _SECONDS_A_BURST = 0.4
 _FIRST = 20
 
 
-def measure_steps(data: Corpus, rounds: int) -> Iterator[list[Row]]:
+def measure_steps(corpus: Corpus, rounds: int) -> Iterator[list[Row]]:
     """One list of rows per shape; medians in microseconds a step."""
     for *shape, optimizer in SHAPES:
         B, T, E, H = map(int, shape)
-        examples = data.examples("train", T)
-        problem = Problem(B, T, E, H, str(optimizer), examples.contexts, examples.targets, data.vocabulary_size)
-        yield _measure(problem, data, rounds)
+        examples = corpus.examples("train", T)
+        problem = Problem(B, T, E, H, str(optimizer), examples.contexts, examples.targets, corpus.vocabulary_size)
+        yield _measure(problem, corpus, rounds)
 
 
-def _measure(problem: Problem, data: Corpus, rounds: int) -> list[Row]:
-    bursts: dict[str, Burst] = {OURS: _ours(problem, data)}
+def _measure(problem: Problem, corpus: Corpus, rounds: int) -> list[Row]:
+    bursts: dict[str, Burst] = {OURS: _ours(problem, corpus)}
     stacked = problem.batch_size == SHAPES[0][0]
     if stacked:
-        bursts[STACKED] = _stacked(problem, data)
+        bursts[STACKED] = _stacked(problem, corpus)
     skipped = []
     for name, make in _OTHERS.items():
         try:
@@ -60,7 +60,7 @@ def _measure(problem: Problem, data: Corpus, rounds: int) -> list[Row]:
             skipped.append(Row("steps", problem.label, name, "µs a step", note=f"skipped: {reason}"))
         else:
             bursts[name] = burst
-    bursts |= _limits(problem, data)
+    bursts |= _limits(problem, corpus)
     goal = {
         "raw loop (the lecture's)": "4 times ours" if stacked else "",
         "JAX, jitted scan": "no faster than ours, alone or side by side" if stacked else "",
@@ -86,14 +86,14 @@ def _config(problem: Problem, steps: int) -> TrainConfig:
     )
 
 
-def _ours(problem: Problem, data: Corpus) -> Burst:
+def _ours(problem: Problem, corpus: Corpus) -> Burst:
     """The project's own `train`, by its own clock, which stands still during the evaluation at the end."""
-    return _burst(lambda steps: train(_config(problem, steps), data).seconds)
+    return _burst(lambda steps: train(_config(problem, steps), corpus).seconds)
 
 
-def _stacked(problem: Problem, data: Corpus) -> Burst:
+def _stacked(problem: Problem, corpus: Corpus) -> Burst:
     """The same for several seeds side by side; a seed's share of the clock."""
-    return _burst(lambda steps: train_seeds(_config(problem, steps), data, range(_REPLICAS))[0].seconds)
+    return _burst(lambda steps: train_seeds(_config(problem, steps), corpus, range(_REPLICAS))[0].seconds)
 
 
 def _theirs(steps: Steps) -> Burst:
@@ -123,7 +123,7 @@ def _burst(run: Callable[[int], float]) -> Burst:
     return burst
 
 
-def _limits(problem: Problem, data: Corpus) -> dict[str, Burst]:
+def _limits(problem: Problem, corpus: Corpus) -> dict[str, Burst]:
     """The time of the matrix products alone, at the rate that one large product reaches in the same round.
 
     As stated, every example multiplies its own context. By table, all symbols at all positions are
@@ -131,7 +131,7 @@ def _limits(problem: Problem, data: Corpus) -> dict[str, Burst]:
     """
     B, T, V = problem.batch_size, problem.context_length, problem.vocabulary_size
     E, H = problem.embedding_size, problem.hidden_width
-    rows, _ = next(draw_batches(data.counts("train", T), B, [stream(0, "batches")]))
+    rows, _ = next(draw_batches(corpus.counts("train", T), B, [stream(0, "batches")]))
     distinct = statistics.fmean(len(batch.unique()) for batch in rows[:20])
     large = torch.randn(1024, 1024)
 

@@ -82,19 +82,19 @@ class ToTarget:
         return self.p < MOST_P if self.p is not None else 2 * self.reached > self.seeds
 
 
-def measure_targets(data: Corpus) -> list[ToTarget]:
+def measure_targets(corpus: Corpus) -> list[ToTarget]:
     """Every recipe from fresh seeds in turn, so that all meet the same machine; then what came of it."""
     for config in RECIPES.values():
-        train(config.model_copy(update={"budget": Budget(steps=50)}), data)  # burn-in; builds the contexts
+        train(config.model_copy(update={"budget": Budget(steps=50)}), corpus)  # burn-in; builds the contexts
     runs: dict[float, list[TrainResult]] = {target: [] for target in RECIPES}
     curves: list[Curve] = []
     for turn in range(_SEEDS):
         seed = derive(turn, "target")  # the recipes were found on others
         for target, config in RECIPES.items():
-            runs[target].append(train(config.model_copy(update={"seed": seed}), data))
+            runs[target].append(train(config.model_copy(update={"seed": seed}), corpus))
         if turn < _LECTURE_SEEDS:
-            curves.append(_lecture_curve(data, seed))
-    parameters = CharMLP(lecture_recipe().model, data.vocabulary_size).parameters.numel()
+            curves.append(_lecture_curve(corpus, seed))
+    parameters = CharMLP(lecture_recipe().model, corpus.vocabulary_size).parameters.numel()
     ours = [_ours(target, results) for target, results in runs.items()]
     return ours + [_lecture(target, curves, parameters) for target in RECIPES]
 
@@ -120,9 +120,9 @@ Curve = list[tuple[int, float, float]]
 """(step, training seconds, dev nats)"""
 
 
-def _lecture_curve(data: Corpus, seed: int) -> Curve:
+def _lecture_curve(corpus: Corpus, seed: int) -> Curve:
     """The lecture's recipe by its own loop, scored on dev every 1,000 steps with the clock stopped."""
-    config, examples = lecture_recipe(), data.examples("train", 3)
+    config, examples = lecture_recipe(), corpus.examples("train", 3)
     shape = config.model
     problem = Problem(
         config.batch_size,
@@ -132,10 +132,10 @@ def _lecture_curve(data: Corpus, seed: int) -> Curve:
         "sgd",
         examples.contexts,
         examples.targets,
-        data.vocabulary_size,
+        corpus.vocabulary_size,
     )
     loop = RawLoop(problem, torch.Generator().manual_seed(seed))
-    model = CharMLP(shape, data.vocabulary_size)
+    model = CharMLP(shape, corpus.vocabulary_size)
     steps = config.budget.total_steps(config.batch_size) or 0
     curve: Curve = []
     seconds = 0.0
@@ -146,7 +146,7 @@ def _lecture_curve(data: Corpus, seed: int) -> Curve:
         named = dict(zip(("embedding", "w1", "b1", "w2", "b2"), loop.weights, strict=True))
         views = model.tensors()
         load_tensors(model, {name: tensor.detach().view(views[name].shape) for name, tensor in named.items()})
-        curve.append((step, seconds, split_nats(model, data.counts("dev", shape.context_length))))
+        curve.append((step, seconds, split_nats(model, corpus.counts("dev", shape.context_length))))
     return curve
 
 

@@ -69,17 +69,17 @@ def bench(
         show_json({**about(data), "made_by": made_by, "sections": documents})
 
 
-def _shown_rows(section: str, data: Corpus, corpus: str, rounds: int, to: Console) -> Iterator[Row]:
+def _shown_rows(section: str, corpus: Corpus, spec: str, rounds: int, to: Console) -> Iterator[Row]:
     from harness.bench.exact import measure_exact
     from harness.bench.steps import measure_steps
     from harness.bench.throughput import measure_throughput
     from harness.bench.timing import one_core
 
     if section == "study":
-        yield from _each(measure_throughput(corpus), to)
+        yield from _each(measure_throughput(spec), to)
         return
     with one_core():
-        yield from _each(measure_steps(data, rounds) if section == "steps" else measure_exact(data, rounds), to)
+        yield from _each(measure_steps(corpus, rounds) if section == "steps" else measure_exact(corpus, rounds), to)
 
 
 def _each(measured: Iterator[list[Row]], to: Console) -> Iterator[Row]:
@@ -99,14 +99,14 @@ def _each(measured: Iterator[list[Row]], to: Console) -> Iterator[Row]:
             yield row
 
 
-def _shown_targets(data: Corpus, to: Console) -> list[ToTarget]:
+def _shown_targets(corpus: Corpus, to: Console) -> list[ToTarget]:
     from harness.bench.target import measure_targets
     from harness.bench.timing import one_core
     from harness.bench.write import short
 
     to.print("\nTraining seconds to a dev loss (nats per symbol, whole split); takes some seven minutes")
     with one_core():
-        targets = measure_targets(data)
+        targets = measure_targets(corpus)
     for found in targets:
         verdict, p = "reached" if found.stands else "not reached", "" if found.p is None else f", p {found.p:.1e}"
         to.print(
@@ -117,7 +117,7 @@ def _shown_targets(data: Corpus, to: Console) -> list[ToTarget]:
     return targets
 
 
-def _shown_advice(data: Corpus, to: Console) -> list[Followed]:
+def _shown_advice(corpus: Corpus, to: Console) -> list[Followed]:
     from harness.bench.advice import measure_advice
     from harness.bench.compared import compare
     from harness.bench.timing import one_core
@@ -125,7 +125,7 @@ def _shown_advice(data: Corpus, to: Console) -> list[Followed]:
     to.print("\nThe advice followed, and a random change (dev nats per symbol, whole split); some fifteen minutes")
     trials = []
     with one_core():
-        for row in measure_advice(data):
+        for row in measure_advice(corpus):
             trials.append(row)
             told = "" if row.advised_nats is None else f"; {row.advice}: {row.advised_nats:.4f}"
             other = "" if row.changed_nats is None else f"; {row.change}: {row.changed_nats:.4f}"

@@ -81,11 +81,11 @@ def _diagnosis_facts(judged: Diagnosis) -> dict[str, Any]:
     return {"verdict": judged.verdict, "evidence": judged.evidence, "advice": judged.advice, "next": following}
 
 
-def _train_facts(config: TrainConfig, data: TrainCorpus, result: TrainResult) -> dict[str, Any]:
+def _train_facts(config: TrainConfig, corpus: TrainCorpus, result: TrainResult) -> dict[str, Any]:
     kept = ("status", "train_nats", "dev_nats", "parameters", "steps", "seconds")
     facts = {name: getattr(result, name) for name in kept} | {"steps_per_s": result.steps / result.seconds}
     curve = [asdict(point) for point in result.curve]
-    return {**about(data), **_config_facts(config), **facts, "curve": curve}
+    return {**about(corpus), **_config_facts(config), **facts, "curve": curve}
 
 
 def sample(
@@ -166,8 +166,8 @@ def overfit(
         raise typer.Exit(1)
 
 
-def _show_probe(probe: OverfitProbe, chosen: TrainConfig, data: TrainCorpus) -> None:
-    console.print(f"{data.label} · fingerprint {data.fingerprint} · config {chosen.hash()} · nats per symbol")
+def _show_probe(probe: OverfitProbe, chosen: TrainConfig, corpus: TrainCorpus) -> None:
+    console.print(f"{corpus.label} · fingerprint {corpus.fingerprint} · config {chosen.hash()} · nats per symbol")
     console.print(
         f"one batch of {probe.examples} examples: {probe.reached:.4f} nats after {probe.steps} steps; "
         f"floor {probe.floor:.4f} (entropy of its targets given their contexts)"

@@ -42,40 +42,40 @@ class Baselines:
         return _lowest(self.kneser_ney)
 
 
-def baselines(data: Corpus, context_length: int) -> Baselines:
+def baselines(corpus: Corpus, context_length: int) -> Baselines:
     """Count a train split and score the counts: one and a half seconds at length 8 on `names`, once per corpus."""
-    train, dev = data.counts("train", context_length), data.counts("dev", context_length)
-    bigram = CountedBigram.of(train, data.vocabulary_size)
+    train, dev = corpus.counts("train", context_length), corpus.counts("dev", context_length)
+    bigram = CountedBigram.of(train, corpus.vocabulary_size)
     return Baselines(
         context_length=context_length,
         floor=train.conditional_entropy(),
         bigram=Counted("bigram, add one", 2, split_nats(bigram, train), split_nats(bigram, dev)),
-        kneser_ney=kneser_ney(data, context_length),
+        kneser_ney=kneser_ney(corpus, context_length),
     )
 
 
-def best_counted(data: Corpus, context_length: int) -> Counted:
+def best_counted(corpus: Corpus, context_length: int) -> Counted:
     """The Kneser-Ney order with the lowest dev loss among those that look no further back than a context length."""
-    return _lowest(kneser_ney(data, context_length))
+    return _lowest(kneser_ney(corpus, context_length))
 
 
-def kneser_ney(data: Corpus, context_length: int) -> tuple[Counted, ...]:
+def kneser_ney(corpus: Corpus, context_length: int) -> tuple[Counted, ...]:
     """Every order from 1 to the context length and one more."""
     # One beyond the longest item and the boundary before it there is nothing further back to look at.
-    longest = max(map(len, data.train_items)) + 2
-    found = (_scored(data, min(order, longest)) for order in range(1, context_length + 2))
+    longest = max(map(len, corpus.train_items)) + 2
+    found = (_scored(corpus, min(order, longest)) for order in range(1, context_length + 2))
     return tuple(replace(each, name=_named(order), order=order) for order, each in enumerate(found, start=1))
 
 
-def _scored(data: Corpus, order: int) -> Counted:
+def _scored(corpus: Corpus, order: int) -> Counted:
     """One order, counted once per corpus: its losses are the same at every context length that it fits in."""
 
     def count() -> Counted:
-        train, dev = (data.counts(split, max(1, order - 1)) for split in SPLITS)
-        model = KneserNey.of(train, data.vocabulary_size, order)
+        train, dev = (corpus.counts(split, max(1, order - 1)) for split in SPLITS)
+        model = KneserNey.of(train, corpus.vocabulary_size, order)
         return Counted(_named(order), order, split_nats(model, train), split_nats(model, dev))
 
-    return data.once(("kneser-ney", order), count)
+    return corpus.once(("kneser-ney", order), count)
 
 
 def _named(order: int) -> str:

@@ -95,18 +95,18 @@ def diagnose(
     return Diagnosis(verdict, evidence, f"{move.text[0].upper()}{move.text[1:]}.", move.config)
 
 
-def judge(result: TrainResult, config: TrainConfig, data: Corpus, *, one_model: bool = True) -> Diagnosis:
+def judge(result: TrainResult, config: TrainConfig, corpus: Corpus, *, one_model: bool = True) -> Diagnosis:
     """`diagnose` with both optional inputs, for a run that was not cut short; the curve alone for one that was.
 
     Args:
         one_model: False where the curve is a mean over seeds: the error is of one set of weights.
     """
     if result.status != "complete":
-        return diagnose(result.curve, config, data.vocabulary_size)
+        return diagnose(result.curve, config, corpus.vocabulary_size)
     length = config.model.context_length
-    error = gap_error(*(item_nats(result.model, data, split, length) for split in SPLITS)) if one_model else None
-    ngram = best_counted(data, length)
-    return diagnose(result.curve, config, data.vocabulary_size, gap_error=error, ngram_nats=ngram.dev_nats)
+    error = gap_error(*(item_nats(result.model, corpus, split, length) for split in SPLITS)) if one_model else None
+    ngram = best_counted(corpus, length)
+    return diagnose(result.curve, config, corpus.vocabulary_size, gap_error=error, ngram_nats=ngram.dev_nats)
 
 
 def _verdict(found: dict[str, float]) -> Verdict:

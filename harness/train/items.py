@@ -49,10 +49,10 @@ class ItemNats:
         return ItemNats(self.nats[chosen], self.symbols[chosen])
 
 
-def item_nats(model: Predictor, data: Corpus, split: OpenSplit, context_length: int) -> ItemNats:
+def item_nats(model: Predictor, corpus: Corpus, split: OpenSplit, context_length: int) -> ItemNats:
     """Exact losses of a split's items, in their order."""
-    symbols = np.array([len(item) + 1 for item in data.items(split)])
-    return nats_by_item(model, data.counts(split, context_length), symbols)
+    symbols = np.array([len(item) + 1 for item in corpus.items(split)])
+    return nats_by_item(model, corpus.counts(split, context_length), symbols)
 
 
 def nats_by_item(model: Predictor, counts: ContextCounts, symbols: NDArray[np.int64]) -> ItemNats:

@@ -41,7 +41,7 @@ class LrRange:
 
 def lr_range(
     config: TrainConfig,
-    data: Corpus,
+    corpus: Corpus,
     *,
     build: Build = CharMLP.build,
     lowest: float = _LOWEST_RATE,
@@ -60,8 +60,8 @@ def lr_range(
         ConfigError: the very first loss is not finite.
     """
     config = _without_dropout(config)
-    model = fresh_model(build, config, data.vocabulary_size, stream(config.seed, "init"))
-    counts = data.counts("train", config.model.context_length)
+    model = fresh_model(build, config, corpus.vocabulary_size, stream(config.seed, "init"))
+    counts = corpus.counts("train", config.model.context_length)
     plan = plan_of([model], counts.contexts, config.batch_size)
     batches, dropout = [stream(config.seed, "batches")], [stream(config.seed, "dropout")]
     losses = take_steps(plan, counts, config.batch_size, batches=batches, dropout=dropout)
@@ -117,7 +117,7 @@ class OverfitProbe:
 
 def overfit_one_batch(
     config: TrainConfig,
-    data: Corpus,
+    corpus: Corpus,
     *,
     build: Build = CharMLP.build,
     steps: int = 1000,
@@ -130,11 +130,11 @@ def overfit_one_batch(
     fixed optimiser (AdamW, rate 0.01) keeps the question apart from the config's tuning.
     """
     config = _without_dropout(config)
-    model = fresh_model(build, config, data.vocabulary_size, stream(config.seed, "init"))
-    examples = data.examples("train", config.model.context_length)
+    model = fresh_model(build, config, corpus.vocabulary_size, stream(config.seed, "init"))
+    examples = corpus.examples("train", config.model.context_length)
     chosen = torch.randint(len(examples), (config.batch_size,), generator=stream(config.seed, "batches"))
     batch = Examples(examples.contexts[chosen], examples.targets[chosen])
-    floor = count_contexts(batch, data.vocabulary_size).conditional_entropy()
+    floor = count_contexts(batch, corpus.vocabulary_size).conditional_entropy()
     plan = plan_of([model], batch.contexts, len(batch))
     each, targets = torch.arange(len(batch)).view(1, 1, -1), batch.targets.view(1, 1, -1)
     optimizer = make_optimizer(plan, AdamW())

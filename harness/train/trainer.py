@@ -56,7 +56,7 @@ OnEvaluations = Callable[[Sequence[Evaluation]], bool | None]
 
 def train(
     config: TrainConfig,
-    data: Corpus,
+    corpus: Corpus,
     *,
     build: Build = CharMLP.build,
     on_evaluation: OnEvaluation | None = None,
@@ -76,14 +76,14 @@ def train(
     def watch(points: Sequence[Evaluation]) -> bool | None:
         return None if on_evaluation is None else on_evaluation(points[0])
 
-    model = _fresh(config, config.seed, data, build)
-    (result,) = _train_together(config, [(config.seed, model)], data, watch, device)
+    model = _fresh(config, config.seed, corpus, build)
+    (result,) = _train_together(config, [(config.seed, model)], corpus, watch, device)
     return result
 
 
 def train_seeds(
     config: TrainConfig,
-    data: Corpus,
+    corpus: Corpus,
     seeds: Sequence[int],
     *,
     build: Build = CharMLP.build,
@@ -104,33 +104,33 @@ def train_seeds(
         one result per seed, in their order; fewer if it was stopped.
     """
     watch = on_evaluation or (lambda _points: None)
-    models = [_fresh(config, seed, data, build) for seed in seeds]
+    models = [_fresh(config, seed, corpus, build) for seed in seeds]
     pairs = list(zip(seeds, models, strict=True))
     together = config.budget.seconds is None and stacks(models, config.batch_size)
     results: list[TrainResult] = []
     for group in [pairs] if together else [[pair] for pair in pairs]:
-        results += _train_together(config, group, data, watch, device)
+        results += _train_together(config, group, corpus, watch, device)
         if results[-1].status == "stopped":
             break
     return tuple(results)
 
 
-def _fresh(config: TrainConfig, seed: int, data: Corpus, build: Build) -> Model:
+def _fresh(config: TrainConfig, seed: int, corpus: Corpus, build: Build) -> Model:
     seeded = config.model_copy(update={"seed": seed})
-    return fresh_model(build, seeded, data.vocabulary_size, stream(seed, "init"))
+    return fresh_model(build, seeded, corpus.vocabulary_size, stream(seed, "init"))
 
 
 def _train_together(
-    config: TrainConfig, group: Sequence[tuple[int, Model]], data: Corpus, watch: OnEvaluations, device: str
+    config: TrainConfig, group: Sequence[tuple[int, Model]], corpus: Corpus, watch: OnEvaluations, device: str
 ) -> list[TrainResult]:
     """One loop for one model, or for several that stack, each with its seed."""
     seeds, models = [seed for seed, _ in group], [model for _, model in group]
     for model in models:
         model.to(device)  # built on the CPU first, so that a seed means the same weights everywhere
     context_length = config.model.context_length
-    counts = data.counts("train", context_length)
+    counts = corpus.counts("train", context_length)
     train_counts = _counts_to(counts, device)
-    dev_counts = _counts_to(data.counts("dev", context_length), device)
+    dev_counts = _counts_to(corpus.counts("dev", context_length), device)
     plan = plan_of(models, train_counts.contexts, config.batch_size)
     optimizer = make_optimizer(plan, config.optimizer)
     losses = take_steps(
