@@ -23,7 +23,7 @@ from harness.lecture import lecture_recipe
 from harness.model import Autograd, CharMLP
 from harness.notebook.results import StudyResults, results
 from harness.notebook.study import Study
-from harness.search.experiment import Experiment, RateRange, Reported
+from harness.study.experiment import Experiment, RateRange, Reported
 from harness.train import (
     Evaluation,
     TrainResult,

@@ -6,11 +6,11 @@ import optuna
 from optuna.pruners import BasePruner
 
 from harness import SGD, Budget, Constant, Corpus, ModelConfig, Study, TrainConfig
-from harness.search.begin import facts_of_corpus
-from harness.search.gate import start_trial
-from harness.search.records import StudyRecord, TrialRecord
-from harness.search.storage import Storage, open_storage
 from harness.search.trial import Deadline, run_trial
+from harness.search.trial_queue import start_trial
+from harness.store.storage import Storage, open_storage
+from harness.store.study_record import CorpusFacts, StudyRecord
+from harness.store.trial_record import TrialRecord
 
 KEY = "four-ways-small"
 COMPLETE, PRUNED, DIVERGED, FAILED = range(4)
@@ -43,7 +43,7 @@ def search_four_ways(corpus: Corpus) -> Storage:
     """Run the study; returns the storage it is in."""
     storage = open_storage(create=True)
     record = StudyRecord(
-        key=KEY, name=STUDY.name, file="", corpus=facts_of_corpus(corpus, by_default=False), seed=0, space={},
+        key=KEY, name=STUDY.name, file="", corpus=CorpusFacts.of(corpus, by_default=False), seed=0, space={},
         sampler="TPESampler", pruner="", trials=4, created="2026-01-01 00:00:00", commit=None,
     )  # fmt: skip
     storage.create_study(record)

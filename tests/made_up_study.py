@@ -11,11 +11,12 @@ from optuna.trial import TrialState, create_trial
 from harness import AdamW, ModelConfig, Study, TrainConfig
 from harness.cli.progress import Progress
 from harness.lecture import LECTURE_FINGERPRINT
-from harness.search.finalists import finalists_key
-from harness.search.records import CorpusFacts, StudyRecord, TrialRecord
+from harness.search.events import Event
 from harness.search.session import Session
-from harness.search.storage import open_storage
-from harness.search.workers import Event
+from harness.store.keys import finalists_key
+from harness.store.storage import open_storage
+from harness.store.study_record import CorpusFacts, StudyRecord
+from harness.store.trial_record import TrialRecord
 
 KEY = "beat_lecture-names"
 SHORT = "E51 H611 T6 B1024 adamw 4.2e-03 cosine"

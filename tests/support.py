@@ -10,12 +10,13 @@ from typing import Any
 import pytest
 
 from harness import Budget, Experiment, RateRange, Reported, Study, lecture_recipe, paths
+from harness.search.events import Job, OnEvent
 from harness.search.reference import REFERENCE
 from harness.search.request import Request
 from harness.search.session import Session, run_study
-from harness.search.storage import Storage
 from harness.search.trial import Deadline
-from harness.search.workers import Job, OnEvent, _Worker
+from harness.search.workers import Worker
+from harness.store.storage import Storage
 
 TINY = """
 from optuna.pruners import NopPruner
@@ -155,7 +156,7 @@ def brief_reference() -> Study:
 
 def work_here(job: Job, _count: int, _storage: Storage, on_event: OnEvent) -> None:
     """What `run_workers` does, in this process: no start of new ones to wait for."""
-    _Worker(job, 0, on_event, Deadline(job.ends_at)).work()
+    Worker(job, 0, on_event, Deadline(job.ends_at)).work()
 
 
 def search(corpus: Path | str, study: str = "tiny", run_workers: Any = work_here, **asked: Any) -> Session:

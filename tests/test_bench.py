@@ -19,8 +19,8 @@ from harness.bench.timing import Row
 from harness.corpus.contexts import examples_of
 from harness.errors import HarnessError
 from harness.lecture import lecture_recipe
-from harness.search.study import load_study
-from harness.search.workers import Event
+from harness.search.events import Event
+from harness.study.load import load_study
 
 MakeConfig = Callable[..., TrainConfig]
 

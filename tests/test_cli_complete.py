@@ -10,8 +10,8 @@ import pytest
 
 from harness import paths
 from harness.cli.app import app
-from harness.search.glimpse import stored_trials
-from harness.search.storage import open_storage
+from harness.store.storage import open_storage
+from harness.store.stored_names import stored_trials
 from tests.made_up_study import KEY, made_session
 from tests.support import write_study
 

@@ -15,7 +15,7 @@ import pytest
 from harness import load
 from harness.cli.app import app, run
 from harness.cli.console import show_json
-from harness.search.records import Point
+from harness.store.trial_record import Point
 from tests.made_up_study import KEY, made_session, record_of
 from tests.support import write_items, write_study
 

@@ -15,8 +15,8 @@ from rich.console import Console
 from harness.cli.panel import Panel, StudyDisplay, panel_lines
 from harness.cli.progress import Progress
 from harness.cli.sparkline import sparkline
+from harness.search.events import Event
 from harness.search.session import Session
-from harness.search.workers import Event
 from tests.made_up_study import SHORT, confirming, made_session, record_of, searching
 
 PHASES = {"search": searching, "finalists": confirming}

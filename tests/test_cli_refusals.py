@@ -15,7 +15,7 @@ from harness.cli.app import run
 from harness.config import Budget, Cosine, Linear, TrainConfig
 from harness.errors import ConfigError, CorpusUnavailable
 from harness.report.dashboard import make_dashboard
-from harness.search.storage import open_storage
+from harness.store.storage import open_storage
 from tests.support import write_items, write_study
 
 

@@ -10,8 +10,8 @@ import pytest
 
 from harness.cli.app import run
 from harness.cli.console import console, show_table
-from harness.search.records import Point
 from harness.search.session import Session
+from harness.store.trial_record import Point
 from tests.made_up_study import KEY, made_session, record_of
 
 

@@ -22,9 +22,9 @@ from safetensors.torch import load_file
 from harness import load, paths
 from harness.cli.app import run
 from harness.report.plots import PLOTS
-from harness.search.gate import sole_run
-from harness.search.holdout import recorded
-from harness.search.storage import open_storage
+from harness.search.trial_queue import sole_run
+from harness.store.opening import recorded
+from harness.store.storage import open_storage
 from tests.support import write_items, write_study
 
 
@@ -184,7 +184,7 @@ def test_a_longer_search_that_was_killed_has_not_come_to_its_end(
 def test_workers_that_keep_dying_end_the_study_as_failed(
     items: str, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr("harness.search.workers._MOST_DEATHS", 1)
+    monkeypatch.setattr("harness.search.engines.processes._MOST_DEATHS", 1)
     write_study("tiny", trials=3, first="import os; os.getpid() == PARENT or os._exit(7)")
     path = paths.studies_folder() / "tiny.py"
     path.write_text(path.read_text().replace("PARENT", str(os.getpid())))

@@ -21,12 +21,11 @@ from harness.report.interactive import curves_document, order_document
 from harness.report.live import LiveBoard
 from harness.report.notes import note_beside, trial_note
 from harness.report.results import gather
-from harness.search.finalists import finalists_key
-from harness.search.records import Point, TrialRecord
-from harness.search.reference import reference_key
-from harness.search.storage import Storage
+from harness.search.events import Event
 from harness.search.trial import told
-from harness.search.workers import Event
+from harness.store.keys import finalists_key, reference_key
+from harness.store.storage import Storage
+from harness.store.trial_record import Point, TrialRecord
 from tests.made_up import COMPLETE, DIVERGED, FAILED, KEY, PRUNED, search_four_ways, trial_of
 
 

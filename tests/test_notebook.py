@@ -16,9 +16,9 @@ from harness.errors import ConfigError, StudyError
 from harness.notebook.bar import Bars
 from harness.report.board import show_all
 from harness.report.write import write_report
+from harness.search.events import Event
 from harness.search.session import Session
-from harness.search.storage import open_storage
-from harness.search.workers import Event
+from harness.store.storage import open_storage
 from tests.material import build_plain
 from tests.support import search, write_items, write_study
 

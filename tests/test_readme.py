@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from harness import Corpus, Study
-from harness.search.space import space_of
+from harness.study.space import space_of
 
 README = Path(__file__).parents[1] / "README.md"
 BLOCKS = re.findall(r"```python\n(.*?)```", README.read_text(), re.DOTALL)

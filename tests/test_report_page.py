@@ -21,7 +21,7 @@ from harness.report.plot import inline
 from harness.report.plots import PLOTS
 from harness.report.plots_model import POSITIONS
 from harness.report.results import gather
-from harness.search.storage import open_storage
+from harness.store.storage import open_storage
 from tests.support import write_items, write_study
 
 KEY = "tiny-items"

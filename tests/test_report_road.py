@@ -12,7 +12,7 @@ import torch
 from harness import Reported, paths
 from harness.cli.app import run
 from harness.report.road import ONE_RUN, Measured, Row, map_facts, rounding
-from harness.search.records import CorpusFacts
+from harness.store.study_record import CorpusFacts
 from tests.support import write_items, write_road, write_study
 
 

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.search import compare
-from harness.search.compare import Interval, choose, mean_nats, resampled_means, share_better, tied_with_best
+from harness.search import bootstrap as compare
+from harness.search.bootstrap import Interval, choose, mean_nats, resampled_means, share_better, tied_with_best
 
 
 def made_up(contenders: int, seeds: int, items: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:

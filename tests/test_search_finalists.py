@@ -11,20 +11,15 @@ from harness import load, split_nats
 from harness.cli.app import run
 from harness.errors import StudyError
 from harness.lecture import RECIPE
-from harness.search.finalists import (
-    begin_round,
-    best_trials,
-    finalists_key,
-    round_is_settled,
-    settled_runs,
-    wanted_runs,
-)
-from harness.search.gate import sole_run
-from harness.search.reference import fresh_seeds, stored_reference
+from harness.search.events import Event, Job, OnEvent
+from harness.search.finalists import begin_round, best_trials, round_is_settled, settled_runs, wanted_runs
+from harness.search.reference import fresh_seeds
 from harness.search.session import Session
-from harness.search.storage import Storage, open_storage
-from harness.search.weights import restore
-from harness.search.workers import Event, Job, OnEvent
+from harness.search.trial_queue import sole_run
+from harness.store.find import stored_reference
+from harness.store.keys import finalists_key
+from harness.store.storage import Storage, open_storage
+from harness.store.weights import restore
 from tests.support import brief_reference, search, with_build, work_here, write_items, write_study
 
 

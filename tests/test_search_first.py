@@ -11,13 +11,14 @@ import pytest
 import harness
 from harness import Budget, Experiment, ModelConfig, RateRange, Reported, TrainConfig, lecture_recipe
 from harness.errors import ConfigError, StudyError
-from harness.search.experiment import check_first, params_of
-from harness.search.gate import gate, take_back_orphans
-from harness.search.records import runs_of
 from harness.search.request import Request
 from harness.search.session import Session, run_study
-from harness.search.storage import open_storage
-from harness.search.study import Study, load_study
+from harness.search.trial_queue import gate, take_back_orphans
+from harness.store.storage import open_storage
+from harness.store.trial_record import runs_of
+from harness.study.definition import Study
+from harness.study.experiment import check_first, params_of
+from harness.study.load import load_study
 from tests.support import ROAD, write_items, write_road
 
 

@@ -17,17 +17,19 @@ from harness import load, paths
 from harness.cli.app import run
 from harness.corpus.split import sealed_test_items
 from harness.errors import StorageError, StudyError
+from harness.holdout import open as holdout
+from harness.holdout.open import open_holdout
 from harness.model import Ensemble
 from harness.report.headline import headline
 from harness.report.holdout import paper_line, remarks
 from harness.report.results import gather
 from harness.report.write import write_report
-from harness.search import holdout, ledger
-from harness.search.compare import Interval, resampled_means
-from harness.search.environment import Owner
-from harness.search.holdout import Opening, open_holdout, recorded
-from harness.search.storage import Storage, open_storage
-from harness.search.weights import restore
+from harness.search.bootstrap import Interval, resampled_means
+from harness.store import ledger
+from harness.store.opening import Opening, recorded
+from harness.store.provenance import Owner
+from harness.store.storage import Storage, open_storage
+from harness.store.weights import restore
 from tests.support import brief_reference, search, with_build, write_items, write_study
 
 KEY = "tiny-items"

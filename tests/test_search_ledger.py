@@ -12,9 +12,9 @@ import pytest
 from harness import paths
 from harness.cli.app import run
 from harness.errors import StorageError
-from harness.search import ledger
-from harness.search.ledger import FIRST, append, entries, export, exported, head, verify
-from harness.search.storage import Storage, open_storage
+from harness.store import ledger
+from harness.store.ledger import FIRST, append, entries, export, exported, head, verify
+from harness.store.storage import Storage, open_storage
 
 
 @pytest.fixture

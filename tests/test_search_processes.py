@@ -16,11 +16,13 @@ import pytest
 
 from harness import paths
 from harness.errors import StudyError
-from harness.search import holdout, ledger
-from harness.search.finalists import finalists_key, wanted_runs
-from harness.search.records import TrialRecord
+from harness.holdout import open as holdout
+from harness.search.finalists import wanted_runs
 from harness.search.reference import fresh_seeds
-from harness.search.storage import open_storage
+from harness.store import ledger
+from harness.store.keys import finalists_key
+from harness.store.storage import open_storage
+from harness.store.trial_record import TrialRecord
 from tests.support import search, write_items, write_study
 
 KEY = "tiny-items"

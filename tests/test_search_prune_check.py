@@ -7,7 +7,7 @@ from optuna.pruners import MedianPruner, NopPruner
 
 from harness.errors import StudyError
 from harness.search.prune_check import LEAST_TRIALS, PRUNERS, prune_check, replay
-from harness.search.records import Point, TrialRecord
+from harness.store.trial_record import Point, TrialRecord
 
 
 def record(number: int, dev: list[float], status: str = "complete") -> TrialRecord:

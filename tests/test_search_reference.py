@@ -9,21 +9,14 @@ from pathlib import Path
 import pytest
 
 from harness import Budget, Corpus, Step, TrainConfig, lecture_recipe, load, split_nats
-from harness.search.gate import start_trial
-from harness.search.records import CorpusFacts
-from harness.search.reference import (
-    REFERENCE,
-    REFERENCE_SEED,
-    REFERENCE_SEEDS,
-    begin_reference,
-    is_reference,
-    is_settled,
-    run_reference,
-    stored_reference,
-)
-from harness.search.storage import Storage, open_storage
+from harness.search.reference import REFERENCE, REFERENCE_SEED, begin_reference, is_settled, run_reference
 from harness.search.trial import Deadline
-from harness.search.weights import restore
+from harness.search.trial_queue import start_trial
+from harness.store.find import stored_reference
+from harness.store.keys import REFERENCE_SEEDS, is_reference
+from harness.store.storage import Storage, open_storage
+from harness.store.study_record import CorpusFacts
+from harness.store.weights import restore
 from harness.train import best_counted
 from tests.support import write_items
 

@@ -9,12 +9,12 @@ import pytest
 from harness.lecture import RECIPE
 from harness.report.results import gather
 from harness.report.write import write_report
-from harness.search import judge
-from harness.search.compare import resampled_means
-from harness.search.finalists import finalists_key
-from harness.search.judge import standing_of
+from harness.search import ranking as judge
+from harness.search.bootstrap import resampled_means
+from harness.search.ranking import ranking_of
 from harness.search.session import Session
-from harness.search.standing import Standing
+from harness.store.finalist_record import Ranking
+from harness.store.keys import finalists_key
 from tests.support import brief_reference, search, write_items, write_study
 
 # Planted outcomes: the runs are real, their losses by item are not.
@@ -34,7 +34,7 @@ def three(tmp_path_factory: pytest.TempPathFactory) -> Session:
     return session
 
 
-def judged(session: Session, planted: dict[str, float], monkeypatch: pytest.MonkeyPatch) -> Standing:
+def judged(session: Session, planted: dict[str, float], monkeypatch: pytest.MonkeyPatch) -> Ranking:
     """The standing, were each contender's loss the planted number on every symbol."""
     symbols = np.array([len(item) + 1 for item in session.corpus.dev_items])
     luck = np.random.default_rng(0).gamma(3, 1, size=(2, len(symbols)))
@@ -43,7 +43,7 @@ def judged(session: Session, planted: dict[str, float], monkeypatch: pytest.Monk
         return symbols * (luck + planted[finalist.name]), symbols
 
     monkeypatch.setattr(judge, "_dev_items", dev_items)
-    return standing_of(session.storage, session.record, session.corpus, session.study.build)
+    return ranking_of(session.storage, session.record, session.corpus, session.study.build)
 
 
 def small_and_large(session: Session) -> tuple[str, str]:

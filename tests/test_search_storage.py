@@ -11,7 +11,7 @@ import pytest
 
 from harness import paths
 from harness.errors import StorageError
-from harness.search.storage import open_storage
+from harness.store.storage import open_storage
 
 
 def test_reading_a_storage_that_is_not_there_says_to_begin_a_study():

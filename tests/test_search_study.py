@@ -9,14 +9,10 @@ import pytest
 
 from harness import Study, TrainConfig
 from harness.errors import ConfigError, StudyError, TrialsFailed
-from harness.search.space import check_sampler, space_of
-from harness.search.study import (
-    default_sampler,
-    known_studies,
-    load_study,
-    pruner_by_name,
-    sampler_by_name,
-)
+from harness.search.samplers import pruner_by_name, sampler_by_name
+from harness.study.definition import default_sampler
+from harness.study.load import known_studies, load_study
+from harness.study.space import check_sampler, space_of
 from tests.support import write_study
 
 

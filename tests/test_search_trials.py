@@ -13,13 +13,15 @@ from torch import nn
 
 from harness import Autograd, Corpus, TrainConfig, load
 from harness.errors import TrialsFailed
-from harness.search.environment import Owner, this_process
-from harness.search.gate import gate, start_trial, take_back_orphans
-from harness.search.records import CorpusFacts, StudyRecord, TrialRecord, best_trial, finite, thinned
-from harness.search.storage import Storage, open_storage
-from harness.search.study import Study, load_study
 from harness.search.trial import Deadline, run_trial
-from harness.search.weights import restore
+from harness.search.trial_queue import gate, start_trial, take_back_orphans
+from harness.store.provenance import Owner, this_process
+from harness.store.storage import Storage, open_storage
+from harness.store.study_record import CorpusFacts, StudyRecord
+from harness.store.trial_record import TrialRecord, best_trial, finite, thinned
+from harness.store.weights import restore
+from harness.study.definition import Study
+from harness.study.load import load_study
 from harness.train import best_counted, split_nats, train
 from tests.support import write_items, write_study
 

@@ -13,9 +13,9 @@ from pathlib import Path
 
 from harness import paths
 from harness.bench.timing import Row
+from harness.search.events import Event
 from harness.search.request import Request
 from harness.search.session import Session, run_study
-from harness.search.workers import Event
 
 _STUDY = """
 import optuna

@@ -18,7 +18,7 @@ from harness.bench.target import MOST_P, ToTarget
 from harness.bench.timing import Row
 from harness.files import replacing, write_atomically
 from harness.report import style
-from harness.search.environment import commit, machine, now, versions
+from harness.store.provenance import commit, machine, now, versions
 
 SECTIONS = {
     "steps": "Training steps",

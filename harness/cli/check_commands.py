@@ -14,13 +14,13 @@ from harness.cli.facts import about
 from harness.cli.options import AsJson, Corpus, StorageUrl, StoredCorpus, StudyName
 from harness.corpus import load
 from harness.report.results import split_sizes
-from harness.search.find import find_study
 from harness.search.prune_check import LEAST_LEFT, ORDERS, Checked, safest, seed_noise
 from harness.search.prune_check import prune_check as replay_pruners
-from harness.search.records import StudyRecord
 from harness.search.rerun import Rerun
 from harness.search.rerun import rerun as run_again
-from harness.search.storage import open_storage
+from harness.store.find import find_study
+from harness.store.storage import open_storage
+from harness.store.study_record import StudyRecord
 from harness.train import baselines as count_baselines
 
 

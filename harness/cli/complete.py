@@ -9,8 +9,9 @@ import optuna
 import typer
 
 from harness.corpus.sources import known_specs
-from harness.search.glimpse import stored_trials
-from harness.search.study import known_studies, optuna_names
+from harness.search.samplers import optuna_names
+from harness.store.stored_names import stored_trials
+from harness.study.load import known_studies
 
 _Complete = Callable[[typer.Context, str], list[str]]
 

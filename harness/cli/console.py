@@ -10,7 +10,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from harness.search.records import finite
+from harness.store.trial_record import finite
 
 _WIDE = 160
 

@@ -14,12 +14,13 @@ from harness.cli.facts import about
 from harness.cli.options import AsJson, StorageUrl, StoredCorpus
 from harness.cli.study_commands import write
 from harness.errors import ConfigError
+from harness.holdout.open import open_holdout
 from harness.report.holdout import FROZEN_HEAD, SCORED_HEAD, frozen_rows, paper_line, remarks, scored_rows
-from harness.search import ledger
-from harness.search.find import find_study
-from harness.search.holdout import Opening, open_holdout
-from harness.search.records import StudyRecord
-from harness.search.storage import Storage, open_storage
+from harness.store import ledger
+from harness.store.find import find_study
+from harness.store.opening import Opening
+from harness.store.storage import Storage, open_storage
+from harness.store.study_record import StudyRecord
 
 
 def holdout(

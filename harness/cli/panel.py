@@ -14,8 +14,8 @@ from rich.text import Text
 from harness.cli.progress import Doing, Progress
 from harness.cli.sparkline import sparkline
 from harness.lecture import LECTURE_DEV
+from harness.search.events import Event
 from harness.search.session import Session
-from harness.search.workers import Event
 
 _PLAIN_EVERY = 30.0
 _LABEL = 10

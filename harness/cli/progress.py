@@ -8,12 +8,11 @@ from dataclasses import dataclass
 from statistics import fmean
 
 from harness.lecture import RECIPE
+from harness.search.events import Event
 from harness.search.finalists import settled_runs, wanted_runs
-from harness.search.records import TrialRecord, best_trial
-from harness.search.reference import stored_reference
 from harness.search.session import Session
-from harness.search.standing import FINISHED
-from harness.search.workers import Event
+from harness.store.find import stored_reference
+from harness.store.trial_record import FINISHED, TrialRecord, best_trial
 
 _RECENT = 3
 

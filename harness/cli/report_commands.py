@@ -15,8 +15,8 @@ from harness.files import write_atomically
 from harness.report.results import gather
 from harness.report.table import FORMATS, Format
 from harness.report.tables import SHOWN, leaderboard, leaderboard_frame
-from harness.search.find import find_study
-from harness.search.storage import open_storage
+from harness.store.find import find_study
+from harness.store.storage import open_storage
 
 
 def table(

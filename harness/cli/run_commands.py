@@ -20,10 +20,10 @@ from harness.corpus import load
 from harness.errors import ConfigError, StorageError, StudyError
 from harness.files import replacing
 from harness.report.results import gather, samples_of
-from harness.search.find import find_study
-from harness.search.records import RangeTest
-from harness.search.storage import open_storage
-from harness.search.weights import draw, facts_of, load_folder, rebuilt, save_folder
+from harness.store.find import find_study
+from harness.store.storage import open_storage
+from harness.store.study_record import RangeTest
+from harness.store.weights import draw, facts_of, load_folder, rebuilt, save_folder
 from harness.train import Diagnosis, Evaluation, OverfitProbe, TrainResult, judge, overfit_one_batch
 from harness.train import lr_range as probe_lr_range
 from harness.train import train as train_model

@@ -19,9 +19,10 @@ from harness.report.overview import overview
 from harness.report.results import Results, gather
 from harness.report.summary import summary
 from harness.report.table import nats_if_known
-from harness.search.find import find_study, find_trial
-from harness.search.records import StudyRecord, TrialRecord, thinned
-from harness.search.storage import Storage, open_storage
+from harness.store.find import find_study, find_trial
+from harness.store.storage import Storage, open_storage
+from harness.store.study_record import StudyRecord
+from harness.store.trial_record import TrialRecord, thinned
 
 _CURVE_ROWS = 10
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from harness.search.records import thinned
+from harness.store.trial_record import thinned
 
 _BLOCKS = "▁▂▃▄▅▆▇█"
 _ASCII = "_.-=*#"

@@ -20,16 +20,16 @@ from harness.report.headline import headline
 from harness.report.live import LiveBoard
 from harness.report.results import Results, split_sizes
 from harness.report.summary import UNIT, summary
+from harness.search.events import Event, OnEvent
 from harness.search.finalists import count_runs
-from harness.search.find import find_study, searched_studies
-from harness.search.holdout import recorded as recorded_opening
-from harness.search.records import StudyRecord, best_trial
 from harness.search.request import Request
 from harness.search.session import Session, run_study
-from harness.search.standing import FINISHED
-from harness.search.storage import Storage, open_storage
-from harness.search.study import known_studies
-from harness.search.workers import Event, OnEvent
+from harness.store.find import find_study, searched_studies
+from harness.store.opening import recorded as recorded_opening
+from harness.store.storage import Storage, open_storage
+from harness.store.study_record import StudyRecord
+from harness.store.trial_record import FINISHED, best_trial
+from harness.study.load import known_studies
 
 if TYPE_CHECKING:
     from harness.report.write import Report

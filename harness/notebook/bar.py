@@ -8,11 +8,10 @@ from typing import Any, Self
 from tqdm.auto import tqdm
 
 from harness.lecture import RECIPE
+from harness.search.events import Event
 from harness.search.finalists import count_runs
-from harness.search.records import TrialRecord, best_trial
 from harness.search.session import Session
-from harness.search.standing import FINISHED
-from harness.search.workers import Event
+from harness.store.trial_record import FINISHED, TrialRecord, best_trial
 
 
 class Bars:

@@ -27,8 +27,8 @@ def results(name: str, corpus: str | None = None, *, storage: str | None = None)
         StorageError: the storage is not there or cannot be read.
     """
     from harness.report.results import gather
-    from harness.search.find import find_study
-    from harness.search.storage import open_storage
+    from harness.store.find import find_study
+    from harness.store.storage import open_storage
 
     opened = open_storage(storage)
     return StudyResults(gather(opened, find_study(opened, name, corpus)))
@@ -59,7 +59,7 @@ class StudyResults:
     def overview(self) -> list[str]:
         """What stands out of the study as a whole, a sentence each."""
         from harness.report.overview import overview
-        from harness.search.here import quiet
+        from harness.search.engines.in_process import quiet
 
         with quiet():
             return overview(self._results)
@@ -88,9 +88,9 @@ class StudyResults:
     @property
     def finalists(self) -> pd.DataFrame:
         """One row per finalist: mean over fresh seeds, spread, 95 % intervals, ties, the winner; empty before them."""
-        from harness.report.finalists import standings_frame
+        from harness.report.finalists import finalists_frame
 
-        return standings_frame(self._results)
+        return finalists_frame(self._results)
 
     def plot(self, name: str) -> Figure:
         """One of the report's plots.
@@ -120,7 +120,7 @@ class StudyResults:
     def _drawn(self, plot: Plot[Results]) -> tuple[pd.DataFrame, Figure]:
         """A plot's numbers and the figure of them."""
         from harness.report import style
-        from harness.search.here import quiet
+        from harness.search.engines.in_process import quiet
 
         with style.look(), quiet():
             frame = plot.data(self._results)

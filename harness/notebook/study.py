@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from harness.search import study as definition
+from harness.study import definition as definition
 
 if TYPE_CHECKING:
     from harness.notebook.results import StudyResults
@@ -45,7 +45,7 @@ class Study(definition.Study):
         from harness.notebook.bar import Bars
         from harness.notebook.results import StudyResults
         from harness.report.results import gather
-        from harness.search.here import run_here
+        from harness.search.engines.in_process import run_here
         from harness.search.request import Request
 
         request = Request(self.name, None, corpus, trials, minutes, finalists, seeds, workers=1, storage=storage)

@@ -20,11 +20,12 @@ from harness.report.curve_picture import curve_picture
 from harness.report.interactive import Document, figures
 from harness.report.notes import note_beside, study_note, trial_note
 from harness.report.results import Results, gather
-from harness.search.finalists import PREFIX, finalists_key, stands_beside
-from harness.search.records import StudyRecord, TrialRecord
-from harness.search.storage import Storage
-from harness.search.study import build_of
-from harness.search.weights import draw, restore
+from harness.store.keys import finalists_key, searched_by, stands_beside
+from harness.store.storage import Storage
+from harness.store.study_record import StudyRecord
+from harness.store.trial_record import TrialRecord
+from harness.store.weights import draw, restore
+from harness.study.load import build_of
 
 _PICTURE = "curve.svg"
 _SAMPLES = 10
@@ -52,7 +53,7 @@ class Board:
         beside = stands_beside(key)
         self._put_note(
             self.study,
-            note_beside(self.record, key.removeprefix(PREFIX)) if beside else study_note(results, stands_out),
+            note_beside(self.record, searched_by(key)) if beside else study_note(results, stands_out),
         )
         for name, document in figures(results).items():
             self._put_figure(name, document)

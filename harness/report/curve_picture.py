@@ -12,7 +12,8 @@ from itertools import groupby
 from math import floor, log10
 
 from harness.lecture import RECIPE
-from harness.search.records import StudyRecord, TrialRecord
+from harness.store.study_record import StudyRecord
+from harness.store.trial_record import TrialRecord
 
 BLUE, BLACK, GREY, GRID = "#0072b2", "#000000", "#767676", "#e6e6e6"
 """As `harness.report.style` has them, which takes seconds to import."""

@@ -9,7 +9,7 @@ from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 from optuna_dashboard import wsgi
 
 from harness.errors import ConfigError
-from harness.search.storage import Storage
+from harness.store.storage import Storage
 
 HOST = "127.0.0.1"
 """Loopback: the dashboard knows no passwords and lets anyone who reaches it delete studies."""

@@ -7,8 +7,8 @@ from safetensors.numpy import load
 
 from harness.report.results import Results
 from harness.report.table import nats_if_known
-from harness.search.standing import Finalist, Standing
-from harness.search.storage import Storage
+from harness.store.finalist_record import Finalist, Ranking
+from harness.store.storage import Storage
 
 
 def runs_frame(results: Results) -> pd.DataFrame:
@@ -23,7 +23,7 @@ def runs_frame(results: Results) -> pd.DataFrame:
     return frame.assign(fingerprint=results.study.corpus.fingerprint)
 
 
-def standings_frame(results: Results) -> pd.DataFrame:
+def finalists_frame(results: Results) -> pd.DataFrame:
     """One row per contender, lowest mean dev first: mean, spread, 95 % intervals, optimism, ties, the winner."""
     standing = results.study.standing
     plain = (
@@ -43,7 +43,7 @@ def standings_frame(results: Results) -> pd.DataFrame:
 def items_frame(results: Results, storage: Storage) -> pd.DataFrame:
     """One row per dev item: its symbols, and its nats under each contender's seeds (`trial 12, seed 123`).
 
-    Everything in `standings_frame` can be recomputed from these columns; empty without a standing.
+    Everything in `finalists_frame` can be recomputed from these columns; empty without a standing.
     """
     standing = results.study.standing
     if standing is None or standing.items is None:
@@ -60,12 +60,12 @@ def items_frame(results: Results, storage: Storage) -> pd.DataFrame:
 HEAD = ("contender", "mean dev", "95 %", "spread", "search", "optimism", "parameters", "P(beats winner)", "")
 
 
-def table_rows(standing: Standing) -> list[tuple[str, ...]]:
+def table_rows(standing: Ranking) -> list[tuple[str, ...]]:
     """What a person reads of the round, beneath `HEAD`."""
     return [_row(finalist, standing) for finalist in standing.finalists]
 
 
-def _row(finalist: Finalist, standing: Standing) -> tuple[str, ...]:
+def _row(finalist: Finalist, standing: Ranking) -> tuple[str, ...]:
     won = finalist.name == standing.winner
     beats = finalist.p_better.get(standing.winner or "")
     return (

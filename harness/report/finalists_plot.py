@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from harness.report import style
-from harness.report.finalists import runs_frame, standings_frame
+from harness.report.finalists import finalists_frame, runs_frame
 from harness.report.plot import Plot
 from harness.report.results import Results
 
@@ -17,7 +17,7 @@ _MEANS = ["name", "trial", "dev_nats", "search_nats", "behind", "behind_low", "b
 
 def _finalists(results: Results) -> pd.DataFrame:
     """One row per contender with its mean (no seed), lowest first, then one per fresh run; without those out."""
-    standings, runs = standings_frame(results), runs_frame(results)
+    standings, runs = finalists_frame(results), runs_frame(results)
     if standings.empty:
         return pd.DataFrame(columns=["contender", "seed"])
     placed = standings.loc[standings["out"] == "", _MEANS].rename(columns={"name": "contender"})

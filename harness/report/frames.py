@@ -13,8 +13,8 @@ from optuna.trial import FrozenTrial
 
 from harness.lecture import LECTURE_DEV, RECIPE
 from harness.report.results import Results
-from harness.search.records import TrialRecord
-from harness.search.weights import unpack
+from harness.store.trial_record import TrialRecord
+from harness.store.weights import unpack
 
 _RESAMPLES = 30
 FEW_TRIALS = 30

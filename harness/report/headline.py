@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from harness.lecture import LECTURE_DEV
 from harness.report.results import Results
-from harness.search.records import TrialRecord
-from harness.search.standing import Finalist
+from harness.store.finalist_record import Finalist
+from harness.store.trial_record import TrialRecord
 
 
 def headline(results: Results) -> str:

@@ -6,10 +6,9 @@ import pandas as pd
 from safetensors.numpy import load
 
 from harness.report.table import nats_if_known
-from harness.search.frozen import Contender
-from harness.search.holdout import Elsewhere, Opening, Score
-from harness.search.records import StudyRecord
-from harness.search.storage import Storage
+from harness.store.opening import Contender, Elsewhere, Opening, Score
+from harness.store.storage import Storage
+from harness.store.study_record import StudyRecord
 
 FROZEN_HEAD = ("to be scored", "seeds", "train", "dev", "SHA-256")
 SCORED_HEAD = ("scored", "dev", "test", "95 %", "spread", "test less dev")

@@ -10,8 +10,8 @@ from typing import Any
 from harness.lecture import RECIPE
 from harness.report.curve_picture import run_name
 from harness.report.results import Results
-from harness.search.records import TrialRecord
-from harness.search.reference import is_reference
+from harness.store.keys import is_reference
+from harness.store.trial_record import TrialRecord
 
 BEST = 5
 """Trials whose curves are drawn: two lines each."""

@@ -7,10 +7,10 @@ from collections.abc import Callable, Sequence
 
 from harness.errors import HarnessError
 from harness.report.results import gather
-from harness.search.finalists import finalists_key
-from harness.search.records import TrialRecord
+from harness.search.events import Event
 from harness.search.session import Session
-from harness.search.workers import Event
+from harness.store.keys import finalists_key
+from harness.store.trial_record import TrialRecord
 
 _STUDY_EVERY = 5.0
 """Seconds between two looks at one study as a whole: its note and figures are read and written in full."""

@@ -11,9 +11,10 @@ from harness.report.curve_picture import outcome, run_name
 from harness.report.finalists import HEAD, caption, table_rows
 from harness.report.headline import headline
 from harness.report.results import Results, split_sizes
-from harness.search.gate import MOST_ATTEMPTS
-from harness.search.records import StudyRecord, TrialRecord
-from harness.search.reference import REFERENCE_SEEDS, is_reference
+from harness.search.trial_queue import MOST_ATTEMPTS
+from harness.store.keys import REFERENCE_SEEDS, is_reference
+from harness.store.study_record import StudyRecord
+from harness.store.trial_record import TrialRecord
 
 _EVIDENCE = {
     "log_vocabulary": "log V, what guessing blindly scores",

@@ -18,8 +18,8 @@ from harness.report.plots_compare import COMPARED
 from harness.report.results import Results, gather
 from harness.report.table import Column, cells, nats, whole
 from harness.report.verdict import config_rows
-from harness.search.find import searched_studies
-from harness.search.storage import Storage
+from harness.store.find import searched_studies
+from harness.store.storage import Storage
 
 _COLUMNS = (
     Column("study", number=False),

@@ -13,7 +13,7 @@ from harness.report.losses import END, positions_frame, symbols_frame
 from harness.report.plot import Plot
 from harness.report.plots_curves import chosen_name
 from harness.report.results import Results
-from harness.search.records import RangeTest
+from harness.store.study_record import RangeTest
 
 _MOST_SYMBOLS = 30
 _FEWEST = 10

@@ -13,13 +13,14 @@ from numpy.typing import NDArray
 from harness.corpus import Corpus, load
 from harness.errors import CorpusError, HarnessError
 from harness.model import Build, Model
-from harness.search.holdout import Opening, recorded
-from harness.search.records import Chosen, StudyRecord, TrialRecord, best_trial
-from harness.search.reference import stored_reference
-from harness.search.standing import Finalist
-from harness.search.storage import Storage
-from harness.search.study import build_of
-from harness.search.weights import draw, restore
+from harness.store.finalist_record import Finalist
+from harness.store.find import stored_reference
+from harness.store.opening import Opening, recorded
+from harness.store.storage import Storage
+from harness.store.study_record import Chosen, StudyRecord
+from harness.store.trial_record import TrialRecord, best_trial
+from harness.store.weights import draw, restore
+from harness.study.load import build_of
 from harness.train.evaluate import pair_nats
 
 SAMPLES = 20

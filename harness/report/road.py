@@ -15,8 +15,8 @@ from scipy.stats import t as student
 from torch import Tensor
 
 from harness.report.results import Results
-from harness.search.experiment import Experiment, Reported
-from harness.search.records import TrialRecord, runs_of
+from harness.store.trial_record import TrialRecord, runs_of
+from harness.study.experiment import Experiment, Reported
 
 ONE_RUN = 0.03
 """What a single run may be off, in nats: five seeds of the lecture's last recipe span 0.022."""

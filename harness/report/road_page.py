@@ -12,10 +12,11 @@ from harness.lecture import LECTURE_SPLIT
 from harness.report import svg
 from harness.report.results import Results
 from harness.report.road import RULE, MapFacts, Row, map_facts, road_frame, rows
-from harness.search.experiment import Experiment
-from harness.search.records import RangeTest, TrialRecord, runs_of
-from harness.search.storage import Storage
-from harness.search.weights import unpack
+from harness.store.storage import Storage
+from harness.store.study_record import RangeTest
+from harness.store.trial_record import TrialRecord, runs_of
+from harness.store.weights import unpack
+from harness.study.experiment import Experiment
 
 
 def write_road(storage: Storage, results: Results, folder: Path) -> None:

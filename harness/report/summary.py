@@ -7,8 +7,8 @@ from collections import Counter
 from typing import Any
 
 from harness.report.results import Results
-from harness.search.holdout import Opening
-from harness.search.standing import Finalist
+from harness.store.finalist_record import Finalist
+from harness.store.opening import Opening
 
 UNIT = "nats per symbol, exact means over whole splits"
 """Of every loss in the document."""

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from html import escape
 
 from harness.report.road import Row, rounding
-from harness.search.records import RangeTest
+from harness.store.study_record import RangeTest
 
 _WIDTH, _LEFT, _RIGHT = 360, 34, 350
 

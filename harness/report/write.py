@@ -20,9 +20,9 @@ from harness.report.road_page import write_road
 from harness.report.summary import to_json
 from harness.report.table import Format
 from harness.report.tables import leaderboard, leaderboard_frame
-from harness.search.records import StudyRecord
-from harness.search.storage import Storage
-from harness.search.weights import save_folder, unpack
+from harness.store.storage import Storage
+from harness.store.study_record import StudyRecord
+from harness.store.weights import save_folder, unpack
 
 
 class Report(NamedTuple):
@@ -66,7 +66,7 @@ def _write_finalists(folder: Path, results: Results, storage: Storage) -> None:
         return
     write_atomically(folder / "finalists.md", finalists.to_markdown(results))
     for name, frame in (
-        ("finalists", finalists.standings_frame(results)),
+        ("finalists", finalists.finalists_frame(results)),
         ("finalists_runs", finalists.runs_frame(results)),
         ("finalists_items", finalists.items_frame(results, storage)),
     ):

@@ -14,15 +14,16 @@ from optuna.pruners import NopPruner
 from optuna.trial import FrozenTrial, TrialState
 
 from harness.config import TrainConfig
-from harness.search.environment import commit, now
-from harness.search.gate import MOST_ATTEMPTS, gate, take_back_orphans
-from harness.search.records import StudyRecord, TrialRecord
-from harness.search.reference import PREFIX as REFERENCE_PREFIX
-from harness.search.reference import fresh_seeds, stored_reference
-from harness.search.storage import Storage
-from harness.search.study import Study
+from harness.search.reference import fresh_seeds
+from harness.search.trial_queue import MOST_ATTEMPTS, gate, take_back_orphans
+from harness.store.find import stored_reference
+from harness.store.keys import finalists_key
+from harness.store.provenance import commit, now
+from harness.store.storage import Storage
+from harness.store.study_record import StudyRecord
+from harness.store.trial_record import TrialRecord
+from harness.study.definition import Study
 
-PREFIX = "finalists-"
 _MOST_TRIALS = 10**6
 _BESIDES = 1.4
 """Wall time of a run for a second of training: exact losses along the way, other trials on the same cores."""
@@ -30,16 +31,6 @@ _STARTS = 5.0
 """Seconds until the round's workers are there."""
 _MOST_SHARE = 0.6
 _DONE = ("complete", "diverged")
-
-
-def finalists_key(key: str) -> str:
-    """Key of the round beside a search."""
-    return PREFIX + key
-
-
-def stands_beside(key: str) -> bool:
-    """Whether a key is of a study that no user began: a reference or a finalists' round."""
-    return key.startswith((REFERENCE_PREFIX, PREFIX))
 
 
 def best_trials(trials: list[TrialRecord], count: int) -> list[TrialRecord]:

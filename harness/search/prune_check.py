@@ -16,10 +16,10 @@ from optuna.pruners import BasePruner, HyperbandPruner, MedianPruner, Percentile
 from optuna.trial import TrialState
 
 from harness.errors import StudyError
-from harness.search.records import TrialRecord
-from harness.search.standing import Standing
-from harness.search.study import default_pruner
 from harness.search.trial import told
+from harness.store.finalist_record import Ranking
+from harness.store.trial_record import TrialRecord
+from harness.study.definition import default_pruner
 
 LEAST_TRIALS = 40
 LEAST_LEFT = 10
@@ -92,7 +92,7 @@ def prune_check(records: Sequence[TrialRecord]) -> list[Checked]:
     return checked
 
 
-def seed_noise(standing: Standing | None) -> float | None:
+def seed_noise(standing: Ranking | None) -> float | None:
     """Standard deviation of dev nats between fresh seeds of one config, pooled over the finalists; None without any."""
     deviations = [f.deviation for f in standing.finalists if f.deviation and f.trial is not None] if standing else []
     if not deviations:

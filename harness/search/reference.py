@@ -15,33 +15,24 @@ from statistics import fmean
 from harness.config import TrainConfig
 from harness.corpus import Corpus
 from harness.lecture import lecture_recipe
-from harness.search.environment import commit, now
-from harness.search.gate import Started, gate
-from harness.search.records import CorpusFacts, StudyRecord, TrialRecord, finite
-from harness.search.standing import FINISHED, SeedRun, Status
-from harness.search.storage import Storage
-from harness.search.study import Study
 from harness.search.trial import STORAGE_FAULTS, TOLD_TO_STOP, Deadline, OnProgress, finish, put_back, told
-from harness.search.weights import facts_of, pack
+from harness.search.trial_queue import Started, gate
+from harness.store.keys import REFERENCE_SEEDS, reference_key
+from harness.store.provenance import commit, now
+from harness.store.storage import Storage
+from harness.store.study_record import CorpusFacts, StudyRecord
+from harness.store.trial_record import FINISHED, SeedRun, Status, TrialRecord, finite
+from harness.store.weights import facts_of, pack
+from harness.study.definition import Study
 from harness.train import Evaluation, TrainResult, derive, train_seeds
 
-PREFIX = "reference-"
 REFERENCE = Study(name="reference", suggest=lambda _trial: lecture_recipe(), trials=1)
 REFERENCE_SEED = 0
-REFERENCE_SEEDS = 5
-
-
-def reference_key(corpus: Corpus, seeds: int = REFERENCE_SEEDS) -> str:
-    return f"{PREFIX}{seeds}-seeds-{corpus.label}-{corpus.fingerprint[:8]}"
 
 
 def fresh_seeds(count: int) -> list[int]:
     """Seeds that no search draws: the recipe's, and the finalists', so that they are paired with it."""
     return [derive(REFERENCE_SEED, "repeat", number) for number in range(count)]
-
-
-def is_reference(key: str) -> bool:
-    return key.startswith(PREFIX)
 
 
 def begin_reference(storage: Storage, corpus: Corpus, facts: CorpusFacts, seeds: int = REFERENCE_SEEDS) -> str:
@@ -74,12 +65,6 @@ def _begin(storage: Storage, key: str, facts: CorpusFacts, seeds: int) -> None:
 def is_settled(storage: Storage, key: str | None) -> bool:
     """Whether there is nothing to wait for: no reference wanted, or its one run finished, even badly."""
     return key is None or any(record.status in FINISHED for record in storage.trials(key))
-
-
-def stored_reference(storage: Storage, key: str | None) -> TrialRecord | None:
-    """The finished reference, if there is one."""
-    records = [] if key is None else storage.trials(key)
-    return next((record for record in records if record.status == "complete"), None)
 
 
 def run_reference(

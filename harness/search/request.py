@@ -8,7 +8,8 @@ from dataclasses import dataclass, replace
 from typing import TypeVar
 
 from harness.errors import ConfigError
-from harness.search.study import Study, pruner_by_name, sampler_by_name
+from harness.search.samplers import pruner_by_name, sampler_by_name
+from harness.study.definition import Study
 
 Made = TypeVar("Made")
 _MOST_WORKERS = 256

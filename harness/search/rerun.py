@@ -8,11 +8,12 @@ import torch
 
 from harness.corpus import load
 from harness.errors import StudyError
-from harness.search.environment import versions
-from harness.search.find import find_trial
-from harness.search.records import Point, StudyRecord, TrialRecord
-from harness.search.storage import Storage
-from harness.search.study import build_of
+from harness.store.find import find_trial
+from harness.store.provenance import versions
+from harness.store.storage import Storage
+from harness.store.study_record import StudyRecord
+from harness.store.trial_record import Point, TrialRecord
+from harness.study.load import build_of
 from harness.train import Evaluation, train
 
 

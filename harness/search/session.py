@@ -11,25 +11,23 @@ from harness import paths
 from harness.corpus import Corpus, load
 from harness.errors import CorpusUnavailable, StudyError
 from harness.files import write_atomically
-from harness.search.begin import begun, facts_of_corpus, resumed
-from harness.search.beside import measured_beside
-from harness.search.experiment import check_first
-from harness.search.finalists import Reserve, begin_round, finalists_key, round_is_settled, stands_beside
-from harness.search.gate import closed, gate, search_is_complete, sole_run, take_back_orphans
-from harness.search.judge import standing_of
-from harness.search.records import CorpusFacts, EndedBy, StudyRecord
-from harness.search.reference import (
-    REFERENCE_SEEDS,
-    begin_reference,
-    is_settled,
-    reference_key,
-    stored_reference,
-)
+from harness.search.engines.processes import run_workers
+from harness.search.events import Event, Job, OnEvent
+from harness.search.finalists import Reserve, begin_round, round_is_settled
+from harness.search.measurements import measured_beside
+from harness.search.ranking import ranking_of
+from harness.search.reference import begin_reference, is_settled
 from harness.search.request import Request, as_asked, checked_workers, with_named
-from harness.search.space import Space, check_sampler, space_of
-from harness.search.storage import Storage, open_storage
-from harness.search.study import Study, load_study
-from harness.search.workers import Event, Job, OnEvent, run_workers
+from harness.search.resume import begun, resumed
+from harness.search.trial_queue import closed, gate, search_is_complete, sole_run, take_back_orphans
+from harness.store.find import stored_reference
+from harness.store.keys import REFERENCE_SEEDS, finalists_key, reference_key, stands_beside
+from harness.store.storage import Storage, open_storage
+from harness.store.study_record import CorpusFacts, EndedBy, StudyRecord
+from harness.study.definition import Study
+from harness.study.experiment import check_first
+from harness.study.load import load_study
+from harness.study.space import Space, check_sampler, space_of
 
 FALLBACK = "ssa-2017"
 _FALLBACK_PATIENCE = 5.0
@@ -106,7 +104,7 @@ def _begin_or_resume(
     space: Space,
 ) -> tuple[Session, Job]:
     """Store the study as begun or carried on with, if nothing speaks against it. Call as its sole runner."""
-    key, facts = f"{study.name}-{corpus.label}", facts_of_corpus(corpus, by_default)
+    key, facts = f"{study.name}-{corpus.label}", CorpusFacts.of(corpus, by_default=by_default)
     found = storage.study(key)
     if found is None:
         record = begun(study, key, file, facts, request, space)
@@ -169,7 +167,7 @@ def _search(session: Session, job: Job, on_event: OnEvent, run: Run) -> StudyRec
             record = record.model_copy(update={"ended_by": ended_by})
             storage.write_study(record)
     if not round_is_settled(storage, record):
-        standing = standing_of(storage, record, session.corpus, session.study.build)
+        standing = ranking_of(storage, record, session.corpus, session.study.build)
         record = record.model_copy(update={"standing": standing})
         storage.write_study(record)
     record = measured_beside(storage, record, session.corpus, session.study.build)

@@ -12,11 +12,10 @@ from optuna.trial import TrialState
 
 from harness.corpus import Corpus
 from harness.model import Build
-from harness.search.gate import Started, gate, give_back
-from harness.search.records import TrialRecord, finite
-from harness.search.standing import Status
-from harness.search.storage import Storage
-from harness.search.weights import facts_of, pack
+from harness.search.trial_queue import Started, gate, give_back
+from harness.store.storage import Storage
+from harness.store.trial_record import Status, TrialRecord, finite
+from harness.store.weights import facts_of, pack
 from harness.train import Evaluation, TrainResult, judge, train
 
 OnProgress = Callable[[float, float], None]

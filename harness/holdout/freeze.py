@@ -3,66 +3,21 @@
 from __future__ import annotations
 
 from statistics import fmean
-from typing import Literal
-
-from pydantic import BaseModel
 
 from harness.corpus import Corpus
 from harness.errors import StudyError
 from harness.lecture import RECIPE
 from harness.model import Build, CharMLP, CountedBigram, Ensemble, KneserNey, Predictor
-from harness.search.environment import Owner, commit, now, this_process, versions
 from harness.search.finalists import round_is_settled
-from harness.search.records import Chosen, StudyRecord
-from harness.search.reference import is_settled, stored_reference
-from harness.search.standing import FINISHED, SeedRun
-from harness.search.storage import Storage
-from harness.search.weights import pack, restore, sha256, unpack
+from harness.search.reference import is_settled
+from harness.store.find import stored_reference
+from harness.store.opening import Claim, Contender, Weights
+from harness.store.provenance import commit, now, this_process, versions
+from harness.store.storage import Storage
+from harness.store.study_record import Chosen, StudyRecord
+from harness.store.trial_record import FINISHED, SeedRun
+from harness.store.weights import pack, restore, sha256, unpack
 from harness.train import split_nats
-
-Kind = Literal["runs", "ensemble", "bigram", "kneser-ney"]
-
-
-class Weights(BaseModel, frozen=True):
-    """One stored model of the list."""
-
-    seed: int
-    artifact: str
-    sha256: str
-    train_nats: float
-    dev_nats: float
-
-
-class Contender(BaseModel, frozen=True):
-    """One row of the list, scored on dev already."""
-
-    what: str
-    kind: Kind
-    own_model: bool = False
-    """Whether the study file's build makes it."""
-    context_length: int
-    weights: tuple[Weights, ...] = ()
-    """One for each seed; of an ensemble, its members."""
-    sha256: str
-    """Of the counts of a counted model; of the weights' hashes together for any other."""
-    train_nats: float | None
-    """Mean over the seeds; of an ensemble, of its one averaged prediction."""
-    dev_nats: float
-
-
-class Claim(BaseModel, frozen=True):
-    """The whole list, and who claims to open the split for it."""
-
-    fingerprint: str
-    corpus: str
-    study: dict[str, int | str | None]
-    """How the winner came to be: trials that finished, finalists, fresh seeds of each, sampler."""
-    commit: str | None
-    versions: dict[str, str]
-    owner: Owner
-    openings_before: int
-    """How many other studies of this storage had opened the same test split."""
-    contenders: tuple[Contender, ...]
 
 
 def frozen(storage: Storage, record: StudyRecord, corpus: Corpus, build: Build, openings_before: int) -> Claim:

@@ -13,86 +13,27 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel
 from safetensors.numpy import save
 
 from harness.corpus import Corpus, load
 from harness.corpus.contexts import count_contexts, examples_of
 from harness.corpus.split import sealed_test_items
 from harness.errors import CorpusError, StorageError, StudyError
+from harness.holdout.freeze import frozen, predictors
 from harness.model import Build, Predictor
-from harness.search.compare import Floats, Interval, resampled_means
-from harness.search.environment import Owner, this_process
-from harness.search.frozen import Claim, Contender, frozen, predictors
-from harness.search.gate import sole_run
-from harness.search.ledger import append, entries, export
-from harness.search.records import StudyRecord
-from harness.search.storage import Storage
-from harness.search.study import build_of
+from harness.search.bootstrap import Floats, Interval, resampled_means
+from harness.search.trial_queue import sole_run
+from harness.store.ledger import append, entries, export
+from harness.store.opening import Claim, Contender, Elsewhere, Opening, Score, Scores, recorded
+from harness.store.provenance import this_process
+from harness.store.storage import Storage
+from harness.store.study_record import StudyRecord
+from harness.study.load import build_of
 from harness.train import ItemNats, item_nats, seen_in_train
 from harness.train.items import nats_by_item
 
 _SAME_NATS = 1e-4
 """So far apart may a stored and a repeated dev loss be: another machine adds up in another order."""
-
-
-class Score(BaseModel, frozen=True):
-    """One row's test loss, in nats per symbol."""
-
-    what: str
-    runs: tuple[float, ...]
-    """One for each seed; a single one for an ensemble or counts."""
-    test_nats: float
-    """Their mean."""
-    deviation: float | None
-    """Standard deviation between seeds; None for a single run."""
-    low: float
-    high: float
-    """95 % interval of the mean, seeds and items resampled."""
-    gap: float
-    """Test less dev."""
-    gap_error: float
-    """Standard error of that gap, by items of both splits."""
-
-
-class Elsewhere(BaseModel, frozen=True):
-    """Test items of this corpus that another corpus searched on this storage trained or chose on."""
-
-    corpus: str
-    fingerprint: str
-    items: int | None
-    """None where that corpus cannot be read any more."""
-
-
-class Scores(BaseModel, frozen=True):
-    """What the opening found."""
-
-    test_items: int
-    test_examples: int
-    seen_items: int
-    """Of the test items, those that stand in this corpus's own train or dev too."""
-    elsewhere: tuple[Elsewhere, ...]
-    scores: tuple[Score, ...]
-    items: str
-    """Artifact id of the nats of every test item under every model of the list."""
-
-
-@dataclass(frozen=True)
-class Opening:
-    """A study's opening as the ledger has it."""
-
-    key: str
-    claimed: str
-    claim: Claim
-    attempts: int
-    """Claims it took; more than one after a crash between claim and scores."""
-    owner: Owner
-    scored: str | None = None
-    scores: Scores | None = None
-
-    @property
-    def state(self) -> str:
-        return "claimed" if self.scores is None else "scored"
 
 
 @dataclass(frozen=True)
@@ -103,25 +44,6 @@ class _Row:
     models: list[Predictor]
     dev: ItemNats
     """Mean over the models."""
-
-
-def recorded(storage: Storage, key: str) -> Opening | None:
-    """What the ledger says of a study, if anything."""
-    steps = {entry.step: entry for entry in entries(storage) if entry.key == key}
-    if "claimed" not in steps:
-        return None
-    first, scored = steps["claimed"], steps.get("scored")
-    resumed = [entry for entry in steps.values() if entry.step.startswith("resumed")]
-    claim = Claim.model_validate(first.body)
-    return Opening(
-        key=key,
-        claimed=first.at,
-        claim=claim,
-        attempts=1 + len(resumed),
-        owner=Owner.model_validate(resumed[-1].body["owner"]) if resumed else claim.owner,
-        scored=None if scored is None else scored.at,
-        scores=None if scored is None else Scores.model_validate(scored.body),
-    )
 
 
 def open_holdout(

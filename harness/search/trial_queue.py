@@ -19,11 +19,10 @@ from optuna.trial import FrozenTrial, TrialState
 
 from harness import paths
 from harness.errors import StudyError, TrialsFailed
-from harness.search.environment import Owner, this_process, versions
-from harness.search.records import TrialRecord
-from harness.search.standing import Status
-from harness.search.storage import Storage
-from harness.search.study import Study, check_config
+from harness.store.provenance import Owner, this_process, versions
+from harness.store.storage import Storage
+from harness.store.trial_record import Status, TrialRecord
+from harness.study.definition import Study, check_config
 from harness.train import derive
 
 MOST_ATTEMPTS = 3

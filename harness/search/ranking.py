@@ -12,7 +12,7 @@ from harness.corpus import Corpus
 from harness.errors import StudyError
 from harness.lecture import RECIPE
 from harness.model import Build, CharMLP
-from harness.search.compare import (
+from harness.search.bootstrap import (
     RESAMPLES,
     Floats,
     Interval,
@@ -23,15 +23,16 @@ from harness.search.compare import (
     tied_with_best,
 )
 from harness.search.finalists import paired_reference, settled_runs, wanted_runs
-from harness.search.records import StudyRecord, TrialRecord
 from harness.search.reference import fresh_seeds
-from harness.search.standing import Finalist, SeedRun, Standing
-from harness.search.storage import Storage
-from harness.search.weights import restore
+from harness.store.finalist_record import Finalist, Ranking
+from harness.store.storage import Storage
+from harness.store.study_record import StudyRecord
+from harness.store.trial_record import SeedRun, TrialRecord
+from harness.store.weights import restore
 from harness.train import item_nats
 
 
-def standing_of(storage: Storage, record: StudyRecord, corpus: Corpus, build: Build) -> Standing | None:
+def ranking_of(storage: Storage, record: StudyRecord, corpus: Corpus, build: Build) -> Ranking | None:
     """How the round came out, over the first seeds that every finalist has; None while these are fewer than two."""
     wanted, runs = wanted_runs(storage, record), settled_runs(storage, record)
     missing = [repeat for number, repeat in wanted if (number, repeat) not in runs]
@@ -49,7 +50,7 @@ def standing_of(storage: Storage, record: StudyRecord, corpus: Corpus, build: Bu
         entered.append((_recipe(reference, len(seeds)), CharMLP.build))
     standing, out = [pair for pair in entered if not pair[0].out], [pair[0] for pair in entered if pair[0].out]
     if not standing:
-        return Standing(seeds=tuple(seeds), finalists=tuple(out), winner=None, resamples=0, items=None)
+        return Ranking(seeds=tuple(seeds), finalists=tuple(out), winner=None, resamples=0, items=None)
     matrices = [_dev_items(storage, finalist, corpus, build) for finalist, build in standing]
     nats_CSI, symbols_I = np.stack([nats for nats, _ in matrices]), matrices[0][1]
     order = mean_nats(nats_CSI, symbols_I).argsort(kind="stable")
@@ -57,7 +58,7 @@ def standing_of(storage: Storage, record: StudyRecord, corpus: Corpus, build: Bu
     placed, winner = _placed([standing[index][0] for index in order], nats_CSI, symbols_I)
     content = save({"nats": nats_CSI, "symbols": symbols_I}, {"names": "\n".join(f.name for f in placed)})
     kept = storage.keep_file(content, "finalists-items.safetensors", storage.optuna_study(record.key))
-    return Standing(seeds=tuple(seeds), finalists=(*placed, *out), winner=winner, resamples=RESAMPLES, items=kept)
+    return Ranking(seeds=tuple(seeds), finalists=(*placed, *out), winner=winner, resamples=RESAMPLES, items=kept)
 
 
 def _finalist(trial: TrialRecord, runs: list[TrialRecord]) -> Finalist:

@@ -4,25 +4,12 @@ from __future__ import annotations
 
 from harness.corpus import Corpus
 from harness.errors import StudyError
-from harness.search.environment import commit, now
-from harness.search.experiment import params_of
-from harness.search.records import CorpusFacts, StudyRecord
 from harness.search.request import Request, with_named
-from harness.search.space import Space
-from harness.search.study import Study
-
-
-def facts_of_corpus(corpus: Corpus, by_default: bool) -> CorpusFacts:
-    train, dev = corpus.number_of_examples("train"), corpus.number_of_examples("dev")
-    return CorpusFacts(
-        spec=corpus.source.spec,
-        label=corpus.label,
-        variant=corpus.source.variant.name,
-        fingerprint=corpus.fingerprint,
-        items={"train": len(corpus.train_items), "dev": len(corpus.dev_items), "all": len(corpus.source.items)},
-        examples={"train": train, "dev": dev, "all": sum(len(item) + 1 for item in corpus.source.items)},
-        by_default=by_default,
-    )
+from harness.store.provenance import commit, now
+from harness.store.study_record import CorpusFacts, StudyRecord
+from harness.study.definition import Study
+from harness.study.experiment import params_of
+from harness.study.space import Space
 
 
 def begun(study: Study, key: str, file: str, facts: CorpusFacts, request: Request, space: Space) -> StudyRecord:

@@ -8,11 +8,28 @@ from contextlib import contextmanager
 import optuna
 import torch
 
+from harness.search.events import Job, OnEvent
 from harness.search.request import Request
 from harness.search.session import Session, search
-from harness.search.storage import Storage
-from harness.search.study import Study
-from harness.search.workers import Job, OnEvent, work_here
+from harness.search.trial import Deadline
+from harness.search.workers import Worker, put_back
+from harness.store.provenance import this_process
+from harness.store.storage import Storage
+from harness.study.definition import Study
+
+
+def work_here(study: Study, job: Job, storage: Storage, on_event: OnEvent) -> None:
+    """Run a job in this process, with a study that needs no file.
+
+    Raises:
+        TrialsFailed: the trials failed all alike from the start.
+        KeyboardInterrupt: passed on, after the trial in flight was put back.
+    """
+    try:
+        Worker(job, 0, on_event, Deadline(job.ends_at), study).work()
+    except BaseException:
+        put_back(job, storage, this_process())
+        raise
 
 
 def run_here(study: Study, request: Request, on_ready: Callable[[Session], None], on_event: OnEvent) -> Session:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from harness.corpus import label_of
 from harness.errors import StudyError, nearest
-from harness.search.finalists import stands_beside
-from harness.search.records import StudyRecord, TrialRecord
-from harness.search.storage import Storage
+from harness.store.keys import stands_beside
+from harness.store.storage import Storage
+from harness.store.study_record import StudyRecord
+from harness.store.trial_record import TrialRecord
 
 
 def searched_studies(storage: Storage) -> list[StudyRecord]:
@@ -61,3 +62,9 @@ def find_trial(storage: Storage, study: StudyRecord, number: int) -> TrialRecord
         there = f"0 to {max(numbers)}" if numbers else "none"
         raise StudyError(f"a trial must be in the study; {study.key} has trials {there}, got {number}. Choose one.")
     return record
+
+
+def stored_reference(storage: Storage, key: str | None) -> TrialRecord | None:
+    """The finished reference, if there is one."""
+    records = [] if key is None else storage.trials(key)
+    return next((record for record in records if record.status == "complete"), None)

@@ -2,24 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Literal
-
 from pydantic import BaseModel
 
-Status = Literal["running", "complete", "pruned", "diverged", "failed", "interrupted"]
-FINISHED: frozenset[Status] = frozenset({"complete", "pruned", "diverged"})
-"""What counts towards the trials asked for."""
-
-
-class SeedRun(BaseModel, frozen=True):
-    """One seed of a config that was trained from several."""
-
-    seed: int
-    status: Status
-    train_nats: float | None
-    dev_nats: float | None
-    weights: str | None = None
-    """Artifact id."""
+from harness.store.trial_record import SeedRun
 
 
 class Finalist(BaseModel, frozen=True):
@@ -59,7 +44,7 @@ class Finalist(BaseModel, frozen=True):
         return None if self.search_nats is None or self.dev_nats is None else self.search_nats - self.dev_nats
 
 
-class Standing(BaseModel, frozen=True):
+class Ranking(BaseModel, frozen=True):
     """The finalists' round as it came out, lowest mean first, those that are out last."""
 
     seeds: tuple[int, ...]

@@ -10,8 +10,8 @@ from contextlib import closing
 from pathlib import Path
 from urllib.parse import quote
 
-from harness.search.finalists import stands_beside
-from harness.search.storage import default_storage
+from harness.store.keys import stands_beside
+from harness.store.storage import default_storage
 
 _STUDIES = "SELECT key FROM harness_studies WHERE key IN (SELECT study_name FROM studies) ORDER BY key"
 _TRIALS = "SELECT key, number FROM harness_trials ORDER BY number"

@@ -21,8 +21,8 @@ from pydantic import BaseModel, ValidationError
 from harness import paths
 from harness.errors import StorageError, first_line
 from harness.files import explained
-from harness.search.environment import now
-from harness.search.storage import OpeningRow, Storage, default_storage
+from harness.store.provenance import now
+from harness.store.storage import OpeningRow, Storage, default_storage
 
 FIRST = "0" * 64
 """What stands as the hash before the first entry."""

@@ -9,19 +9,10 @@ from safetensors.numpy import load as load_arrays
 
 from harness.corpus import Corpus
 from harness.model import Build, CountedBigram
-from harness.search.records import (
-    Baseline,
-    Chosen,
-    DevParts,
-    Drawn,
-    Ngrams,
-    RangeTest,
-    StudyRecord,
-    TrialRecord,
-    runs_of,
-)
-from harness.search.storage import Storage
-from harness.search.weights import draw, restore
+from harness.store.storage import Storage
+from harness.store.study_record import Baseline, Chosen, DevParts, Drawn, Ngrams, RangeTest, StudyRecord
+from harness.store.trial_record import TrialRecord, runs_of
+from harness.store.weights import draw, restore
 from harness.train import ItemNats, baselines, item_nats, lr_range, seen_in_train, split_nats
 
 DRAWN = 20

@@ -22,8 +22,9 @@ from optuna.artifacts import FileSystemArtifactStore, download_artifact, upload_
 from harness import paths
 from harness.errors import StorageError, StudyError, first_line
 from harness.files import explained
-from harness.search.experiment import params_of
-from harness.search.records import StudyRecord, TrialRecord
+from harness.store.study_record import StudyRecord
+from harness.store.trial_record import TrialRecord
+from harness.study.experiment import params_of
 
 _LOCKED_FOR = 1.5
 """Seconds to wait for a locked database before saying so; a busy one frees itself sooner."""
@@ -147,7 +148,7 @@ class Storage:
             self.backend.set_trial_user_attr(trial, name, value)
 
     def openings(self) -> list[OpeningRow]:
-        """The ledger's rows in their order; see `harness.search.ledger`."""
+        """The ledger's rows in their order; see `harness.store.ledger`."""
         with self._engine.connect() as connection:
             rows = connection.execute(sql.select(_openings).order_by(_openings.c.index)).all()
         return [OpeningRow(*row) for row in rows]

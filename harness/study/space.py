@@ -11,7 +11,7 @@ from optuna.distributions import distribution_to_json
 from optuna.samplers import RandomSampler
 
 from harness.errors import ConfigError, HarnessError, TrialsFailed, first_line
-from harness.search.study import Study, check_config
+from harness.study.definition import Study, check_config
 
 _DRAWS = 200
 

@@ -1,0 +1,32 @@
+"""Keys of the studies that no user begins: the lecture's recipe on a corpus, and a search's finalists."""
+
+from __future__ import annotations
+
+from harness.corpus import Corpus
+
+_FINALISTS = "finalists-"
+_REFERENCES = "reference-"
+REFERENCE_SEEDS = 5
+
+
+def finalists_key(key: str) -> str:
+    """Key of the round beside a search."""
+    return _FINALISTS + key
+
+
+def stands_beside(key: str) -> bool:
+    """Whether a key is of a study that no user began: a reference or a finalists' round."""
+    return key.startswith((_REFERENCES, _FINALISTS))
+
+
+def reference_key(corpus: Corpus, seeds: int = REFERENCE_SEEDS) -> str:
+    return f"{_REFERENCES}{seeds}-seeds-{corpus.label}-{corpus.fingerprint[:8]}"
+
+
+def is_reference(key: str) -> bool:
+    return key.startswith(_REFERENCES)
+
+
+def searched_by(key: str) -> str:
+    """Key of the search whose finalists these are."""
+    return key.removeprefix(_FINALISTS)

@@ -1,0 +1,72 @@
+"""Study files: found by name, read as they are written, and asked for their STUDY."""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+from importlib.machinery import SourceFileLoader
+from pathlib import Path
+from types import CodeType
+
+from harness import paths
+from harness.errors import HarnessError, StudyError, nearest
+from harness.model import Build, CharMLP
+from harness.study.definition import Study
+
+
+class _AsWritten(SourceFileLoader):
+    """Reads the source each time: compiled code beside it is told from older by the second and the size alone."""
+
+    def get_code(self, fullname: str) -> CodeType:  # noqa: ARG002 (the loader is of one file)
+        return self.source_to_code(self.get_data(self.path), self.path)
+
+
+def load_study(name: str) -> tuple[Study, Path]:
+    """The `STUDY` of `studies/NAME.py`, or of the file at a path; and that file.
+
+    Raises:
+        StudyError: no such file, no STUDY in it, or it fails to import.
+    """
+    path = Path(name) if name.endswith(".py") else paths.studies_folder() / f"{name}.py"
+    if not path.is_file():
+        known = known_studies()
+        raise StudyError(
+            f"a study must be a file in {paths.studies_folder()} or a path to one; got {name!r}. "
+            f"There are: {', '.join(known) or 'none'}.{nearest(Path(name).stem, known)} Name one of them, or write it."
+        )
+    path = path.resolve()
+    name = f"studies.{path.stem}"
+    specification = importlib.util.spec_from_file_location(name, path, loader=_AsWritten(name, str(path)))
+    assert specification is not None  # a .py file always has one
+    assert specification.loader is not None
+    module = importlib.util.module_from_spec(specification)
+    sys.modules[specification.name] = module
+    try:
+        specification.loader.exec_module(module)
+    except HarnessError:
+        raise
+    except Exception as error:
+        reason = f"{type(error).__name__}: {error}"
+        raise StudyError(f"a study file must import; {path} raised {reason}. Mend it.") from error
+    study = getattr(module, "STUDY", None)
+    if not isinstance(study, Study):
+        raise StudyError(f"a study file must define STUDY = Study(…); {path} has {study!r}. Add it.")
+    return study, path
+
+
+def known_studies() -> list[str]:
+    return sorted(path.stem for path in paths.studies_folder().glob("[!_]*.py"))
+
+
+def build_of(file: str, own_model: bool) -> Build:
+    """What makes a stored study's models; its file is needed only if it brings its own.
+
+    Raises:
+        StudyError: it brings its own, and its file is gone or there never was one.
+    """
+    if own_model and not file:
+        raise StudyError(
+            "a model of one's own is made by its study's build, which the storage cannot hold; this study was run "
+            "from a notebook that defines it. Run it there again, or save it as a file in studies/."
+        )
+    return load_study(file)[0].build if own_model else CharMLP.build
