@@ -13,8 +13,8 @@ from harness import paths
 from harness.cli import overrides
 from harness.cli.app import run
 from harness.config import Budget, Cosine, Linear, TrainConfig
+from harness.dashboard.server import make_dashboard
 from harness.errors import ConfigError, CorpusUnavailable
-from harness.report.dashboard import make_dashboard
 from harness.store.storage import open_storage
 from tests.support import write_items, write_study
 

@@ -21,7 +21,7 @@ from safetensors.torch import load_file
 
 from harness import load, paths
 from harness.cli.app import run
-from harness.report.plots import PLOTS
+from harness.report.plots.every import PLOTS
 from harness.search.trial_queue import sole_run
 from harness.store.opening import recorded
 from harness.store.storage import open_storage

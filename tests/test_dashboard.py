@@ -14,12 +14,13 @@ from optuna.trial import TrialState
 from optuna_dashboard import get_note
 
 from harness import Corpus, paths
-from harness.report import curve_picture, style
-from harness.report.board import Board, show_all
-from harness.report.dashboard import HOST
-from harness.report.interactive import curves_document, order_document
-from harness.report.live import LiveBoard
-from harness.report.notes import note_beside, trial_note
+from harness.dashboard import curve_picture
+from harness.dashboard.board import Board, show_all
+from harness.dashboard.figures import curves_document, order_document
+from harness.dashboard.live import LiveBoard
+from harness.dashboard.notes import note_beside, trial_note
+from harness.dashboard.server import HOST
+from harness.report.plots import style
 from harness.report.results import gather
 from harness.search.events import Event
 from harness.search.trial import told

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from harness import Corpus
-from harness.report.board import show_all
-from harness.report.dashboard import HOST, make_dashboard
+from harness.dashboard.board import show_all
+from harness.dashboard.server import HOST, make_dashboard
 from harness.store.storage import Storage
 from tests.browser import CHROMIUM, Page
 from tests.made_up import COMPLETE, DIVERGED, KEY, PRUNED, search_four_ways, trial_of

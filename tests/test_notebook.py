@@ -12,9 +12,9 @@ from matplotlib.figure import Figure
 from optuna.pruners import NopPruner
 
 from harness import AdamW, Budget, ModelConfig, Study, StudyResults, TrainConfig, results
+from harness.dashboard.board import show_all
 from harness.errors import ConfigError, StudyError
 from harness.notebook.bar import Bars
-from harness.report.board import show_all
 from harness.report.write import write_report
 from harness.search.events import Event
 from harness.search.session import Session

@@ -11,8 +11,8 @@ import pytest
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.trial import FrozenTrial, create_trial
 
+from harness.report.findings import Edge, edges, overview
 from harness.report.frames import importance_frame
-from harness.report.overview import Edge, edges, overview
 
 RATE, WIDTH = FloatDistribution(1e-3, 1e-1, log=True), IntDistribution(50, 400)
 DROPOUT, UNITS = FloatDistribution(0.0, 0.5), IntDistribution(1, 10)

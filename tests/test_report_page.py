@@ -14,12 +14,11 @@ import pytest
 
 from harness import load, paths
 from harness.cli.app import run
-from harness.report import style
 from harness.report.losses import items_frame, samples_frame
 from harness.report.overviews import write_comparison
-from harness.report.plot import inline
-from harness.report.plots import PLOTS
-from harness.report.plots_model import POSITIONS
+from harness.report.plots.every import PLOTS, style
+from harness.report.plots.model import POSITIONS
+from harness.report.plots.plot import inline
 from harness.report.results import gather
 from harness.store.storage import open_storage
 from tests.support import write_items, write_study

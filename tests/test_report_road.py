@@ -11,7 +11,7 @@ import torch
 
 from harness import Reported, paths
 from harness.cli.app import run
-from harness.report.road import ONE_RUN, Measured, Row, map_facts, rounding
+from harness.report.tables.reported import ONE_RUN, Measured, Row, map_facts, rounding
 from harness.store.study_record import CorpusFacts
 from tests.support import write_items, write_road, write_study
 

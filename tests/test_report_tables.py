@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from harness.errors import ConfigError
-from harness.report.table import Column, chosen, nats, render, short, whole
+from harness.report.tables.table import Column, chosen, nats, render, short, whole
 
 COLUMNS = (
     Column("run", number=False),

@@ -21,8 +21,8 @@ from harness.holdout import open as holdout
 from harness.holdout.open import open_holdout
 from harness.model import Ensemble
 from harness.report.headline import headline
-from harness.report.holdout import paper_line, remarks
 from harness.report.results import gather
+from harness.report.tables.holdout import paper_line, remarks
 from harness.report.write import write_report
 from harness.search.bootstrap import Interval, resampled_means
 from harness.store import ledger

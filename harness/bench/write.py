@@ -17,7 +17,7 @@ from harness.bench.compared import compared_frame, followed_frame
 from harness.bench.target import MOST_P, ToTarget
 from harness.bench.timing import Row
 from harness.files import replacing, write_atomically
-from harness.report import style
+from harness.report.plots import style
 from harness.store.provenance import commit, machine, now, versions
 
 SECTIONS = {

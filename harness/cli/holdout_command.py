@@ -15,7 +15,7 @@ from harness.cli.options import AsJson, StorageUrl, StoredCorpus
 from harness.cli.study_commands import write
 from harness.errors import ConfigError
 from harness.holdout.open import open_holdout
-from harness.report.holdout import FROZEN_HEAD, SCORED_HEAD, frozen_rows, paper_line, remarks, scored_rows
+from harness.report.tables.holdout import FROZEN_HEAD, SCORED_HEAD, frozen_rows, paper_line, remarks, scored_rows
 from harness.store import ledger
 from harness.store.find import find_study
 from harness.store.opening import Opening

@@ -13,8 +13,8 @@ from harness.cli.options import AsJson, StorageUrl, StoredCorpus, StudyName
 from harness.errors import ConfigError, StudyError, nearest
 from harness.files import write_atomically
 from harness.report.results import gather
-from harness.report.table import FORMATS, Format
-from harness.report.tables import SHOWN, leaderboard, leaderboard_frame
+from harness.report.tables.leaderboard import SHOWN, leaderboard, leaderboard_frame
+from harness.report.tables.table import FORMATS, Format
 from harness.store.find import find_study
 from harness.store.storage import open_storage
 

@@ -137,8 +137,8 @@ def lr_range(
         raise ConfigError(f"a plot must end in .png, .svg or .pdf; got {target.name!r}. Rename it.")
     found = probe_lr_range(chosen, data)
     label = f"{data.label} · fingerprint {data.fingerprint} · config {chosen.hash()} · from fresh weights"
-    from harness.report import style  # here: the plots take two seconds to load
-    from harness.report.plots_model import draw_lr_range
+    from harness.report.plots import style  # here: the plots take two seconds to load
+    from harness.report.plots.model import draw_lr_range
 
     with style.look(), replacing(target) as path:
         draw_lr_range(RangeTest.of(0, chosen, found), label).savefig(path)

@@ -13,12 +13,12 @@ from harness.cli.console import console, show_json, show_pairs, show_table
 from harness.cli.facts import about
 from harness.cli.options import AsJson, StorageUrl, StoredCorpus, StudyName
 from harness.cli.sparkline import sparkline
-from harness.report.finalists import HEAD, table_rows
+from harness.report.findings import overview
 from harness.report.headline import headline
-from harness.report.overview import overview
 from harness.report.results import Results, gather
 from harness.report.summary import summary
-from harness.report.table import nats_if_known
+from harness.report.tables.finalists import HEAD, table_rows
+from harness.report.tables.table import nats_if_known
 from harness.store.find import find_study, find_trial
 from harness.store.storage import Storage, open_storage
 from harness.store.study_record import StudyRecord

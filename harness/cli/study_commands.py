@@ -14,12 +14,12 @@ from harness.cli import complete
 from harness.cli.console import beside, console, show_json, show_table
 from harness.cli.options import AsJson, StorageUrl, StoredCorpus
 from harness.cli.panel import StudyDisplay
+from harness.dashboard.live import LiveBoard
 from harness.errors import StudyError
-from harness.report.finalists import HEAD, table_rows
 from harness.report.headline import headline
-from harness.report.live import LiveBoard
 from harness.report.results import Results, split_sizes
 from harness.report.summary import UNIT, summary
+from harness.report.tables.finalists import HEAD, table_rows
 from harness.search.events import Event, OnEvent
 from harness.search.finalists import count_runs
 from harness.search.request import Request
@@ -179,7 +179,7 @@ def report(
     records = searched_studies(opened) if name is None else [find_study(opened, name, corpus)]
     if not records:
         raise StudyError("a report needs a study; the storage has none yet. Begin one with make study.")
-    from harness.report.board import show_all  # here: it takes a second to load
+    from harness.dashboard.board import show_all  # here: it takes a second to load
 
     documents = []
     for record in records:
@@ -198,7 +198,7 @@ def dashboard(
     storage: StorageUrl = None,
 ) -> None:
     """Serve the Optuna dashboard over every study; Ctrl-C ends it."""
-    from harness.report.dashboard import HOST, make_dashboard  # here: it takes a second to load
+    from harness.dashboard.server import HOST, make_dashboard  # here: it takes a second to load
 
     server = make_dashboard(open_storage(storage), port)
     address = f"http://{HOST}:{server.server_port}"

@@ -9,10 +9,10 @@ from collections import Counter
 from collections.abc import Iterator
 from html import escape
 
+from harness.report.conclusion import verdict
 from harness.report.results import Results
-from harness.report.table import TIED, Cell, cells, chosen
-from harness.report.tables import caption, columns_of, leaderboard_frame
-from harness.report.verdict import verdict
+from harness.report.tables.leaderboard import caption, columns_of, leaderboard_frame
+from harness.report.tables.table import TIED, Cell, cells, chosen
 
 _COLUMNS = ("place", "run", "dev", "low", "high", "n", "train", "gap", "verdict", "parameters", "seconds", "note")
 """Of the leaderboard, as far as there is something in them; all of them stand in the frame."""

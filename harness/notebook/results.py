@@ -10,7 +10,7 @@ if TYPE_CHECKING:  # pandas and matplotlib take seconds to load, which a study f
     import pandas as pd
     from matplotlib.figure import Figure
 
-    from harness.report.plot import Plot
+    from harness.report.plots.plot import Plot
     from harness.report.results import Results
 
 
@@ -58,7 +58,7 @@ class StudyResults:
     @property
     def overview(self) -> list[str]:
         """What stands out of the study as a whole, a sentence each."""
-        from harness.report.overview import overview
+        from harness.report.findings import overview
         from harness.search.engines.in_process import quiet
 
         with quiet():
@@ -81,14 +81,14 @@ class StudyResults:
     @property
     def leaderboard(self) -> pd.DataFrame:
         """Finalists by their fresh means, the best other trials by their one run, then what they are held against."""
-        from harness.report.tables import leaderboard_frame
+        from harness.report.tables.leaderboard import leaderboard_frame
 
         return leaderboard_frame(self._results)
 
     @property
     def finalists(self) -> pd.DataFrame:
         """One row per finalist: mean over fresh seeds, spread, 95 % intervals, ties, the winner; empty before them."""
-        from harness.report.finalists import finalists_frame
+        from harness.report.tables.finalists import finalists_frame
 
         return finalists_frame(self._results)
 
@@ -101,7 +101,7 @@ class StudyResults:
         Raises:
             ConfigError: there is no plot of that name.
         """
-        from harness.report.plots import PLOTS
+        from harness.report.plots.every import PLOTS
 
         known = {plot.name: plot for plot in PLOTS}
         if name not in known:
@@ -112,14 +112,14 @@ class StudyResults:
 
     def plots(self) -> dict[str, Figure]:
         """Every plot of the report that has something to show, by name, in the order of the page."""
-        from harness.report.plots import PLOTS
+        from harness.report.plots.every import PLOTS
 
         drawn = {plot.name: self._drawn(plot) for plot in PLOTS}
         return {name: figure for name, (frame, figure) in drawn.items() if not frame.empty}
 
     def _drawn(self, plot: Plot[Results]) -> tuple[pd.DataFrame, Figure]:
         """A plot's numbers and the figure of them."""
-        from harness.report import style
+        from harness.report.plots import style
         from harness.search.engines.in_process import quiet
 
         with style.look(), quiet():

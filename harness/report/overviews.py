@@ -11,13 +11,13 @@ import pandas as pd
 from harness import paths
 from harness.files import write_atomically
 from harness.lecture import RECIPE
-from harness.report import style
-from harness.report.page import Shown, render_page
-from harness.report.plot import draw
-from harness.report.plots_compare import COMPARED
+from harness.report.conclusion import config_rows
+from harness.report.pages.study import Shown, render_page
+from harness.report.plots import style
+from harness.report.plots.compare import COMPARED
+from harness.report.plots.plot import draw
 from harness.report.results import Results, gather
-from harness.report.table import Column, cells, nats, whole
-from harness.report.verdict import config_rows
+from harness.report.tables.table import Column, cells, nats, whole
 from harness.store.find import searched_studies
 from harness.store.storage import Storage
 

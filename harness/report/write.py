@@ -7,19 +7,20 @@ from typing import NamedTuple
 
 from harness import paths
 from harness.files import write_atomically
-from harness.report import finalists, holdout, style
+from harness.report.findings import overview
 from harness.report.frames import curves_frame, trials_frame
 from harness.report.losses import items_frame, samples_frame
-from harness.report.overview import overview
 from harness.report.overviews import write_index
-from harness.report.page import Pieces, report_page
-from harness.report.plot import draw
-from harness.report.plots import PLOTS
+from harness.report.pages.reported import write_road
+from harness.report.pages.study import Pieces, report_page
+from harness.report.plots import style
+from harness.report.plots.every import PLOTS
+from harness.report.plots.plot import draw
 from harness.report.results import SAMPLES, Results, gather
-from harness.report.road_page import write_road
 from harness.report.summary import to_json
-from harness.report.table import Format
-from harness.report.tables import leaderboard, leaderboard_frame
+from harness.report.tables import finalists, holdout
+from harness.report.tables.leaderboard import leaderboard, leaderboard_frame
+from harness.report.tables.table import Format
 from harness.store.storage import Storage
 from harness.store.study_record import StudyRecord
 from harness.store.weights import save_folder, unpack

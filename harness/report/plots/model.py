@@ -7,11 +7,11 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from harness.report import style
 from harness.report.frames import embedding_frame
 from harness.report.losses import END, positions_frame, symbols_frame
-from harness.report.plot import Plot
-from harness.report.plots_curves import chosen_name
+from harness.report.plots import style
+from harness.report.plots.curves import chosen_name
+from harness.report.plots.plot import Plot
 from harness.report.results import Results
 from harness.store.study_record import RangeTest
 

@@ -16,7 +16,7 @@ from harness.store.study_record import StudyRecord
 from harness.store.trial_record import TrialRecord
 
 BLUE, BLACK, GREY, GRID = "#0072b2", "#000000", "#767676", "#e6e6e6"
-"""As `harness.report.style` has them, which takes seconds to import."""
+"""As `harness.report.plots.style` has them, which takes seconds to import."""
 _COLOURS = {"complete": BLUE, "diverged": BLACK}
 """Lines by what came of the trial; grey for those cut short."""
 _WIDTH, _HEIGHT = 480, 310

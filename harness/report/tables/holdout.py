@@ -5,7 +5,7 @@ from __future__ import annotations
 import pandas as pd
 from safetensors.numpy import load
 
-from harness.report.table import nats_if_known
+from harness.report.tables.table import nats_if_known
 from harness.store.opening import Contender, Elsewhere, Opening, Score
 from harness.store.storage import Storage
 from harness.store.study_record import StudyRecord

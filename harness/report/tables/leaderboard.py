@@ -8,7 +8,7 @@ import pandas as pd
 
 from harness.lecture import RECIPE
 from harness.report.results import Results
-from harness.report.table import Column, Format, chosen, nats, render, short, whole
+from harness.report.tables.table import Column, Format, chosen, nats, render, short, whole
 from harness.store.finalist_record import Finalist
 from harness.store.trial_record import SeedRun, TrialRecord
 from harness.train.diagnose import SEED_SPAN

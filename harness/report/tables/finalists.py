@@ -6,7 +6,7 @@ import pandas as pd
 from safetensors.numpy import load
 
 from harness.report.results import Results
-from harness.report.table import nats_if_known
+from harness.report.tables.table import nats_if_known
 from harness.store.finalist_record import Finalist, Ranking
 from harness.store.storage import Storage
 

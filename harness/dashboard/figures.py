@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from harness.dashboard.curve_picture import run_name
 from harness.lecture import RECIPE
-from harness.report.curve_picture import run_name
 from harness.report.results import Results
 from harness.store.keys import is_reference
 from harness.store.trial_record import TrialRecord

@@ -11,14 +11,15 @@ import jinja2
 import pandas as pd
 from markupsafe import Markup
 
-from harness.report import holdout, style
+from harness.report.conclusion import commands, config_rows, verdict
 from harness.report.losses import SHOWN_ITEMS
-from harness.report.plot import Drawn
-from harness.report.plots_curves import chosen_name
+from harness.report.plots import style
+from harness.report.plots.curves import chosen_name
+from harness.report.plots.plot import Drawn
 from harness.report.results import Results
-from harness.report.table import Cell, Column, cells, nats, whole
-from harness.report.tables import caption, default_columns
-from harness.report.verdict import commands, config_rows, verdict
+from harness.report.tables import holdout
+from harness.report.tables.leaderboard import caption, default_columns
+from harness.report.tables.table import Cell, Column, cells, nats, whole
 
 TITLES = {
     "winner": "The winner, and how to run it again",

@@ -7,10 +7,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from harness.report import style
-from harness.report.finalists import finalists_frame, runs_frame
-from harness.report.plot import Plot
+from harness.report.plots import style
+from harness.report.plots.plot import Plot
 from harness.report.results import Results
+from harness.report.tables.finalists import finalists_frame, runs_frame
 
 _MEANS = ["name", "trial", "dev_nats", "search_nats", "behind", "behind_low", "behind_high", "winner", "tied"]
 

@@ -32,12 +32,12 @@ class LiveBoard:
 
     def finish(self, stands_out: Sequence[str]) -> None:
         """Everything once more, with what was measured after the last trial and what `overview` says."""
-        from harness.report.board import show_all
+        from harness.dashboard.board import show_all
 
         self._try(lambda: show_all(self.storage, self.key, stands_out))
 
     def _show(self, key: str, trial: TrialRecord) -> None:
-        from harness.report.board import Board  # here: it takes a second to load
+        from harness.dashboard.board import Board  # here: it takes a second to load
 
         study = self.storage.study(key)
         if study is None:  # deleted in the dashboard

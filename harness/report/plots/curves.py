@@ -7,9 +7,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from harness.lecture import RECIPE
-from harness.report import style
 from harness.report.frames import complete_frame, curves_frame, lines_frame
-from harness.report.plot import Plot
+from harness.report.plots import style
+from harness.report.plots.plot import Plot
 from harness.report.results import Results
 from harness.train.diagnose import LARGE_GAP, SMALL_GAP
 

@@ -12,7 +12,6 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator
 
 from harness.lecture import RECIPE
-from harness.report import style
 from harness.report.frames import (
     FEW_TRIALS,
     complete_frame,
@@ -22,10 +21,11 @@ from harness.report.frames import (
     lines_frame,
     search_columns,
 )
-from harness.report.plot import Plot
-from harness.report.plots_curves import counted
+from harness.report.plots import style
+from harness.report.plots.curves import counted
+from harness.report.plots.plot import Plot
 from harness.report.results import Results
-from harness.report.table import short
+from harness.report.tables.table import short
 
 _FEWEST = 3
 """Trials that must have a conditional parameter for it to be drawn."""

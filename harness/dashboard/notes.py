@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from typing import Any
 
 from harness.config import TrainConfig
-from harness.report.curve_picture import outcome, run_name
-from harness.report.finalists import HEAD, caption, table_rows
+from harness.dashboard.curve_picture import outcome, run_name
 from harness.report.headline import headline
 from harness.report.results import Results, split_sizes
+from harness.report.tables.finalists import HEAD, caption, table_rows
 from harness.search.trial_queue import MOST_ATTEMPTS
 from harness.store.keys import REFERENCE_SEEDS, is_reference
 from harness.store.study_record import StudyRecord

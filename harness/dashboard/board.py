@@ -16,9 +16,9 @@ import optuna
 from optuna_dashboard import save_note, save_plotly_graph_object
 from optuna_dashboard.artifact import get_artifact_path
 
-from harness.report.curve_picture import curve_picture
-from harness.report.interactive import Document, figures
-from harness.report.notes import note_beside, study_note, trial_note
+from harness.dashboard.curve_picture import curve_picture
+from harness.dashboard.figures import Document, figures
+from harness.dashboard.notes import note_beside, study_note, trial_note
 from harness.report.results import Results, gather
 from harness.store.keys import finalists_key, searched_by, stands_beside
 from harness.store.storage import Storage

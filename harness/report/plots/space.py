@@ -12,12 +12,12 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from matplotlib.ticker import FixedLocator
 
-from harness.report import style
 from harness.report.frames import importance_frame, is_log
-from harness.report.plot import Plot
-from harness.report.plots_search import TOO_FEW, by_parameter, levels_of
+from harness.report.plots import style
+from harness.report.plots.plot import Plot
+from harness.report.plots.search import TOO_FEW, by_parameter, levels_of
 from harness.report.results import Results
-from harness.report.table import short
+from harness.report.tables.table import short
 
 _BINS = 5
 _BEST = 0.1

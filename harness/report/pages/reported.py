@@ -9,9 +9,9 @@ import jinja2
 
 from harness.files import write_atomically
 from harness.lecture import LECTURE_SPLIT
-from harness.report import svg
+from harness.report.pages import svg
 from harness.report.results import Results
-from harness.report.road import RULE, MapFacts, Row, map_facts, road_frame, rows
+from harness.report.tables.reported import RULE, MapFacts, Row, map_facts, road_frame, rows
 from harness.store.storage import Storage
 from harness.store.study_record import RangeTest
 from harness.store.trial_record import TrialRecord, runs_of
@@ -26,12 +26,12 @@ def write_road(storage: Storage, results: Results, folder: Path) -> None:
     content = _content(storage, results)
     write_atomically(folder / "road.csv", road_frame(results).to_csv(index=False))
     for name in ("road.html", "road.md"):
-        write_atomically(folder / name, _template(f"{name}.jinja").render(content))
+        write_atomically(folder / name, _template(f"{name.replace('road', 'reported')}.jinja").render(content))
 
 
 @cache
 def _template(name: str) -> jinja2.Template:
-    loader = jinja2.PackageLoader("harness.report", ".")
+    loader = jinja2.PackageLoader("harness.report")
     environment = jinja2.Environment(
         loader=loader, autoescape=name.endswith(".html.jinja"), trim_blocks=True, lstrip_blocks=True,
         keep_trailing_newline=True,

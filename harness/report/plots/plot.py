@@ -13,7 +13,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from harness.files import replacing, write_atomically
-from harness.report import style
+from harness.report.plots import style
 
 Shown = TypeVar("Shown")
 """What it is made of: a study's Results, or several."""

@@ -9,7 +9,7 @@ import math
 from collections.abc import Callable, Sequence
 from html import escape
 
-from harness.report.road import Row, rounding
+from harness.report.tables.reported import Row, rounding
 from harness.store.study_record import RangeTest
 
 _WIDTH, _LEFT, _RIGHT = 360, 34, 350

@@ -8,11 +8,11 @@ from typing import Any
 import pandas as pd
 from matplotlib.figure import Figure
 
-from harness.report import style
 from harness.report.frames import curves_frame, trials_frame
-from harness.report.plot import Plot
-from harness.report.plots_curves import examples_axis
-from harness.report.plots_search import focus
+from harness.report.plots import style
+from harness.report.plots.curves import examples_axis
+from harness.report.plots.plot import Plot
+from harness.report.plots.search import focus
 from harness.report.results import Results
 
 Several = list[Results]

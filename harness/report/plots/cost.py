@@ -9,10 +9,10 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullLocator
 
 from harness.lecture import RECIPE
-from harness.report import style
 from harness.report.frames import trials_frame
-from harness.report.plot import Plot
-from harness.report.plots_search import focus
+from harness.report.plots import style
+from harness.report.plots.plot import Plot
+from harness.report.plots.search import focus
 from harness.report.results import Results
 
 
