@@ -22,7 +22,7 @@ from harness import (
     lecture_recipe,
 )
 from harness.errors import ConfigError, HarnessError
-from tests.material import BELOW_ONE, OPTIMIZERS, POSITIVE, SCHEDULES
+from tests.strategies import BELOW_ONE, OPTIMIZERS, POSITIVE, SCHEDULES
 
 BUDGETS = st.one_of(
     st.builds(Budget, examples=st.integers(1, 10**12)),

@@ -1,0 +1,108 @@
+"""Shell completion: the right words, silently, quickly, and nothing at all where there is no storage."""
+
+from __future__ import annotations
+
+import sqlite3
+import time
+from pathlib import Path
+
+import pytest
+
+from harness import paths
+from harness.cli.app import app
+from harness.store.storage import open_storage
+from harness.store.stored_names import stored_trials
+from tests.record_factory import KEY, made_session
+from tests.tiny_study import write_study
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("complete")
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setenv("HARNESS_HOME", str(folder))
+        write_study("tiny")
+        made_session()
+    return folder
+
+
+def offered(line: str, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> list[str]:
+    """What bash is told for a line whose last word is being typed."""
+    words = f"harness {line}".split(" ")
+    monkeypatch.setenv("COMP_WORDS", " ".join(words))
+    monkeypatch.setenv("COMP_CWORD", str(len(words) - 1))
+    monkeypatch.setenv("_HARNESS_COMPLETE", "complete_bash")
+    with pytest.raises(SystemExit) as end:
+        app([], prog_name="harness", standalone_mode=False)
+    assert end.value.code == 0
+    captured = capfd.readouterr()
+    assert captured.err == ""
+    return captured.out.split()
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        ("sh", ["show"]),
+        ("study ti", ["tiny"]),
+        ("study tiny --corpus na", ["names", "names-dedup", "names-published"]),
+        ("study tiny --sampler T", ["TPESampler"]),
+        ("study tiny --pruner M", ["MedianPruner"]),
+        ("study tiny --jso", ["--json"]),
+        ("show be", [KEY]),
+        ("rerun be", [KEY]),
+        ("report be", [KEY]),
+        ("holdout be", [KEY]),
+        ("sample be", [KEY]),
+        ("prune-check be", [KEY]),
+        (f"show {KEY} 1", ["1", "10", "11"]),
+        ("rerun beat_lecture 1", ["1", "10", "11"]),
+        ("show nosuch ", []),
+        ("show --storage nowhere.db ", []),
+        ("show --storage postgresql://nobody@nowhere/x ", []),
+    ],
+)
+def test_a_word_is_completed(
+    project: Path, line: str, words: list[str], monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+):
+    monkeypatch.setenv("HARNESS_HOME", str(project))
+    assert offered(line, monkeypatch, capfd) == words
+
+
+def test_stored_names_are_there_in_half_a_second(
+    project: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+):
+    monkeypatch.setenv("HARNESS_HOME", str(project))
+    began = time.process_time()  # of this process alone: the machine may have other work
+    assert offered("show be", monkeypatch, capfd) == [KEY]
+    assert time.process_time() - began < 0.5
+
+
+def test_without_a_project_nothing_is_offered_made_or_said(
+    home: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+):
+    for line in ("study ", "show ", "show x ", "sample "):
+        assert offered(line, monkeypatch, capfd) == []
+    assert not home.exists()
+
+
+def test_a_glimpse_agrees_with_the_storage_and_leaves_out_what_was_deleted():
+    storage = made_session().storage
+    assert stored_trials() == {KEY: [trial.number for trial in storage.trials(KEY)]}
+    storage.forget_study(KEY)
+    assert stored_trials() == {}
+
+
+def test_another_database_or_no_database_is_an_empty_glimpse(tmp_path: Path):
+    sqlite3.connect(tmp_path / "other.db").close()
+    (tmp_path / "text.db").write_text("not a database, but long enough to be asked for its header" * 10)
+    for name in ("other.db", "text.db", "missing.db"):
+        assert stored_trials(str(tmp_path / name)) == {}
+
+
+def test_a_locked_storage_is_glimpsed_at_all_the_same():
+    open_storage(create=True)
+    with sqlite3.connect(paths.results_folder() / "studies.db", isolation_level=None) as other:
+        other.execute("BEGIN EXCLUSIVE")
+        assert stored_trials() == {}
+    other.close()

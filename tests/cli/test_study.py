@@ -1,0 +1,316 @@
+"""`harness study` and what follows it, whole, on made-up corpora: real worker processes, real files."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import optuna
+import pandas as pd
+import psutil
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from harness import load, paths
+from harness.cli.app import run
+from harness.report.plots.every import PLOTS
+from harness.search.trial_queue import sole_run
+from harness.store.opening import recorded
+from harness.store.storage import open_storage
+from tests.tiny_study import write_items, write_study
+
+
+@pytest.fixture
+def items(tmp_path: Path) -> str:
+    return str(write_items(tmp_path / "items.txt"))
+
+
+@pytest.fixture(scope="module")
+def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A project with one finished study of four trials."""
+    folder = tmp_path_factory.mktemp("template")
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setenv("HARNESS_HOME", str(folder))
+        write_study("tiny", trials=4)
+        assert run(["study", "tiny", "--corpus", str(write_items(folder / "items.txt")), "--workers", "2"]) == 0
+    return folder
+
+
+@pytest.fixture
+def searched(template: Path, home: Path, capfd: pytest.CaptureFixture[str]) -> str:
+    """That study's key, its project copied into this test's own."""
+    shutil.copytree(template, home, dirs_exist_ok=True)
+    capfd.readouterr()
+    return "tiny-items"
+
+
+def refused(arguments: list[str], capfd: pytest.CaptureFixture[str], code: int = 2) -> str:
+    """The one line a bad command ends in."""
+    assert run(arguments) == code
+    captured = capfd.readouterr()
+    lines = captured.err.strip().splitlines()
+    assert len(lines) == 1, captured.err
+    return lines[0]
+
+
+def test_a_study_goes_the_whole_road(items: str, capfd: pytest.CaptureFixture[str]):
+    write_study("tiny", trials=5, finalists=2)
+    assert run(["study", "tiny", "--corpus", items, "--workers", "2"]) == 0
+    shown = capfd.readouterr().out
+    assert "5 of 5 trials" in shown
+    assert "ended: all trials asked for are finished" in shown
+    assert "make holdout" in shown
+    folder = paths.results_folder() / "tiny-items"
+    summary = json.loads((folder / "summary.json").read_text())
+    assert summary["trials"]["complete"] + summary["trials"]["pruned"] + summary["trials"]["diverged"] == 5
+    assert summary["trials"]["ended_by"] == "trials"
+    assert summary["reference"] is None
+    assert summary["holdout"] is None
+    trials = pd.read_csv(folder / "trials.csv")
+    assert len(trials) == 5
+    assert trials["fingerprint"].unique().tolist() == [summary["corpus"]["fingerprint"]]
+    assert trials["dev_nats"].min() == pytest.approx(summary["best"]["dev_nats"])
+    drawn = {f"{plot.name}.{ending}" for plot in PLOTS for ending in ("csv", "png", "svg")}
+    assert {path.name for path in (folder / "plots").iterdir()} == drawn | {"items.csv", "samples.csv"}
+    title, *samples = (folder / "samples.txt").read_text().splitlines()
+    assert summary["corpus"]["fingerprint"] in title
+    assert len(samples) == 20
+    assert "\\toprule" in (folder / "leaderboard.tex").read_text()
+    assert "counted bigram" in (folder / "leaderboard.md").read_text()
+
+
+def test_saved_weights_score_the_stated_dev_loss_in_plain_torch(searched: str, items: str):
+    folder = paths.results_folder() / searched / "best"
+    facts = json.loads((folder / "config.json").read_text())
+    w = load_file(folder / "model.safetensors")
+    dev = load(items).examples("dev", facts["config"]["model"]["context_length"])
+    hidden = torch.tanh(torch.einsum("bte,teh->bh", w["embedding"][dev.contexts], w["w1"]) + w["b1"])
+    loss = torch.nn.functional.cross_entropy(hidden @ w["w2"] + w["b2"], dev.targets)
+    assert float(loss) == pytest.approx(facts["dev_nats"], abs=1e-5)
+
+
+def test_a_finished_study_says_that_nothing_is_left_and_more_trials_carry_on(
+    searched: str, items: str, capfd: pytest.CaptureFixture[str]
+):
+    before = open_storage().trials(searched)
+    assert run(["study", "tiny", "--corpus", items]) == 0
+    assert "nothing is left to do: 4 of 4" in capfd.readouterr().out
+    assert run(["study", "tiny", "--corpus", items, "--trials", "6", "--workers", "1"]) == 0
+    after = open_storage().trials(searched)
+    assert after[: len(before)] == before
+    assert sum(record.status in ("complete", "pruned", "diverged") for record in after) == 6
+
+
+@pytest.mark.usefixtures("searched")
+def test_a_resumed_study_keeps_seed_corpus_and_space(items: str, capfd: pytest.CaptureFixture[str]):
+    assert "begun" in (line := refused(["study", "tiny", "--corpus", items, "--seed", "5"], capfd))
+    assert "SEED=0, got 5" in line
+    write_study("tiny", trials=4, widest=9)
+    assert "another range for embedding_size" in refused(["study", "tiny", "--corpus", items], capfd)
+    write_study("tiny", trials=4)
+    write_items(Path(items), seed=2)
+    assert "a study keeps its corpus" in refused(["study", "tiny", "--corpus", items], capfd)
+
+
+def test_a_rerun_reproduces_a_trial_to_the_last_bit(searched: str, capfd: pytest.CaptureFixture[str]):
+    assert run(["rerun", searched, "1"]) == 0
+    assert "identical to the last bit" in capfd.readouterr().out
+    assert "trials 0 to 3, got 77" in refused(["rerun", searched, "77"], capfd)
+
+
+def test_a_report_is_rebuilt_to_the_same_bytes(searched: str):
+    folder = paths.results_folder() / searched
+    before = {p.relative_to(folder): p.read_bytes() for p in folder.rglob("*") if p.is_file()}
+    for path in before:
+        (folder / path).unlink()
+    assert run(["report", searched]) == 0
+    after = {p.relative_to(folder): p.read_bytes() for p in folder.rglob("*") if p.is_file()}
+    assert after == before
+
+
+def test_samples_come_from_the_best_model_the_same_for_a_seed(searched: str, capfd: pytest.CaptureFixture[str]):
+    assert run(["sample", searched, "--count", "20"]) == 0
+    drawn = capfd.readouterr().out
+    assert drawn == (paths.results_folder() / searched / "samples.txt").read_text().split("\n", 1)[1]
+    assert run(["sample", str(paths.results_folder() / searched / "best"), "--count", "20"]) == 0
+    assert capfd.readouterr().out == drawn
+
+
+def test_the_test_split_is_opened_once(searched: str, items: str, capfd: pytest.CaptureFixture[str]):
+    assert run(["holdout", searched]) == 0
+    first = capfd.readouterr().out
+    assert first.index("to be scored") < first.index("opened")
+    opening = recorded(open_storage(), searched)
+    assert [row.what for row in opening.claim.contenders][1] == "counted bigram"
+    assert opening.scores.test_items == 30
+    assert run(["holdout", searched]) == 3
+    assert "was opened" in capfd.readouterr().out
+    assert recorded(open_storage(), searched) == opening
+    summary = json.loads((paths.results_folder() / searched / "summary.json").read_text())
+    assert summary["holdout"]["state"] == "scored"
+    line = refused(["study", "tiny", "--corpus", items, "--trials", "9"], capfd)
+    assert "test split was opened is closed" in line
+    assert run(["holdout", "--verify"]) == 0
+    assert "2 entries" in capfd.readouterr().out
+
+
+def test_a_longer_search_that_was_killed_has_not_come_to_its_end(
+    searched: str, items: str, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+):
+    seen = []
+
+    def killed(*_: object) -> None:
+        seen.append(open_storage().study(searched).ended_by)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("harness.search.session.run_workers", killed)
+    assert run(["study", "tiny", "--corpus", items, "--trials", "60"]) == 130
+    assert seen == [None]  # what a kill -9 would have left
+    capfd.readouterr()
+    assert "has not come to its end" in refused(["holdout", searched], capfd)
+    storage = open_storage()
+    storage.write_study(storage.study(searched).model_copy(update={"ended_by": None}))
+    assert "has not come to its end" in refused(["holdout", searched], capfd)
+
+
+def test_workers_that_keep_dying_end_the_study_as_failed(
+    items: str, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr("harness.search.engines.processes._MOST_DEATHS", 1)
+    write_study("tiny", trials=3, first="import os; os.getpid() == PARENT or os._exit(7)")
+    path = paths.studies_folder() / "tiny.py"
+    path.write_text(path.read_text().replace("PARENT", str(os.getpid())))
+    line = refused(["study", "tiny", "--corpus", items, "--workers", "1"], capfd)
+    assert "worker 0 ended with exit code 7" in line
+    assert open_storage().study("tiny-items").ended_by == "failed"
+
+
+def test_a_study_deleted_in_the_dashboard_can_be_begun_again(
+    searched: str, items: str, capfd: pytest.CaptureFixture[str]
+):
+    optuna.delete_study(study_name=searched, storage=open_storage().backend)
+    assert "there are: none" in refused(["report", searched], capfd)
+    assert run(["study", "tiny", "--corpus", items, "--trials", "1", "--workers", "1"]) == 0
+    assert "beginning tiny-items" in capfd.readouterr().out
+    assert len(open_storage().trials(searched)) == 1
+
+
+def test_a_reason_with_brackets_is_shown_as_it_is(items: str, capfd: pytest.CaptureFixture[str]):
+    write_study("tiny", trials=2, first="assert trial.number != 0 or len(trial.study.trials) > 5, 'no [/usr/x] here'")
+    assert run(["study", "tiny", "--corpus", items, "--workers", "1"]) == 0
+    assert "AssertionError: no [/usr/x] here" in capfd.readouterr().out
+
+
+def test_a_file_called_names_is_not_taken_for_the_lectures(tmp_path: Path, capfd: pytest.CaptureFixture[str]):
+    write_study("tiny", trials=1)
+    assert run(["study", "tiny", "--corpus", str(write_items(tmp_path / "names.txt")), "--workers", "1"]) == 0
+    shown = capfd.readouterr().out
+    assert "beginning tiny-names-file" in shown
+    assert "2.17" not in shown
+
+
+def test_a_holdout_before_the_search_is_done_is_refused(items: str, capfd: pytest.CaptureFixture[str]):
+    write_study("tiny", trials=400, budget="steps=4000")
+    assert run(["study", "tiny", "--corpus", items, "--workers", "1", "--minutes", "0.08"]) == 0
+    assert "the minutes were up" in capfd.readouterr().out
+    with sole_run("tiny-items"):
+        assert "is running in another process" in refused(["holdout", "tiny-items"], capfd)
+        assert "is running in another process" in refused(["study", "tiny", "--corpus", items], capfd)
+
+
+def begin_in_background(items: str, *more: str) -> subprocess.Popen[str]:
+    command = [sys.executable, "-m", "harness", "study", "tiny", "--corpus", items, "--workers", "2", *more]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=os.environ)
+
+
+def wait_for(condition: Callable[[], bool], seconds: float = 40) -> None:
+    until = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < until, "what was waited for did not come"
+        time.sleep(0.05)
+
+
+def finished(key: str) -> int:
+    try:
+        return sum(r.status in ("complete", "pruned", "diverged") for r in open_storage().trials(key))
+    except Exception:  # not there yet
+        return 0
+
+
+def test_killed_workers_cost_no_trial_and_the_count_is_exact(items: str):
+    write_study("tiny", trials=8, budget="steps=1000", evaluations=10)
+    study = begin_in_background(items)
+    try:
+        wait_for(lambda: finished("tiny-items") >= 2)
+        for _ in range(2):
+            workers = [p for p in psutil.Process(study.pid).children() if "spawn_main" in " ".join(p.cmdline())]
+            workers[0].send_signal(signal.SIGKILL)
+            time.sleep(1)
+        shown, _ = study.communicate(timeout=90)
+    finally:
+        study.kill()
+    assert study.returncode == 0, shown
+    records = open_storage().trials("tiny-items")
+    assert sum(r.status in ("complete", "pruned", "diverged") for r in records) == 8
+    repeats = [r for r in records if r.root is not None]
+    for repeat in repeats:
+        first = records[repeat.root]
+        assert repeat.seed == first.seed
+        # A trial killed while it was drawing its parameters has only those drawn so far to repeat.
+        assert first.params.items() <= repeat.params.items()
+    assert {r.status for r in records} <= {"complete", "pruned", "diverged", "interrupted"}
+
+
+def test_an_interrupted_study_puts_its_trials_back_and_carries_on(items: str):
+    write_study("tiny", trials=6, budget="steps=20000", evaluations=20)
+    study = begin_in_background(items)
+    wait_for(lambda: finished("tiny-items") >= 1)
+    study.send_signal(signal.SIGINT)
+    shown, _ = study.communicate(timeout=30)
+    assert study.returncode == 130
+    assert "Traceback" not in shown
+    assert "make study carries on" in shown
+    assert "make report" in shown
+    assert open_storage().study("tiny-items").ended_by == "interrupted"
+    again = begin_in_background(items)
+    shown, _ = again.communicate(timeout=90)
+    assert again.returncode == 0, shown
+    assert "carrying on with tiny-items" in shown
+    assert finished("tiny-items") == 6
+
+
+def test_a_killed_parent_takes_its_workers_along_and_the_next_run_carries_on(items: str):
+    write_study("tiny", trials=6, budget="steps=20000", evaluations=20)
+    study = begin_in_background(items)
+    wait_for(lambda: finished("tiny-items") >= 1)
+    workers = psutil.Process(study.pid).children(recursive=True)
+    study.kill()
+    study.communicate()
+    wait_for(lambda: not any(p.is_running() and p.status() != psutil.STATUS_ZOMBIE for p in workers), 10)
+    again = begin_in_background(items)
+    shown, _ = again.communicate(timeout=90)
+    assert again.returncode == 0, shown
+    assert finished("tiny-items") == 6
+
+
+def test_trials_that_all_fail_end_the_command_with_their_reason(items: str, capfd: pytest.CaptureFixture[str]):
+    write_study("tiny", trials=5)
+    path = paths.studies_folder() / "tiny.py"
+    build = "\ndef broken(*_):\n    raise RuntimeError('no such luck')\n\n"
+    text = (
+        path.read_text()
+        .replace("STUDY =", build + "STUDY =")
+        .replace("reference=False", "reference=False, build=broken")
+    )
+    path.write_text(text)
+    line = refused(["study", "tiny", "--corpus", items, "--workers", "1"], capfd, code=1)
+    assert "first 7 trials failed, the last with 'RuntimeError: no such luck'" in line
+    assert open_storage().study("tiny-items").ended_by == "failed"

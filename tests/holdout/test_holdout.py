@@ -1,0 +1,299 @@
+"""The holdout: a list frozen, claimed, opened once and scored; every figure recomputed, every change refused."""
+
+from __future__ import annotations
+
+import json
+import math
+import shutil
+import sqlite3
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from harness import load, paths
+from harness.cli.app import run
+from harness.corpus.split import sealed_test_items
+from harness.errors import StorageError, StudyError
+from harness.holdout import open as holdout
+from harness.holdout.open import open_holdout
+from harness.model import Ensemble
+from harness.report.headline import headline
+from harness.report.results import gather
+from harness.report.tables.holdout import paper_line, remarks
+from harness.report.write import write_report
+from harness.search.bootstrap import Interval, resampled_means
+from harness.store import ledger
+from harness.store.opening import Opening, recorded
+from harness.store.provenance import Owner
+from harness.store.storage import Storage, open_storage
+from harness.store.weights import restore
+from tests.tiny_study import brief_reference, search, with_build, write_items, write_study
+
+KEY = "tiny-items"
+
+
+@pytest.fixture(scope="module")
+def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A project with one finished study: two finalists and the recipe, two seeds."""
+    folder = tmp_path_factory.mktemp("template")
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setenv("HARNESS_HOME", str(folder))
+        patched.setattr("harness.search.workers.REFERENCE", brief_reference())
+        write_study(trials=4, finalists=2, reference=True)
+        search(write_items(folder / "items.txt"))
+    return folder
+
+
+@pytest.fixture
+def items(template: Path) -> Path:
+    return template / "items.txt"
+
+
+@pytest.fixture
+def storage(template: Path, home: Path) -> Storage:
+    """That study, its project copied into this test's own."""
+    shutil.copytree(template, home, dirs_exist_ok=True)
+    return open_storage()
+
+
+def opened(storage: Storage, key: str = KEY, **options: bool) -> Opening:
+    return open_holdout(storage, storage.study(key), **options)[0]
+
+
+def crash_before_scores(storage: Storage) -> Opening:
+    """Claim and die, as far as the next process can tell."""
+
+    def crash(*_: object) -> None:
+        raise SystemExit(9)
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(holdout, "sealed_test_items", crash)
+        with pytest.raises(SystemExit):
+            opened(storage)
+    return recorded(storage, KEY)
+
+
+@pytest.fixture
+def owners_are_dead(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Owner, "is_dead", lambda _: True)
+
+
+def test_the_list_is_on_record_before_the_split_is_opened(storage: Storage, monkeypatch: pytest.MonkeyPatch):
+    seen = []
+
+    def spied(all_items: object, rule: object) -> list[str]:
+        seen.append(recorded(storage, KEY))
+        return sealed_test_items(all_items, rule)
+
+    monkeypatch.setattr(holdout, "sealed_test_items", spied)
+    claims: list[Opening] = []
+    opening, now = open_holdout(storage, storage.study(KEY), on_claim=claims.append)
+    assert now
+    assert [claim.state for claim in claims + seen] == ["claimed", "claimed"]
+    assert opening.claim == seen[0].claim
+    winner = storage.study(KEY).standing.won.trial
+    assert [(row.what, len(row.weights)) for row in opening.claim.contenders][:4] == [
+        (f"winner (trial {winner})", 2),
+        ("ensemble of the winner's 2 seeds", 2),
+        ("lecture's recipe", 2),
+        ("counted bigram", 0),
+    ]
+    assert [score.what for score in opening.scores.scores] == [row.what for row in opening.claim.contenders]
+    assert open_holdout(storage, storage.study(KEY)) == (opening, False)
+    assert len(seen) == 1
+
+
+def test_every_figure_follows_from_the_csv_files(storage: Storage, items: Path, monkeypatch: pytest.MonkeyPatch):
+    opening = opened(storage)
+    monkeypatch.setattr("harness.report.write.PLOTS", {})
+    folder = write_report(storage, storage.study(KEY)).folder
+    runs, by_item = pd.read_csv(folder / "holdout.csv"), pd.read_csv(folder / "holdout_items.csv")
+    assert by_item["symbols"].tolist() == [len(item) + 1 for item in sealed_test_items(load(str(items)).source.items)]
+    assert opening.scores.test_examples == by_item["symbols"].sum()
+    total = by_item["symbols"].sum()
+    for row, score in zip(opening.claim.contenders, opening.scores.scores, strict=True):
+        own = runs[runs["contender"] == row.what]
+        names = [row.what] if row.kind != "runs" else [f"{row.what}, seed {seed:.0f}" for seed in own["seed"]]
+        nats = by_item[names].to_numpy().T
+        assert own["test_nats"].tolist() == pytest.approx((nats.sum(1) / total).tolist())
+        assert score.test_nats == pytest.approx(own["test_nats"].mean())
+        assert row.dev_nats == pytest.approx(own["dev_nats"].mean())
+        assert score.gap == pytest.approx(own["test_nats"].mean() - own["dev_nats"].mean())
+        assert score.deviation == (pytest.approx(own["test_nats"].std()) if len(own) > 1 else None)
+        interval = Interval.of(resampled_means(nats[None], by_item["symbols"].to_numpy())[:, 0])
+        assert (score.low, score.high) == pytest.approx((interval.low, interval.high))
+    summary = json.loads((folder / "summary.json").read_text())["holdout"]
+    assert summary["scores"]["scores"][0]["test_nats"] == opening.scores.scores[0].test_nats
+    assert paper_line(opening) in (folder / "holdout.md").read_text()
+
+
+def test_the_ensemble_predicts_the_mean_of_its_members_probabilities(storage: Storage):
+    row = opened(storage).claim.contenders[0]
+    members = [restore(storage.kept_file(weights.artifact))[0] for weights in row.weights]
+    contexts = torch.randint(0, 5, (40, row.context_length), generator=torch.Generator().manual_seed(0))
+    mean = torch.stack([member.log_probabilities(contexts).double().exp() for member in members]).mean(0)
+    together = Ensemble(members).log_probabilities(contexts).exp()
+    assert torch.allclose(together, mean, atol=1e-12)
+    assert torch.allclose(together.sum(1), torch.ones(40, dtype=torch.float64), atol=1e-6)
+
+
+@pytest.mark.usefixtures("owners_are_dead")
+def test_a_crash_after_the_claim_is_resumed_only_when_asked_and_for_the_same_list(storage: Storage):
+    claimed = crash_before_scores(storage)
+    with pytest.raises(StudyError, match=r"ended before its scores were written.*--resume"):
+        opened(storage)
+    scored = opened(storage, resume=True)
+    assert (scored.state, scored.attempts, scored.claim) == ("scored", 2, claimed.claim)
+    assert [entry.step for entry in ledger.entries(storage)] == ["claimed", "resumed 1", "scored"]
+    assert "took 2 attempts" in " ".join(remarks(scored))
+
+
+def test_an_opening_in_another_process_is_waited_for(storage: Storage, monkeypatch: pytest.MonkeyPatch):
+    crash_before_scores(storage)
+    for resume in (False, True):
+        with pytest.raises(StudyError, match="Wait for it"):
+            opened(storage, resume=resume)  # this very process still lives
+    monkeypatch.setattr("socket.gethostname", lambda: "elsewhere")
+    with pytest.raises(StudyError, match=r"If that machine is gone for good.*--resume"):
+        opened(storage)
+    assert opened(storage, resume=True).state == "scored"
+
+
+@pytest.mark.usefixtures("owners_are_dead")
+def test_weights_changed_after_the_claim_are_neither_scored_nor_resumed(storage: Storage):
+    weights = crash_before_scores(storage).claim.contenders[0].weights[1].artifact
+    path = paths.results_folder() / "artifacts" / weights
+    path.write_bytes(path.read_bytes()[:-4] + b"\0\0\0\0")
+    with pytest.raises(StudyError, match="no longer have the SHA-256"):
+        opened(storage, resume=True)
+    assert [entry.step for entry in ledger.entries(storage)] == ["claimed"]
+
+
+@pytest.mark.usefixtures("owners_are_dead")
+@pytest.mark.parametrize("what", ['"seed":', '"kind":"runs"', '"artifact":"', '"dev_nats":'])
+def test_a_list_changed_after_the_claim_is_refused(what: str, storage: Storage):
+    crash_before_scores(storage)
+    connection = sqlite3.connect(paths.results_folder() / "studies.db")
+    with connection:
+        connection.execute("UPDATE harness_openings SET document = replace(document, ?, ?)", (what, what.upper()))
+    connection.close()
+    with pytest.raises(StorageError, match="Somebody changed it"):
+        opened(storage, resume=True)
+    assert run(["holdout", "--verify"]) == 1
+
+
+def test_a_study_opened_is_closed_and_keeps_what_it_was_closed_with(storage: Storage, items: Path):
+    opened(storage)
+    before = storage.study(KEY)
+    for asked in ({"trials": 9}, {"finalists": 3}, {"seeds": 4}, {"finalists": 0}):
+        with pytest.raises(StudyError, match=r"is closed, or its winner would be chosen by the test.*NAME="):
+            search(items, **asked)
+    assert search(items, trials=2).nothing_left
+    assert storage.study(KEY) == before
+
+
+def test_openings_and_leaks_of_this_storage_are_counted(storage: Storage, items: Path, tmp_path: Path):
+    stranger = tmp_path / "stranger.txt"
+    test = sealed_test_items(load(str(items)).source.items)
+    stranger.write_text("\n".join([*test[:12], *(f"zz{n:03d}" for n in range(200))]))
+    write_study("other", trials=1)
+    for corpus in (items, f"{items}-dedup", stranger):
+        search(corpus, "other")
+    assert opened(storage).claim.openings_before == 0
+    second = opened(storage, "other-items")
+    assert second.claim.openings_before == 1
+    assert "opened for 1 other study on this storage before" in remarks(second)[0]
+    assert "opened 2 times" in paper_line(second)
+
+    def shared(spec: object) -> int:
+        other = load(str(spec))
+        return sum(item in {*other.train_items, *other.dev_items} for item in test)
+
+    assert second.scores.seen_items == shared(items) > 0
+    assert {(e.corpus, e.items) for e in second.scores.elsewhere} == {
+        ("items-dedup", shared(f"{items}-dedup")),
+        ("stranger", shared(stranger)),
+    }
+    assert min(shared(f"{items}-dedup"), shared(stranger)) > 0
+    stranger.unlink()
+    third = opened(storage, "other-items-dedup")
+    assert third.claim.openings_before == 0
+    assert ("stranger", None) in {(e.corpus, e.items) for e in third.scores.elsewhere}
+    assert "an unknown number" in " ".join(remarks(third))
+
+
+def test_the_line_for_a_paper_counts_what_finished_not_what_was_asked(storage: Storage):
+    record = storage.study(KEY)
+    storage.write_study(record.model_copy(update={"trials": 60, "ended_by": "minutes", "asked_finalists": 2}))
+    line = paper_line(opened(storage))
+    assert "chosen on dev from 2 finalists of 4 trials on 2 fresh seeds each" in line
+    assert record.corpus.fingerprint in line
+
+
+def test_without_finalists_the_best_trial_is_scored_alone(items: Path):
+    write_study("plain", trials=2)
+    session = search(items, "plain")
+    opening = opened(session.storage, "plain-items")
+    assert [row.kind for row in opening.claim.contenders][:2] == ["runs", "bigram"]
+    assert opening.scores.scores[0].deviation is None
+    assert "chosen on dev from 2 trials, one seed each" in paper_line(opening)
+
+
+def test_a_model_of_ones_own_goes_the_whole_way_and_a_changed_one_claims_nothing(items: Path):
+    path = write_study("own", trials=2, finalists=1)
+    plain = path.read_text()
+    with_build(path, "from tests.strategies import build_plain as build\n")
+    session = search(items, "own")
+    assert session.record.own_model
+    path.write_text(plain)
+    with_build(path, "from tests.strategies import build_louder as build\n")
+    with pytest.raises(StudyError, match=r"scored \d\.\d{4} on dev when it was stored and scores"):
+        opened(session.storage, "own-items")
+    assert ledger.entries(session.storage) == []
+    path.write_text(plain)
+    with_build(path, "from tests.strategies import build_plain as build\n")
+    assert math.isfinite(opened(session.storage, "own-items").scores.scores[0].test_nats)
+
+
+def test_an_opening_of_version_0_2_0_counts(storage: Storage, items: Path):
+    connection = sqlite3.connect(paths.results_folder() / "studies.db")
+    old = {"fingerprint": storage.study(KEY).corpus.fingerprint, "claimed": "2026-01-01", "scored": "2026-01-02"}
+    with connection:
+        connection.execute("CREATE TABLE harness_ledger (key VARCHAR(200) PRIMARY KEY, document TEXT)")
+        connection.execute("INSERT INTO harness_ledger VALUES (?, ?)", (KEY, json.dumps(old)))
+    connection.close()
+    storage = open_storage()
+    with pytest.raises(StudyError, match="was opened 2026-01-02 by an earlier version"):
+        opened(storage)
+    with pytest.raises(StudyError, match="is closed"):
+        search(items, trials=9)
+    assert "test split opened by an earlier version" in headline(gather(storage, storage.study(KEY)))
+    write_study("other", trials=1)
+    search(items, "other")
+    assert opened(storage, "other-items").claim.openings_before == 1
+
+
+def test_what_a_crash_left_out_of_the_file_is_added_when_the_record_is_read(storage: Storage):
+    opening = opened(storage)
+    path = ledger.exported(storage)
+    path.write_bytes(path.read_bytes().splitlines(keepends=True)[0])
+    assert run(["holdout", "--verify"]) == 1
+    assert opened(storage) == opening
+    assert run(["holdout", "--verify"]) == 0
+
+
+def test_the_score_of_a_single_run_is_the_plain_mean_over_its_symbols(storage: Storage, items: Path):
+    opening = opened(storage)
+    row, corpus = opening.claim.contenders[0], load(str(items))
+    model = restore(storage.kept_file(row.weights[0].artifact))[0]
+    index = {symbol: place for place, symbol in enumerate(corpus.vocabulary)}
+    losses = []
+    for item in sealed_test_items(corpus.source.items):
+        context = [0] * row.context_length
+        for target in [*(index[symbol] for symbol in item), 0]:
+            losses.append(-float(model.log_probabilities(torch.tensor([context]))[0, target]))
+            context = [*context[1:], target]
+    assert opening.scores.scores[0].runs[0] == pytest.approx(np.mean(losses), abs=1e-5)

@@ -1,0 +1,264 @@
+"""The report page: its sections, its figures with captions and data, its numbers, and that it needs nothing else."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from collections.abc import Iterator
+from dataclasses import replace
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from harness import load, paths
+from harness.cli.app import run
+from harness.report.losses import items_frame, samples_frame
+from harness.report.overviews import write_comparison
+from harness.report.plots import style
+from harness.report.plots.every import PLOTS
+from harness.report.plots.model import POSITIONS
+from harness.report.plots.plot import inline
+from harness.report.results import gather
+from harness.store.storage import open_storage
+from tests.tiny_study import write_items, write_study
+
+KEY = "tiny-items"
+VOID = {"meta", "link", "br", "hr", "img", "input"}
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A project with a finished study, its finalists and its page; only read by the tests."""
+    folder = tmp_path_factory.mktemp("project")
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setenv("HARNESS_HOME", str(folder))
+        write_study("tiny", trials=5, finalists=2)
+        assert run(["study", "tiny", "--corpus", str(write_items(folder / "items.txt")), "--workers", "1"]) == 0
+    return folder
+
+
+@pytest.fixture
+def folder(project: Path) -> Path:
+    return project / "results" / KEY
+
+
+@pytest.fixture
+def page(folder: Path) -> str:
+    return (folder / "report.html").read_text()
+
+
+class Balanced(HTMLParser):
+    """Opens and closes every element in turn; keeps ids, figures and what a browser would load."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.ids: list[str] = []
+        self.headings: list[str] = []
+        self.loads: list[str] = []
+        self.links: list[str] = []
+        self.figures: list[dict[str, str]] = []
+        self.captions = 0
+        self.feed(text)
+        assert self.open == []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        given = {name: value or "" for name, value in attrs}
+        self.ids += [given["id"]] if "id" in given else []
+        self.loads += [given[name] for name in ("src", "srcset", "data", "action") if name in given]
+        self.links += [given["href"]] if tag == "a" else []
+        self.loads += [given["href"]] if tag in ("link", "image") else []
+        if tag == "h2":
+            self.headings.append(given["id"])
+        if given.get("role") == "img":
+            self.figures.append(given)
+        self.captions += tag == "figcaption"
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.handle_starttag(tag, attrs)
+        self.open.pop()
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+
+def test_the_page_is_well_formed_and_its_sections_stand_in_their_order(page: str):
+    found = Balanced(page)
+    assert found.headings == [
+        "winner", "leaderboard", "next", "curves", "gap", "search", "range", "embedding", "losses", "samples",
+        "environment",
+    ]  # fmt: skip
+    assert page.index('id="verdict"') < page.index('id="winner"')
+    assert len(found.ids) == len(set(found.ids))
+
+
+def test_the_page_needs_no_network_and_is_small(page: str):
+    found = Balanced(page)
+    assert [load for load in found.loads if not load.startswith("data:")] == []
+    assert re.findall(r"https?://|@import|url\((?!#)", page) == []
+    assert len(page.encode()) < 3_000_000
+
+
+def test_every_figure_has_words_a_caption_and_its_data_beside_it(page: str, folder: Path):
+    found = Balanced(page)
+    assert len(found.figures) == found.captions == page.count("<figure ") == len(PLOTS)
+    assert all(len(figure["aria-label"]) > 30 for figure in found.figures)
+    local = [link for link in found.links if not link.startswith("#") and link != "../index.html"]
+    assert {f"plots/{plot.name}.csv" for plot in PLOTS} <= set(local)
+    assert [link for link in local if not (folder / link).is_file()] == []
+    assert set(pd.read_csv(folder / "plots" / "history.csv")["fingerprint"]) == set(
+        pd.read_csv(folder / "trials.csv")["fingerprint"]
+    )
+
+
+def test_every_reference_inside_a_drawing_finds_its_target(page: str):
+    wanted = set(re.findall(r'(?:url\(|<use href=")#([\w-]+)', page))
+    assert wanted
+    assert wanted <= set(Balanced(page).ids)
+
+
+def test_the_numbers_of_the_page_are_those_of_the_csv_files(page: str, folder: Path):
+    board = pd.read_csv(folder / "leaderboard.csv")
+    assert board["best"].sum() == 1
+    for nats in board["dev_nats"]:
+        assert f"{nats:.4f}" in page
+    winner = board[board["best"]].iloc[0]
+    assert f"{winner['run'].capitalize()} won with a dev loss of {winner['dev_nats']:.4f} nats per symbol" in page
+    assert f"95 % {winner['low_nats']:.4f} to {winner['high_nats']:.4f}" in page
+    standings = pd.read_csv(folder / "finalists.csv")
+    assert winner["dev_nats"] == standings.loc[standings["winner"], "dev_nats"].iloc[0]
+    items = pd.read_csv(folder / "plots" / "items.csv")
+    assert f"{items['nats_per_symbol'].iloc[0]:.4f}" in page
+    assert f"{items['nats_per_symbol'].iloc[-1]:.4f}" in page
+
+
+def test_where_the_loss_sits_sums_to_the_dev_loss_of_the_stored_model(folder: Path, project: Path):
+    facts = pd.read_json(folder / "best" / "config.json", typ="series")
+    for name in ("positions", "symbols"):
+        frame = pd.read_csv(folder / "plots" / f"{name}.csv")
+        assert (frame["n"] * frame["nats"]).sum() / frame["n"].sum() == pytest.approx(facts["dev_nats"], abs=1e-6)
+        assert frame["share"].sum() == pytest.approx(1)
+    items = pd.read_csv(folder / "plots" / "items.csv", keep_default_na=False)
+    assert items["nats"].sum() / items["symbols"].sum() == pytest.approx(facts["dev_nats"], abs=1e-6)
+    corpus = load(str(project / "items.txt"))
+    assert sorted(items["item"]) == sorted(corpus.items("dev"))
+    assert items["seen_in_train"].tolist() == [item in set(corpus.items("train")) for item in items["item"]]
+
+
+def test_samples_are_marked_as_new_or_seen_in_train(page: str, folder: Path, project: Path):
+    samples = pd.read_csv(folder / "plots" / "samples.csv", keep_default_na=False)
+    train = set(load(str(project / "items.txt")).items("train"))
+    assert samples["seen_in_train"].tolist() == [sample in train for sample in samples["sample"]]
+    assert f"{(~samples['seen_in_train']).sum()} of 20 are new" in page
+    assert page.count("<small>new</small>") == (~samples["seen_in_train"]).sum()
+
+
+def test_without_the_corpus_the_model_dependent_parts_say_so(project: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("HARNESS_HOME", str(project))
+    write_items(project / "items.txt", seed=7)  # another corpus by now, under the old path
+    storage = open_storage()
+    try:
+        results = gather(storage, storage.study(KEY))
+        assert results.corpus is None
+    finally:
+        write_items(project / "items.txt")
+    assert items_frame(results).empty
+    assert POSITIONS.data(results).empty
+    assert samples_frame(results)["seen_in_train"].isna().all()
+    shown = [text.get_text() for text in POSITIONS.draw(POSITIONS.data(results), results).axes[0].texts]
+    assert shown == ["no weights stored, or the corpus is not at hand"]
+
+
+def test_a_sealed_test_split_is_said_to_be_sealed(page: str):
+    assert "the test split is sealed." in page
+
+
+def test_an_opened_test_split_stands_in_the_verdict_with_its_scores(project: Path, home: Path):
+    shutil.copytree(project, home, dirs_exist_ok=True)
+    assert run(["holdout", KEY]) == 0
+    folder = paths.results_folder() / KEY
+    page = (folder / "report.html").read_text()
+    Balanced(page)
+    scores = pd.read_csv(folder / "holdout.csv")
+    winner = scores[scores["contender"] == scores["contender"].iloc[0]]
+    assert re.search(r"the test split was opened \S+: [^.]+ scores \d\.\d{4} nats on test\.", page)
+    assert f"{winner['test_nats'].mean():.4f}" in page
+    assert "test less dev" in page
+
+
+def test_the_index_links_every_study(project: Path):
+    page = (project / "results" / "index.html").read_text()
+    Balanced(page)
+    assert f'<a href="{KEY}/report.html">{KEY}</a>' in page
+    assert "1 study" in page
+    frame = pd.read_csv(project / "results" / "index.csv")
+    assert frame["study"].tolist() == [KEY]
+    assert f"{frame['dev'].iloc[0]:.4f}" in page
+
+
+def test_studies_of_different_corpora_stand_side_by_side_with_a_warning(project: Path, home: Path):
+    shutil.copytree(project, home, dirs_exist_ok=True)
+    storage = open_storage()
+    results = gather(storage, storage.study(KEY))
+    corpus = results.study.corpus.model_copy(update={"fingerprint": "another"})
+    other = replace(results, study=results.study.model_copy(update={"key": "tiny-other", "corpus": corpus}))
+    folder = write_comparison([results, other]).parent
+    assert folder == paths.results_folder() / f"compare-{KEY}-tiny-other"
+    page = (folder / "report.html").read_text()
+    found = Balanced(page)
+    assert "These losses cannot be compared with each other" in page
+    assert len(found.figures) == found.captions == 3
+    studies = pd.read_csv(folder / "studies.csv")
+    assert studies["study"].tolist() == [KEY, "tiny-other"]
+    assert not studies["best"].any()
+    assert all(f"{nats:.4f}" in page for nats in studies["dev"])
+    progress = pd.read_csv(folder / "plots" / "progress_trials.csv")
+    assert progress.groupby("study").size().to_dict() == {KEY: 5, "tiny-other": 5}
+    assert not pd.read_csv(folder / "configs.csv")["differs"].any()
+
+
+def test_one_study_is_no_comparison(project: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]):
+    monkeypatch.setenv("HARNESS_HOME", str(project))
+    assert run(["compare", KEY, KEY]) == 2
+    assert "a comparison needs two studies" in capfd.readouterr().err
+
+
+def test_the_leaderboard_comes_in_the_columns_and_the_format_asked_for(
+    project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+):
+    monkeypatch.setenv("HARNESS_HOME", str(project))
+    assert run(["table", KEY, "--columns", "run,dev,n,learning_rate", "--rows", "3"]) == 0
+    lines = capfd.readouterr().out.splitlines()
+    assert lines[2] == "| run | dev (nats) | n (seeds) | learning rate |"
+    assert [line.split(" | ")[2] for line in lines[4:7]] == ["2", "2", "1"]  # two finalists, one run of the search
+    out = tmp_path / "board.tex"
+    assert run(["table", KEY, "--format", "latex", "--out", str(out)]) == 0
+    assert out.read_text() == (project / "results" / KEY / "leaderboard.tex").read_text()
+    capfd.readouterr()
+    assert run(["table", KEY, "--format", "latx"]) == 2
+    assert "Did you mean 'latex'?" in capfd.readouterr().err
+    assert run(["table", KEY, "--columns", "run,parameter"]) == 2
+    assert "Did you mean 'parameters'?" in capfd.readouterr().err
+
+
+def test_a_drawing_gets_ids_of_its_own_and_colours_of_the_page():
+    svg = (
+        '<?xml version="1.0"?><svg xmlns="x" width="9pt" viewBox="0 0 9 9"><metadata>m</metadata>'
+        '<g id="axes_1"><clipPath id="p1"/>'
+        '<path clip-path="url(#p1)" style="fill: #0072b2; stroke: #123456"/></g></svg>'
+    )
+    assert inline(svg, "curves") == (
+        '<svg viewBox="0 0 9 9" aria-hidden="true"><g><clipPath id="curves-p1"/>'
+        '<path clip-path="url(#curves-p1)" style="fill: var(--blue); stroke: #123456"/></g></svg>'
+    )
+
+
+def test_every_colour_has_a_value_in_the_light_and_in_the_dark():
+    light, dark = style.css_variables(dark=False), style.css_variables(dark=True)
+    names = re.findall(r"--(\w+):", light)
+    assert set(names) == set(re.findall(r"--(\w+):", dark))
+    assert {variable.removeprefix("var(--").removesuffix(")") for variable in style.VARIABLES.values()} == set(names)

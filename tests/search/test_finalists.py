@@ -1,0 +1,245 @@
+"""The finalists' round: fresh paired seeds, exact counts, carried on from wherever it stopped, and who wins it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import optuna
+import pytest
+
+from harness import load, split_nats
+from harness.cli.app import run
+from harness.errors import StudyError
+from harness.lecture import RECIPE
+from harness.search.events import Event, Job, OnEvent
+from harness.search.finalists import begin_round, best_trials, round_is_settled, settled_runs, wanted_runs
+from harness.search.reference import fresh_seeds
+from harness.search.session import Session
+from harness.search.trial_queue import sole_run
+from harness.store.find import stored_reference
+from harness.store.keys import finalists_key
+from harness.store.storage import Storage, open_storage
+from harness.store.weights import restore
+from tests.tiny_study import brief_reference, search, with_build, work_here, write_items, write_study
+
+
+@pytest.fixture
+def items(tmp_path: Path) -> Path:
+    return write_items(tmp_path / "items.txt")
+
+
+@pytest.fixture
+def short_reference(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("harness.search.workers.REFERENCE", brief_reference())
+
+
+def runs_of(session: Session) -> list:
+    return session.storage.trials(finalists_key(session.record.key))
+
+
+def runs_of_stored() -> list:
+    return open_storage().trials(finalists_key("tiny-items"))
+
+
+def only(count: int):
+    """Workers that are called off, as by Ctrl-C, when they begin with one finalist more than so many."""
+
+    def run_workers(job: Job, workers: int, storage: Storage, on_event: OnEvent) -> None:
+        begun = []
+
+        def heard(event: Event) -> None:
+            on_event(event)
+            begun.append(event.kind == "started")
+            if job.finalists_of is not None and sum(begun) > count:
+                raise KeyboardInterrupt
+
+        work_here(job, workers, storage, heard)
+
+    return run_workers
+
+
+def test_every_finalist_is_trained_once_from_each_fresh_seed_and_kept(items: Path):
+    write_study(trials=4, finalists=2, seeds=3)
+    session = search(items)
+    runs, best = runs_of(session), best_trials(session.storage.trials("tiny-items"), 2)
+    assert [run.status for run in runs] == ["complete"] * 6
+    assert {(run.params["trial"], run.seed) for run in runs} == {(t.number, s) for t in best for s in fresh_seeds(3)}
+    configs = {trial.number: trial.config for trial in best}
+    dev = load(str(items)).counts("dev", 2)
+    for record in runs:
+        assert record.config == configs[record.params["trial"]].model_copy(update={"seed": record.seed})
+        model, facts = restore(session.storage.kept_file(record.weights))
+        assert split_nats(model, dev) == record.dev_nats
+        assert facts["config"]["seed"] == record.seed
+    assert {t.seed for t in session.storage.trials("tiny-items")}.isdisjoint(fresh_seeds(3))
+    assert session.record.ended_by == "trials"
+
+
+def test_seeds_come_in_turn_so_that_a_round_cut_short_is_still_paired(items: Path):
+    write_study(trials=4, finalists=2, seeds=3)
+    session = search(items)
+    assert [run.params["repeat"] for run in runs_of(session)] == [0, 0, 1, 1, 2, 2]
+
+
+@pytest.mark.usefixtures("short_reference")
+def test_the_recipe_stands_among_them_from_the_same_seeds(items: Path):
+    write_study(trials=3, finalists=2, seeds=2, reference=True)
+    standing = search(items).record.standing
+    assert {f.trial for f in standing.finalists} >= {None}
+    assert {tuple(run.seed for run in f.runs) for f in standing.finalists} == {tuple(fresh_seeds(2))}
+    more = search(items, seeds=6)
+    assert len(stored_reference(more.storage, more.record.reference).seeds) == 6
+    assert {tuple(run.seed for run in f.runs) for f in more.record.standing.finalists} == {tuple(fresh_seeds(6))}
+    assert len(runs_of(more)) == 12
+
+
+@pytest.mark.usefixtures("short_reference")
+def test_a_recipe_that_comes_after_the_round_is_still_held_against_it(items: Path):
+    write_study(trials=3, finalists=2, reference=False)
+    before = search(items)
+    assert RECIPE not in {f.name for f in before.record.standing.finalists}
+    write_study(trials=3, finalists=2, reference=True)
+    after = search(items)
+    assert RECIPE in {f.name for f in after.record.standing.finalists}
+    assert runs_of(after) == runs_of(before)
+
+
+def test_two_trials_of_one_config_are_one_finalist(items: Path):
+    write_study(trials=3, finalists=3, widest=2)
+    session = search(items)
+    first, *others = session.storage.trials("tiny-items")
+    for other in others[:1]:
+        config = first.config.model_copy(update={"seed": other.seed})
+        session.storage.write_trial("tiny-items", other.model_copy(update={"config": config}))
+    assert len(best_trials(session.storage.trials("tiny-items"), 3)) == 2
+
+
+def test_a_round_that_was_stopped_goes_on_where_it_was(items: Path, capfd: pytest.CaptureFixture[str]):
+    write_study(trials=3, finalists=2, seeds=3)
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr("harness.search.session.run_workers", only(2))
+        assert run(["study", "tiny", "--corpus", str(items)]) == 130
+    captured = capfd.readouterr()
+    assert "trials in flight were put back" in captured.err
+    assert "make study carries on" in captured.err
+    assert "2 of 6 runs of finalists" in captured.out
+    before = [run for run in runs_of_stored() if run.status == "complete"]
+    session = search(items)
+    complete = [run for run in runs_of(session) if run.status == "complete"]
+    assert complete[:2] == before
+    assert sorted((run.params["trial"], run.params["repeat"]) for run in complete) == sorted(
+        wanted_runs(session.storage, session.record)
+    )
+    assert session.record.standing is not None
+
+
+def test_a_round_whose_time_was_up_says_so_and_cannot_be_opened(items: Path, capfd: pytest.CaptureFixture[str]):
+    write_study(trials=3, finalists=2)
+
+    def searched_only(job: Job, *rest) -> None:
+        if job.finalists_of is None:
+            work_here(job, *rest)
+
+    session = search(items, run_workers=searched_only)
+    assert (session.record.ended_by, session.record.standing) == ("trials", None)
+    assert run(["holdout", "tiny"]) == 2
+    assert "has finalists in training" in capfd.readouterr().err
+    assert search(items).record.standing is not None
+
+
+def test_a_standing_that_is_missing_is_made_again_without_training(items: Path):
+    write_study(trials=3, finalists=2)
+    session = search(items)
+    session.storage.write_study(session.record.model_copy(update={"standing": None}))
+    again = search(items, run_workers=lambda *_: pytest.fail("nothing is left to train"))
+    facts = ("name", "runs", "low", "high", "tied", "p_better")
+    assert [[getattr(f, name) for name in facts] for f in again.record.standing.finalists] == [
+        [getattr(f, name) for name in facts] for f in session.record.standing.finalists
+    ]
+
+
+def test_more_trials_bring_a_new_best_in_and_runs_not_begun_are_dropped(items: Path):
+    write_study(trials=3, finalists=2)
+    with pytest.raises(KeyboardInterrupt):
+        search(items, run_workers=only(0))
+    session = search(items, trials=12)
+    storage, record = session.storage, session.record
+    before = {t.number for t in best_trials(storage.trials(record.key)[:3], 2)}
+    after = {t.number for t in best_trials(storage.trials(record.key), 2)}
+    assert before != after  # else this test would show nothing
+    trained = {run.params["trial"] for run in runs_of(session) if run.status == "complete"}
+    assert trained == after
+    assert settled_runs(storage, record).keys() == wanted_runs(storage, record).keys()
+    assert {f.trial for f in record.standing.finalists} == after
+
+
+def test_without_finalists_there_is_no_round_and_none_stays_behind(items: Path):
+    write_study(trials=3, finalists=0)
+    session = search(items)
+    assert session.record.standing is None
+    assert session.storage.study(finalists_key("tiny-items")) is None
+    assert search(items, finalists=2).record.standing is not None
+    fewer = search(items, finalists=0)
+    assert fewer.record.standing is None
+    assert round_is_settled(fewer.storage, fewer.record)
+
+
+def test_a_study_begun_again_after_it_was_deleted_has_finalists_of_its_own(items: Path):
+    write_study(trials=3, finalists=2)
+    old = search(items)
+    kept = {run.weights for run in runs_of(old)}
+    optuna.delete_study(study_name="tiny-items", storage=old.storage.backend)
+    new = search(items, seed=5)
+    assert not new.resumed
+    assert len(runs_of(new)) == 4
+    assert {run.weights for run in runs_of(new)}.isdisjoint(kept)
+    assert {f.search_nats for f in new.record.standing.finalists} <= {
+        t.dev_nats for t in new.storage.trials("tiny-items")
+    }
+
+
+def test_a_finalist_killed_while_it_drew_is_repeated_as_it_was(items: Path):
+    write_study(trials=3, finalists=1)
+    with pytest.raises(KeyboardInterrupt):
+        search(items, run_workers=only(0))
+    storage = open_storage()
+    record = storage.study("tiny-items").model_copy(update={"asked_finalists": 1})
+    with sole_run("tiny-items"):
+        key = begin_round(storage, record)
+        storage.optuna_study(key).ask().suggest_int("trial", 0, 10**6)  # and there it was killed
+        begin_round(storage, record)
+    session = search(items)
+    assert settled_runs(session.storage, session.record).keys() == wanted_runs(session.storage, session.record).keys()
+    assert sorted(run.seed for run in runs_of(session) if run.status == "complete") == sorted(fresh_seeds(2))
+
+
+def test_a_config_that_fails_three_times_is_out_and_the_study_goes_on(items: Path, capfd: pytest.CaptureFixture[str]):
+    path = write_study(trials=3, finalists=2)
+    build = (
+        "from harness import CharMLP\n\ndef build(config, V, generator):\n"
+        f"    assert config.seed != {fresh_seeds(2)[1]}, 'no luck with this one'\n"
+        "    return CharMLP.build(config, V, generator)\n"
+    )
+    with_build(path, build)
+    session = search(items)
+    standing = session.record.standing
+    assert standing.winner is None
+    assert {f.out for f in standing.finalists} == {f"seed {fresh_seeds(2)[1]} failed"}
+    assert sum(run.status == "failed" for run in runs_of(session)) == 2 * 3
+    assert search(items, run_workers=lambda *_: pytest.fail("given up")).nothing_left
+    assert run(["holdout", "tiny"]) == 2
+    assert "every finalist of tiny-items is out" in capfd.readouterr().err
+
+
+def test_a_changed_build_is_one_line(items: Path):
+    path = write_study(trials=3, finalists=2)
+    session = search(items)
+    session.storage.write_study(session.record.model_copy(update={"standing": None}))
+    build = (
+        "from harness import CharMLP, TrainConfig\n\ndef build(config, V, generator):\n"
+        "    model = config.model.model_copy(update={'hidden_width': 5})\n"
+        "    return CharMLP.build(config.model_copy(update={'model': model}), V, generator)\n"
+    )
+    with_build(path, build)
+    with pytest.raises(StudyError, match="has other tensors by now"):
+        search(items)

@@ -1,0 +1,149 @@
+"""Who wins: planted losses by item under real finalists, and every statistic recomputed from the csv files."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from harness.lecture import RECIPE
+from harness.report.results import gather
+from harness.report.write import write_report
+from harness.search import ranking as judge
+from harness.search.bootstrap import resampled_means
+from harness.search.ranking import ranking_of
+from harness.search.session import Session
+from harness.store.finalist_record import Ranking
+from harness.store.keys import finalists_key
+from tests.tiny_study import brief_reference, search, write_items, write_study
+
+# Planted outcomes: the runs are real, their losses by item are not.
+
+
+@pytest.fixture(scope="module")
+def three(tmp_path_factory: pytest.TempPathFactory) -> Session:
+    """Two finalists of different sizes and the recipe, on two seeds."""
+    folder = tmp_path_factory.mktemp("three")
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setenv("HARNESS_HOME", str(folder))
+        patched.setattr("harness.search.workers.REFERENCE", brief_reference())
+        write_study(trials=5, finalists=2, reference=True)
+        session = search(write_items(folder / "items.txt"))
+    sizes = [f.parameters for f in session.record.standing.finalists if f.trial is not None]
+    assert len(set(sizes)) == 2
+    return session
+
+
+def judged(session: Session, planted: dict[str, float], monkeypatch: pytest.MonkeyPatch) -> Ranking:
+    """The standing, were each contender's loss the planted number on every symbol."""
+    symbols = np.array([len(item) + 1 for item in session.corpus.dev_items])
+    luck = np.random.default_rng(0).gamma(3, 1, size=(2, len(symbols)))
+
+    def dev_items(_storage, finalist, *_rest):
+        return symbols * (luck + planted[finalist.name]), symbols
+
+    monkeypatch.setattr(judge, "_dev_items", dev_items)
+    return ranking_of(session.storage, session.record, session.corpus, session.study.build)
+
+
+def small_and_large(session: Session) -> tuple[str, str]:
+    entered = [f for f in session.record.standing.finalists if f.trial is not None]
+    small, large = sorted(entered, key=lambda finalist: finalist.parameters)
+    return small.name, large.name
+
+
+def test_of_identical_models_the_one_with_the_fewest_parameters_wins(three: Session, monkeypatch: pytest.MonkeyPatch):
+    small, large = small_and_large(three)
+    standing = judged(three, {small: 1.0, large: 1.0, RECIPE: 2.0}, monkeypatch)
+    assert standing.winner == small
+    assert [f.tied for f in standing.finalists] == [True, True, False]
+    assert standing.won.p_better[large] == 0.5
+
+
+def test_a_clearly_better_model_wins_whatever_its_size(three: Session, monkeypatch: pytest.MonkeyPatch):
+    small, large = small_and_large(three)
+    standing = judged(three, {small: 1.001, large: 1.0, RECIPE: 2.0}, monkeypatch)
+    assert standing.winner == large
+    assert [f.name for f in standing.finalists] == [large, small, RECIPE]
+    second = standing.finalists[1]
+    assert (second.behind, second.behind_low, second.behind_high) == pytest.approx((0.001,) * 3)
+    assert second.p_better == {large: 0.0, RECIPE: 1.0}
+
+
+def test_the_recipe_never_wins_by_a_tie_and_wins_alone_at_the_top(three: Session, monkeypatch: pytest.MonkeyPatch):
+    small, large = small_and_large(three)
+    assert judged(three, {small: 1.5, large: 1.0, RECIPE: 1.0}, monkeypatch).winner == large
+    standing = judged(three, {small: 1.2, large: 1.1, RECIPE: 1.0}, monkeypatch)
+    assert standing.winner == RECIPE
+    assert standing.won.trial is None
+
+
+def test_a_finalist_with_a_diverged_seed_is_out_and_shown_last(three: Session, monkeypatch: pytest.MonkeyPatch):
+    small, large = small_and_large(three)
+    run = next(
+        r
+        for r in three.storage.trials(finalists_key(three.record.key))
+        if f"trial {r.params['trial']}" == small and r.params["repeat"] == 1
+    )
+    lost = run.model_copy(update={"status": "diverged", "dev_nats": None, "weights": None})
+    three.storage.write_trial(finalists_key(three.record.key), lost)
+    standing = judged(three, {small: 0.5, large: 1.0, RECIPE: 2.0}, monkeypatch)
+    three.storage.write_trial(finalists_key(three.record.key), run)
+    assert (standing.winner, standing.finalists[-1].name) == (large, small)
+    assert standing.finalists[-1].out == f"seed {run.seed} diverged"
+    assert not standing.finalists[-1].tied
+    assert small not in standing.won.p_better
+
+
+@pytest.fixture
+def files(three: Session, monkeypatch: pytest.MonkeyPatch) -> dict[str, pd.DataFrame]:
+    """The round's csv files, as they are read back."""
+    monkeypatch.setattr("harness.report.write.PLOTS", {})
+    folder = write_report(three.storage, three.record).folder
+    return {name: pd.read_csv(folder / f"{name}.csv") for name in ("finalists", "finalists_runs", "finalists_items")}
+
+
+def columns_of(name: str, runs: pd.DataFrame) -> list[str]:
+    return [f"{name}, seed {seed}" for seed in runs.loc[runs["contender"] == name, "seed"]]
+
+
+def test_means_spread_and_optimism_are_those_of_the_runs(files: dict[str, pd.DataFrame], three: Session):
+    table, runs = files["finalists"].set_index("name"), files["finalists_runs"]
+    assert len(runs) == 3 * 2
+    grouped = runs.groupby("contender")["dev_nats"]
+    assert table["dev_nats"].to_dict() == pytest.approx(grouped.mean().to_dict())
+    assert table["deviation"].to_dict() == pytest.approx(grouped.std().to_dict())
+    assert table["dev_nats"].is_monotonic_increasing
+    search_nats = {f"trial {t.number}": t.dev_nats for t in gather(three.storage, three.record).trials}
+    for name, row in table.drop(RECIPE).iterrows():
+        assert row["search_nats"] == pytest.approx(search_nats[name])
+        assert row["optimism"] == pytest.approx(search_nats[name] - row["dev_nats"])
+    assert pd.isna(table.loc[RECIPE, "optimism"])
+    assert set(table["fingerprint"]) == set(runs["fingerprint"]) == {three.record.corpus.fingerprint}
+
+
+def test_every_runs_loss_is_the_sum_over_its_items(files: dict[str, pd.DataFrame], three: Session):
+    runs, items = files["finalists_runs"], files["finalists_items"]
+    assert items["symbols"].tolist() == [len(item) + 1 for item in three.corpus.dev_items]
+    for row in runs.itertuples():
+        nats = items[f"{row.contender}, seed {row.seed}"].sum() / items["symbols"].sum()
+        assert nats == pytest.approx(row.dev_nats, abs=1e-6)
+
+
+def test_intervals_ties_chances_and_the_winner_follow_from_the_items(files: dict[str, pd.DataFrame]):
+    table, runs, items = files["finalists"], files["finalists_runs"], files["finalists_items"]
+    nats = np.stack([items[columns_of(name, runs)].to_numpy().T for name in table["name"]])
+    resampled = pd.DataFrame(resampled_means(nats, items["symbols"].to_numpy()), columns=table["name"])
+    behind = resampled.sub(resampled.iloc[:, 0], axis=0)
+    table = table.set_index("name")
+    for frame, low, high in ((resampled, "low", "high"), (behind, "behind_low", "behind_high")):
+        assert frame.quantile(0.025).to_dict() == pytest.approx(table[low].to_dict())
+        assert frame.quantile(0.975).to_dict() == pytest.approx(table[high].to_dict())
+    tied = {name: behind[name].quantile(0.025) <= 0 <= behind[name].quantile(0.975) for name in table.index}
+    assert table["tied"].to_dict() == tied
+    for first in table.index:
+        for second in table.index.drop(first):
+            p = table.loc[first, f"p_better_than_{second}"]
+            assert p == pytest.approx((resampled[first] < resampled[second]).mean())
+    rivals = table[table["tied"] & (table.index != RECIPE)]
+    assert table.index[table["winner"]].tolist() == [rivals.sort_values(["parameters", "dev_nats"]).index[0]]

@@ -1,0 +1,166 @@
+"""What several test files need: made-up corpora and tiny studies in a project of their own."""
+
+from __future__ import annotations
+
+import dataclasses
+import random
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from harness import Budget, Experiment, RateRange, Reported, Study, lecture_recipe, paths
+from harness.search.events import Job, OnEvent
+from harness.search.reference import REFERENCE
+from harness.search.request import Request
+from harness.search.session import Session, run_study
+from harness.search.trial import Deadline
+from harness.search.workers import Worker
+from harness.store.storage import Storage
+
+TINY = """
+from optuna.pruners import NopPruner
+
+from harness import AdamW, Budget, Constant, Cosine, ModelConfig, Study, TrainConfig
+
+def suggest(trial):
+    {first}
+    return TrainConfig(
+        model=ModelConfig(
+            embedding_size=trial.suggest_int("embedding_size", 2, {widest}),
+            hidden_width=8,
+            context_length=2,
+        ),
+        optimizer=AdamW(learning_rate=trial.suggest_float("learning_rate", 1e-3, 1e-1, log=True)),
+        schedule=Cosine() if trial.suggest_categorical("schedule", ["constant", "cosine"]) == "cosine" else Constant(),
+        batch_size=32,
+        budget=Budget({budget}),
+        evaluations={evaluations},
+    )
+
+STUDY = Study(
+    name="{name}", suggest=suggest, trials={trials}, minutes={minutes},
+    finalists={finalists}, seeds={seeds}, reference={reference}, pruner=lambda _: NopPruner(),
+)
+"""
+
+
+def write_items(path: Path, count: int = 300, seed: int = 1) -> Path:
+    """A corpus of made-up pronounceable items."""
+    draw = random.Random(seed)
+    syllables = [c + v for c in "bdklmnrst" for v in "aeiou"]
+    path.write_text("\n".join("".join(draw.choices(syllables, k=draw.randint(1, 4))) for _ in range(count)))
+    return path
+
+
+def write_study(
+    name: str = "tiny",
+    *,
+    trials: int = 4,
+    budget: str = "steps=40",
+    evaluations: int = 4,
+    widest: int = 6,
+    minutes: float = 2,
+    finalists: int = 0,
+    seeds: int = 2,
+    reference: bool = False,
+    first: str = "pass",
+) -> Path:
+    """A study file in the project's studies folder; `first` is the first line of its suggest()."""
+    folder = paths.studies_folder()
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"{name}.py"
+    path.write_text(
+        TINY.format(
+            name=name,
+            trials=trials,
+            budget=budget,
+            evaluations=evaluations,
+            widest=widest,
+            minutes=minutes,
+            finalists=finalists,
+            seeds=seeds,
+            reference=reference,
+            first=first,
+        )
+    )
+    return path
+
+
+ROAD_FILE = """
+from optuna.pruners import NopPruner
+
+from harness import AdamW, Budget, Constant, ModelConfig, Study, TrainConfig
+from tests.tiny_study import road_of
+
+def suggest(trial):
+    return TrainConfig(
+        model=ModelConfig(embedding_size=2, hidden_width=trial.suggest_int("width", 4, 16), context_length=2),
+        optimizer=AdamW(learning_rate=1e-2),
+        schedule=Constant(),
+        batch_size=32,
+        budget=Budget(steps=40),
+        evaluations=4,
+    )
+
+STUDY = Study(
+    name="road", suggest=suggest, first=road_of({wide}), rounds={rounds}, trials=4, minutes=2, finalists=0,
+    reference=False, pruner=lambda _: NopPruner(),
+)
+"""
+
+
+def road_of(wide: int = 16) -> tuple[Experiment, ...]:
+    """The counted bigram and two widths, with figures that come out and figures that cannot."""
+    return (
+        Experiment(title="counted", params=None, reported=(Reported(train="0.5", source="told", remark="made up"),)),
+        Experiment(
+            title="narrow",
+            params={"width": 4},
+            reported=(
+                Reported(step=20, train="3", source="page 1"),  # 2.5 to 3.5
+                Reported(dev="9.9", source="page <2>"),
+            ),
+            range_test=RateRange(1e-3, 1.0, 50),
+            shows=("embedding",),
+        ),
+        Experiment(title="wide", params={"width": wide}, shows=("samples",)),
+    )
+
+
+ROAD = road_of()
+
+
+def write_road(wide: int = 16, rounds: int = 2) -> Path:
+    """A study file of that road."""
+    folder = paths.studies_folder()
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / "road.py"
+    path.write_text(ROAD_FILE.format(wide=wide, rounds=rounds))
+    return path
+
+
+def with_build(path: Path, build: str) -> None:
+    """Give a study file a `build` of its own."""
+    text = path.read_text().replace("STUDY =", f"{build}\n\nSTUDY =")
+    path.write_text(text.replace("suggest=suggest,", "suggest=suggest, build=build,"))
+
+
+def brief_reference() -> Study:
+    """The lecture's recipe in milliseconds instead of a minute."""
+    recipe = lecture_recipe()
+    model = recipe.model.model_copy(update={"init": "scaled"})
+    recipe = recipe.model_copy(update={"model": model, "budget": Budget(steps=30), "evaluations": 2})
+    return dataclasses.replace(REFERENCE, suggest=lambda _: recipe)
+
+
+def work_here(job: Job, _count: int, _storage: Storage, on_event: OnEvent) -> None:
+    """What `run_workers` does, in this process: no start of new ones to wait for."""
+    Worker(job, 0, on_event, Deadline(job.ends_at)).work()
+
+
+def search(corpus: Path | str, study: str = "tiny", run_workers: Any = work_here, **asked: Any) -> Session:
+    """`make study` without worker processes and without its report."""
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr("harness.search.session.run_workers", run_workers)
+        return run_study(Request(study, corpus=str(corpus), **asked), lambda _: None, lambda _: None)
