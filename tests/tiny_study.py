@@ -104,7 +104,7 @@ def suggest(trial):
     )
 
 STUDY = Study(
-    name="road", suggest=suggest, first=road_of({wide}), rounds={rounds}, trials=4, minutes=2, finalists=0,
+    name="road", suggest=suggest, first=road_of({wide}), repeats={repeats}, trials=4, minutes=2, finalists=0,
     reference=False, pruner=lambda _: NopPruner(),
 )
 """
@@ -131,12 +131,12 @@ def road_of(wide: int = 16) -> tuple[Experiment, ...]:
 ROAD = road_of()
 
 
-def write_road(wide: int = 16, rounds: int = 2) -> Path:
+def write_road(wide: int = 16, repeats: int = 2) -> Path:
     """A study file of that road."""
     folder = paths.studies_folder()
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / "road.py"
-    path.write_text(ROAD_FILE.format(wide=wide, rounds=rounds))
+    path.write_text(ROAD_FILE.format(wide=wide, repeats=repeats))
     return path
 
 

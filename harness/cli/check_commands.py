@@ -105,7 +105,7 @@ def prune_check(
     record = find_study(opened, name, corpus)
     trials = opened.trials(record.key)
     checked = replay_pruners(trials)
-    noise = seed_noise(record.standing)
+    noise = seed_noise(record.ranking)
     chosen = None if noise is None else safest(checked, noise)
     count = sum(trial.status == "complete" for trial in trials)
     if as_json:

@@ -73,13 +73,15 @@ def study_facts(results: Results) -> dict[str, Any]:
 def trial_facts(storage: Storage, study: StudyRecord, record: TrialRecord) -> dict[str, Any]:
     """A trial's whole record, with what other records say of it."""
     repeats = [other.number for other in storage.trials(study.key) if other.root == record.first]
-    finalists = () if study.standing is None else study.standing.finalists
+    finalists = () if study.ranking is None else study.ranking.finalists
     finalist = next((f for f in finalists if f.trial == record.number), None)
     return {"study": study.key, **about(study.corpus), **record.model_dump(mode="json")} | {
         "config_hash": None if record.config is None else record.config.hash(),
         "steps_per_s": record.steps_per_s,
         "repeated_as": [number for number in repeats if number != record.number],
-        "weights_file": None if record.weights is None else str(paths.results_folder() / "artifacts" / record.weights),
+        "weights_file": None
+        if record.weights_artifact is None
+        else str(paths.results_folder() / "artifacts" / record.weights_artifact),
         "finalist": None if finalist is None else finalist.model_dump(mode="json"),
     }
 
@@ -102,9 +104,9 @@ def _show_study(results: Results, facts: Mapping[str, Any]) -> None:
             ("begun", f"{record.created}, commit {record.commit or 'unknown'}, {record.file or 'a notebook'}"),
         ]
     )
-    if record.standing is not None:
-        console.print(f"finalists: dev nats per symbol over {len(record.standing.seeds)} fresh seeds each, paired")
-        show_table(HEAD, table_rows(record.standing))
+    if record.ranking is not None:
+        console.print(f"finalists: dev nats per symbol over {len(record.ranking.seeds)} fresh seeds each, paired")
+        show_table(HEAD, table_rows(record.ranking))
     for line in facts["overview"]:
         console.print(f"  {line}")
     for line in facts["files"]:

@@ -143,7 +143,7 @@ def _stored(storage: Storage, record: StudyRecord) -> dict[str, Any]:
         "finished": sum(trial.status in FINISHED for trial in trials),
         "best_dev_nats": None if best is None else best.dev_nats,
         "best_trial": None if best is None else best.number,
-        "winner": None if record.standing is None else record.standing.winner,
+        "winner": None if record.ranking is None else record.ranking.winner,
         "ended_by": record.ended_by,
         "test_split": sealed if opening is None else f"{opening.state} {opening.scored or opening.claimed}",
     }
@@ -266,10 +266,10 @@ def _conclude(session: Session, report: Report) -> None:
 
 
 def _show_finalists(session: Session, results: Results) -> None:
-    standing = results.study.standing
-    if standing is not None:
-        console.print(f"finalists: dev nats per symbol over {len(standing.seeds)} fresh seeds each, paired")
-        show_table(HEAD, table_rows(standing))
+    ranking = results.study.ranking
+    if ranking is not None:
+        console.print(f"finalists: dev nats per symbol over {len(ranking.seeds)} fresh seeds each, paired")
+        show_table(HEAD, table_rows(ranking))
     done, wanted = count_runs(session.storage, session.record)
     if done < wanted:
         console.print(f"finalists: {done} of {wanted} runs with fresh seeds are done; make study carries on")

@@ -59,10 +59,12 @@ class Board:
             self._put_figure(name, document)
 
     def _samples(self, record: TrialRecord) -> list[str]:
-        if record.weights is None or (self.record.own_model and not self.record.file):  # only its notebook can make it
+        if record.weights_artifact is None or (
+            self.record.own_model and not self.record.file
+        ):  # only its notebook can make it
             return []
         model, facts = restore(
-            self.storage.kept_file(record.weights), build_of(self.record.file, self.record.own_model)
+            self.storage.kept_file(record.weights_artifact), build_of(self.record.file, self.record.own_model)
         )
         return draw(model, facts, _SAMPLES, seed=0)
 

@@ -120,8 +120,8 @@ def _settings(settings: dict[str, Any]) -> str:
 def study_note(results: Results, stands_out: Sequence[str] = ()) -> str:
     """What a report of the study says first, its finalists, and what stands out of it as a whole."""
     parts = [f"## {results.study.key}", f"**{headline(results)}**", _counts(results)]
-    if results.study.standing is not None:
-        parts += ["### Finalists", _table(HEAD, table_rows(results.study.standing)), caption(results)]
+    if results.study.ranking is not None:
+        parts += ["### Finalists", _table(HEAD, table_rows(results.study.ranking)), caption(results)]
     if stands_out:
         parts.append("### Looked at as a whole\n\n" + "\n".join(f"- {line}" for line in stands_out))
     parts.append(

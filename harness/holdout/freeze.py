@@ -31,11 +31,11 @@ def frozen(storage: Storage, record: StudyRecord, corpus: Corpus, build: Build, 
     if len(rows[0].weights) > 1:
         rows.insert(1, _ensemble(storage, rows[0], corpus, build))
     contenders = [*rows, *_counted(record, corpus)]
-    standing = record.standing
+    ranking = record.ranking
     chosen_from = {
         "trials": sum(trial.status in FINISHED for trial in storage.trials(record.key)),
-        "finalists": 0 if standing is None else sum(finalist.trial is not None for finalist in standing.finalists),
-        "seeds": 1 if standing is None else len(standing.seeds),
+        "finalists": 0 if ranking is None else sum(finalist.trial is not None for finalist in ranking.finalists),
+        "seeds": 1 if ranking is None else len(ranking.seeds),
     }
     return Claim(
         fingerprint=record.corpus.fingerprint,
@@ -62,7 +62,7 @@ def predictors(storage: Storage, contender: Contender, corpus: Corpus, build: Bu
         return [counted]
     models: list[Predictor] = []
     for weights in contender.weights:
-        content = storage.kept_file(weights.artifact)
+        content = storage.kept_file(weights.weights_artifact)
         if sha256(content) != weights.sha256:
             raise _changed(contender.what)
         try:
@@ -92,19 +92,23 @@ def _refuse_unfinished(storage: Storage, record: StudyRecord) -> None:
 
 def _winner(storage: Storage, record: StudyRecord) -> list[Contender]:
     """The winner over its seeds; nothing where the recipe won, which has a row in any case."""
-    if record.standing is not None:
-        won = record.standing.won
+    if record.ranking is not None:
+        won = record.ranking.won
         if won is None:
             raise StudyError(
                 f"a holdout needs a winner; every finalist of {record.key} is out. Search more, as NAME=…."
             )
-        if won.name == RECIPE:
+        if won.is_recipe:
             return []
     chosen = Chosen.of(record, storage.trials(record.key))
-    if chosen is None or (chosen.trial.weights is None and not chosen.runs):
+    if chosen is None or (chosen.trial.weights_artifact is None and not chosen.runs):
         raise StudyError(f"a holdout needs a winner; {record.key} has no complete trial. Search more with make study.")
     own = SeedRun(
-        seed=chosen.trial.seed, status="complete", train_nats=None, dev_nats=None, weights=chosen.trial.weights
+        seed=chosen.trial.seed,
+        status="complete",
+        train_nats=None,
+        dev_nats=None,
+        weights_artifact=chosen.trial.weights_artifact,
     )
     runs = chosen.runs or (own,)
     return [_of_runs(storage, f"winner (trial {chosen.trial.number})", runs, own_model=record.own_model)]
@@ -113,23 +117,23 @@ def _winner(storage: Storage, record: StudyRecord) -> list[Contender]:
 def _recipe(storage: Storage, record: StudyRecord) -> list[Contender]:
     reference = stored_reference(storage, record.reference)
     runs = () if reference is None else tuple(run for run in reference.seeds if run.status == "complete")
-    if record.standing is not None:
-        runs = tuple(run for run in runs if run.seed in record.standing.seeds)
-    won = record.standing is not None and record.standing.winner == RECIPE
+    if record.ranking is not None:
+        runs = tuple(run for run in runs if run.seed in record.ranking.seeds)
+    won = record.ranking is not None and record.ranking.winner == RECIPE
     return [_of_runs(storage, f"winner ({RECIPE})" if won else RECIPE, runs, own_model=False)] if runs else []
 
 
 def _of_runs(storage: Storage, what: str, runs: tuple[SeedRun, ...], *, own_model: bool) -> Contender:
     weights, length = [], 0
     for run in runs:
-        assert run.weights is not None  # complete runs of finalists and references keep them
-        content = storage.kept_file(run.weights)
+        assert run.weights_artifact is not None  # complete runs of finalists and references keep them
+        content = storage.kept_file(run.weights_artifact)
         facts = unpack(content)[1]
         length = facts["config"]["model"]["context_length"]
         weights.append(
             Weights(
                 seed=run.seed,
-                artifact=run.weights,
+                weights_artifact=run.weights_artifact,
                 sha256=sha256(content),
                 train_nats=facts["train_nats"],
                 dev_nats=facts["dev_nats"],

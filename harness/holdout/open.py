@@ -170,7 +170,7 @@ def _scored(storage: Storage, record: StudyRecord, rows: list[_Row], corpus: Cor
         seen_items=int(seen_in_train(items, [*corpus.train_items, *corpus.dev_items]).sum()),
         elsewhere=_elsewhere(storage, record, items),
         scores=tuple(scores),
-        items=storage.keep_file(content, "holdout-items.safetensors", storage.optuna_study(record.key)),
+        items_artifact=storage.keep_file(content, "holdout-items.safetensors", storage.optuna_study(record.key)),
     )
 
 

@@ -13,7 +13,7 @@ def verdict(results: Results) -> tuple[str, ...]:
     """What won and by how much; what holds it back and whether the test split is sealed."""
     if results.chosen is None or results.best is None:
         return (f"No trial of {results.study.key} is complete yet.", f"{_test_split(results).capitalize()}.")
-    if results.study.standing is not None and results.won is None:
+    if results.study.ranking is not None and results.won is None:
         first = "No finalist stands: each has a seed that did not come to its end."
     else:
         first = f"{_won(results)}{_against(results)}."
@@ -41,7 +41,7 @@ def _against(results: Results) -> str:
     parts, rest = [], ""
     if dev is None:
         return ""
-    if results.won is not None and results.won.trial is None:
+    if results.won is not None and results.won.is_recipe:
         rest = ": no trial beat it"
     elif reference is None or reference.dev_nats is None:
         known = f" (its own figure is {LECTURE_DEV})" if results.study.corpus.is_the_lectures else ""

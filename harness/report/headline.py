@@ -13,7 +13,7 @@ def headline(results: Results) -> str:
     best, reference, won, dev_nats = results.best, results.reference, results.won, results.dev_nats
     if best is None or dev_nats is None:
         return f"{results.study.key}: no complete trial yet"
-    if results.study.standing is not None and won is None:
+    if results.study.ranking is not None and won is None:
         return f"{results.study.key}: no finalist stands, each has a seed that did not come to its end"
     line = _of_search(best) if won is None else _of_winner(won)
     if reference is not None and reference.dev_nats is not None and (won is None or won.trial is not None):

@@ -49,7 +49,7 @@ class Results:
     @property
     def won(self) -> Finalist | None:
         """The finalist that won; None before the round, and where every finalist is out."""
-        return None if self.study.standing is None else self.study.standing.won
+        return None if self.study.ranking is None else self.study.ranking.won
 
     @property
     def dev_nats(self) -> float | None:
@@ -113,7 +113,7 @@ def gather(storage: Storage, study: StudyRecord, build: Build | None = None) -> 
         reference=stored_reference(storage, study.reference),
         best=best_trial(trials),
         chosen=chosen,
-        weights=storage.kept_file(chosen.weights) if chosen is not None and chosen.weights else None,
+        weights=storage.kept_file(chosen.weights_artifact) if chosen is not None and chosen.weights_artifact else None,
         opening=recorded(storage, study.key),
         sealed=not storage.is_opened(study.key),
         optuna_study=storage.optuna_study(study.key),

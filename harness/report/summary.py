@@ -55,11 +55,11 @@ def summary(results: Results) -> dict[str, Any]:
             "train_nats": reference.train_nats,
             "dev_nats": reference.dev_nats,
             "seconds": reference.seconds,
-            "seeds": [run.model_dump(mode="json", exclude={"weights"}) for run in reference.seeds],
+            "seeds": [run.model_dump(mode="json", exclude={"weights_artifact"}) for run in reference.seeds],
         },
         "ngrams": None if study.ngrams is None else study.ngrams.model_dump(mode="json"),
         "dev_parts": None if study.dev_parts is None else study.dev_parts.model_dump(mode="json"),
-        "finalists": [] if study.standing is None else [_finalist(each) for each in study.standing.finalists],
+        "finalists": [] if study.ranking is None else [_finalist(each) for each in study.ranking.finalists],
         "winner": _winner(results),
         "holdout": None if results.opening is None else _holdout(results.opening),
         "seed": study.seed,
@@ -72,17 +72,17 @@ def summary(results: Results) -> dict[str, Any]:
 
 def _finalist(finalist: Finalist) -> dict[str, Any]:
     facts = finalist.model_dump(mode="json", exclude={"runs"}) | {"optimism": finalist.optimism}
-    return facts | {"seeds": [run.model_dump(mode="json", exclude={"weights"}) for run in finalist.runs]}
+    return facts | {"seeds": [run.model_dump(mode="json", exclude={"weights_artifact"}) for run in finalist.runs]}
 
 
 def _winner(results: Results) -> dict[str, Any] | None:
     """Who won and by what; before the finalists' round, the best of the search."""
-    standing, best = results.study.standing, results.best
-    if standing is None:
+    ranking, best = results.study.ranking, results.best
+    if ranking is None:
         if best is None:
             return None
         return {"trial": best.number, "dev_nats": best.dev_nats, "chosen_by": "lowest dev of the search, one seed"}
-    won = standing.won
+    won = ranking.won
     if won is None:
         return None
     by = f"mean dev of {len(won.runs)} fresh seeds; of those tied with the lowest, the fewest parameters"
@@ -92,13 +92,21 @@ def _winner(results: Results) -> dict[str, Any] | None:
 
 
 def _holdout(opening: Opening) -> dict[str, Any]:
+    """Keys that name artifacts stay as the first version of this document had them."""
+    claim = opening.claim.model_dump(mode="json")
+    for contender in claim["contenders"]:
+        for weights in contender["weights"]:
+            weights["artifact"] = weights.pop("weights_artifact")
+    scores = None if opening.scores is None else opening.scores.model_dump(mode="json")
+    if scores is not None:
+        scores["items"] = scores.pop("items_artifact")
     return {
         "state": opening.state,
         "claimed": opening.claimed,
         "scored": opening.scored,
         "attempts": opening.attempts,
-        "claim": opening.claim.model_dump(mode="json"),
-        "scores": None if opening.scores is None else opening.scores.model_dump(mode="json"),
+        "claim": claim,
+        "scores": scores,
     }
 
 

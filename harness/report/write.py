@@ -63,7 +63,7 @@ def write_report(storage: Storage, study: StudyRecord) -> Report:
 
 
 def _write_finalists(folder: Path, results: Results, storage: Storage) -> None:
-    if results.study.standing is None:
+    if results.study.ranking is None:
         return
     write_atomically(folder / "finalists.md", finalists.to_markdown(results))
     for name, frame in (

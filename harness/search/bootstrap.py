@@ -88,6 +88,6 @@ def choose(means: Sequence[float], tied: Sequence[bool], parameters: Sequence[in
     Args:
         yields: contenders that win only where nobody else is tied, as the lecture's recipe.
     """
-    standing = [index for index, is_tied in enumerate(tied) if is_tied]
-    preferred = [index for index in standing if not yields[index]] or standing
+    eligible = [index for index, is_tied in enumerate(tied) if is_tied]
+    preferred = [index for index in eligible if not yields[index]] or eligible
     return min(preferred, key=lambda index: (parameters[index], means[index], index))

@@ -87,7 +87,7 @@ def begin_round(storage: Storage, record: StudyRecord) -> str | None:
     with gate(key):
         if storage.study(key) is None:
             update = {"key": key, "created": now(), "commit": commit(), "reference": None, "trials": len(wanted)}
-            storage.create_study(record.model_copy(update=update | {"pruner": "NopPruner", "standing": None}))
+            storage.create_study(record.model_copy(update=update | {"pruner": "NopPruner", "ranking": None}))
         study = storage.optuna_study(key)
         take_back_orphans(storage, study, all_running=True)
         there = set()
@@ -136,14 +136,14 @@ def settled_runs(storage: Storage, record: StudyRecord) -> dict[tuple[int, int],
 
 def round_is_settled(storage: Storage, record: StudyRecord) -> bool:
     """Whether every run that the best trials need has been had, and the standing was made from them and the recipe."""
-    wanted, standing = wanted_runs(storage, record), record.standing
+    wanted, ranking = wanted_runs(storage, record), record.ranking
     if not wanted:
-        return standing is None  # of finalists that are not asked for any more
-    if not wanted.keys() <= settled_runs(storage, record).keys() or standing is None:
+        return ranking is None  # of finalists that are not asked for any more
+    if not wanted.keys() <= settled_runs(storage, record).keys() or ranking is None:
         return False
-    stood = {finalist.trial for finalist in standing.finalists}
+    stood = {finalist.trial for finalist in ranking.finalists}
     due = {run[0] for run in wanted} | ({None} if paired_reference(storage, record) else set())
-    return stood == due and set(standing.seeds) == set(wanted.values())
+    return stood == due and set(ranking.seeds) == set(wanted.values())
 
 
 def paired_reference(storage: Storage, record: StudyRecord) -> TrialRecord | None:

@@ -57,10 +57,10 @@ def _drawn(
 ) -> Drawn | None:
     """Items from the first run of the experiment that shows some."""
     showing = [experiment for experiment in record.first if "samples" in experiment.shows]
-    kept = [run for experiment in showing for run in runs_of(experiment, trials) if run.weights]
-    if not kept or kept[0].weights is None:
+    kept = [run for experiment in showing for run in runs_of(experiment, trials) if run.weights_artifact]
+    if not kept or kept[0].weights_artifact is None:
         return None
-    model, facts = restore(storage.kept_file(kept[0].weights), build)
+    model, facts = restore(storage.kept_file(kept[0].weights_artifact), build)
     train = set(corpus.train_items)
     items = draw(model, facts, DRAWN, seed=0)
     return Drawn(trial=kept[0].number, items=tuple((item, item in train) for item in items))
@@ -68,13 +68,13 @@ def _drawn(
 
 def _dev_items(storage: Storage, record: StudyRecord, chosen: Chosen, corpus: Corpus, build: Build) -> ItemNats | None:
     """Losses of dev's items, means over the winner's seeds where it has some."""
-    if chosen.runs and record.standing is not None and record.standing.items is not None:
-        kept = load_arrays(storage.kept_file(record.standing.items))
-        place = next(i for i, f in enumerate(record.standing.finalists) if f.name == record.standing.winner)
+    if chosen.runs and record.ranking is not None and record.ranking.items_artifact is not None:
+        kept = load_arrays(storage.kept_file(record.ranking.items_artifact))
+        place = next(i for i, f in enumerate(record.ranking.finalists) if f.name == record.ranking.winner)
         return ItemNats(kept["nats"][place].mean(0), kept["symbols"])
-    if chosen.weights is None:
+    if chosen.weights_artifact is None:
         return None
-    model, facts = restore(storage.kept_file(chosen.weights), build)
+    model, facts = restore(storage.kept_file(chosen.weights_artifact), build)
     return item_nats(model, corpus, "dev", facts["config"]["model"]["context_length"])
 
 

@@ -92,9 +92,9 @@ def prune_check(records: Sequence[TrialRecord]) -> list[Checked]:
     return checked
 
 
-def seed_noise(standing: Ranking | None) -> float | None:
+def seed_noise(ranking: Ranking | None) -> float | None:
     """Standard deviation of dev nats between fresh seeds of one config, pooled over the finalists; None without any."""
-    deviations = [f.deviation for f in standing.finalists if f.deviation and f.trial is not None] if standing else []
+    deviations = [f.deviation for f in ranking.finalists if f.deviation and f.trial is not None] if ranking else []
     if not deviations:
         return None
     return math.sqrt(sum(deviation**2 for deviation in deviations) / len(deviations))

@@ -48,22 +48,30 @@ def ranking_of(storage: Storage, record: StudyRecord, corpus: Corpus, build: Bui
     reference = paired_reference(storage, record)
     if reference is not None:
         entered.append((_recipe(reference, len(seeds)), CharMLP.build))
-    standing, out = [pair for pair in entered if not pair[0].out], [pair[0] for pair in entered if pair[0].out]
-    if not standing:
-        return Ranking(seeds=tuple(seeds), finalists=tuple(out), winner=None, resamples=0, items=None)
-    matrices = [_dev_items(storage, finalist, corpus, build) for finalist, build in standing]
+    ranked, out = [pair for pair in entered if not pair[0].out], [pair[0] for pair in entered if pair[0].out]
+    if not ranked:
+        return Ranking(seeds=tuple(seeds), finalists=tuple(out), winner=None, resamples=0, items_artifact=None)
+    matrices = [_dev_items(storage, finalist, corpus, build) for finalist, build in ranked]
     nats_CSI, symbols_I = np.stack([nats for nats, _ in matrices]), matrices[0][1]
     order = mean_nats(nats_CSI, symbols_I).argsort(kind="stable")
     nats_CSI = nats_CSI[order]
-    placed, winner = _placed([standing[index][0] for index in order], nats_CSI, symbols_I)
+    placed, winner = _placed([ranked[index][0] for index in order], nats_CSI, symbols_I)
     content = save({"nats": nats_CSI, "symbols": symbols_I}, {"names": "\n".join(f.name for f in placed)})
     kept = storage.keep_file(content, "finalists-items.safetensors", storage.optuna_study(record.key))
-    return Ranking(seeds=tuple(seeds), finalists=(*placed, *out), winner=winner, resamples=RESAMPLES, items=kept)
+    return Ranking(
+        seeds=tuple(seeds), finalists=(*placed, *out), winner=winner, resamples=RESAMPLES, items_artifact=kept
+    )
 
 
 def _finalist(trial: TrialRecord, runs: list[TrialRecord]) -> Finalist:
     kept = [
-        SeedRun(seed=r.seed, status=r.status, train_nats=r.train_nats, dev_nats=r.dev_nats, weights=r.weights)
+        SeedRun(
+            seed=r.seed,
+            status=r.status,
+            train_nats=r.train_nats,
+            dev_nats=r.dev_nats,
+            weights_artifact=r.weights_artifact,
+        )
         for r in runs
     ]
     assert trial.parameters is not None  # a complete trial has them
@@ -72,7 +80,8 @@ def _finalist(trial: TrialRecord, runs: list[TrialRecord]) -> Finalist:
 
 def _recipe(reference: TrialRecord, seeds: int) -> Finalist:
     assert reference.parameters is not None  # a stored reference is complete
-    return _of(RECIPE, None, reference.parameters, list(reference.seeds[:seeds]), None)
+    finalist = _of(RECIPE, None, reference.parameters, list(reference.seeds[:seeds]), None)
+    return finalist.model_copy(update={"is_recipe": True})
 
 
 def _of(name: str, trial: int | None, parameters: int, runs: list[SeedRun], search_nats: float | None) -> Finalist:
@@ -97,9 +106,9 @@ def _dev_items(storage: Storage, finalist: Finalist, corpus: Corpus, build: Buil
     """(S, I) nats of every dev item under every seed's weights, and (I,) the items' symbols."""
     found = []
     for run in finalist.runs:
-        assert run.weights is not None  # a complete run of the round keeps them
+        assert run.weights_artifact is not None  # a complete run of the round keeps them
         try:
-            model, facts = restore(storage.kept_file(run.weights), build)
+            model, facts = restore(storage.kept_file(run.weights_artifact), build)
         except ValueError as error:
             raise StudyError(
                 f"a study file's build must keep making the models it was searched with; {finalist.name} has other "
@@ -132,6 +141,6 @@ def _placed(finalists: list[Finalist], nats_CSI: Floats, symbols_I: NDArray[np.i
         }
         placed.append(finalist.model_copy(update=update))
     chosen = choose(
-        list(means), tied, [f.parameters for f in finalists], [finalist.trial is None for finalist in finalists]
+        list(means), tied, [f.parameters for f in finalists], [finalist.is_recipe for finalist in finalists]
     )
     return placed, finalists[chosen].name

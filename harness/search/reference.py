@@ -102,7 +102,7 @@ def run_reference(
     runs = [_kept(storage, started, config, corpus, *pair) for pair in zip(seeds, results, strict=True)]
     mean = _mean([result for result in results if result.status == "complete"] or list(results))
     record = record.with_result(mean).model_copy(update={"seeds": tuple(runs)})
-    first_weights = next((run.weights for run in runs if run.weights), None)
+    first_weights = next((run.weights_artifact for run in runs if run.weights_artifact), None)
     return finish(storage, started.handle, record, mean, corpus, lambda: first_weights)
 
 
@@ -110,12 +110,12 @@ def _kept(
     storage: Storage, started: Started, config: TrainConfig, corpus: Corpus, seed: int, result: TrainResult
 ) -> SeedRun:
     train_nats, dev_nats = finite(result.train_nats), finite(result.dev_nats)
-    weights = None
+    artifact = None
     if result.status == "complete":
         facts = facts_of(config.model_copy(update={"seed": seed}), corpus, result.train_nats, result.dev_nats)
-        weights = storage.keep_file(pack(result.model, facts), f"seed-{seed}.safetensors", started.handle)
+        artifact = storage.keep_file(pack(result.model, facts), f"seed-{seed}.safetensors", started.handle)
     status: Status = "complete" if result.status == "complete" else "diverged"
-    return SeedRun(seed=seed, status=status, train_nats=train_nats, dev_nats=dev_nats, weights=weights)
+    return SeedRun(seed=seed, status=status, train_nats=train_nats, dev_nats=dev_nats, weights_artifact=artifact)
 
 
 def _mean(results: list[TrainResult]) -> TrainResult:

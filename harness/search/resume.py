@@ -30,7 +30,7 @@ def begun(study: Study, key: str, file: str, facts: CorpusFacts, request: Reques
         created=now(),
         commit=commit(),
         first=study.first,
-        rounds=study.rounds,
+        repeats=study.repeats,
         about=study.about,
         asked_finalists=study.finalists,
         asked_seeds=study.seeds,
@@ -59,7 +59,7 @@ def resumed(found: StudyRecord, study: Study, corpus: Corpus, file: str, request
     if other:
         told = ", ".join(f"{key}={found.constants[key]} (now {fixed.get(key, 'not fixed')})" for key in other)
         raise StudyError(f"a study keeps what its suggest() fixes; {since} with {told}. {way_out}")
-    if params_of(study.first, study.rounds) != params_of(found.first, found.rounds):
+    if params_of(study.first, study.repeats) != params_of(found.first, found.repeats):
         raise StudyError(f"a study keeps the trials it begins with; {since} with other ones as `first`. {way_out}")
     sampler, pruner = request.sampler or found.asked_sampler, request.pruner or found.asked_pruner
     study = with_named(study, sampler, pruner)

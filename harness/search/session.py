@@ -167,8 +167,8 @@ def _search(session: Session, job: Job, on_event: OnEvent, run: Run) -> StudyRec
             record = record.model_copy(update={"ended_by": ended_by})
             storage.write_study(record)
     if not round_is_settled(storage, record):
-        standing = ranking_of(storage, record, session.corpus, session.study.build)
-        record = record.model_copy(update={"standing": standing})
+        ranking = ranking_of(storage, record, session.corpus, session.study.build)
+        record = record.model_copy(update={"ranking": ranking})
         storage.write_study(record)
     record = measured_beside(storage, record, session.corpus, session.study.build)
     storage.write_study(record)

@@ -120,7 +120,7 @@ def finish(
     if status != "pruned":  # a run cut short has not shown what it would have become
         update |= {"verdict": diagnosis.verdict, "advice": diagnosis.advice}
     if status == "complete":
-        update["weights"] = weights()
+        update["weights_artifact"] = weights()
         update["gap_error"] = diagnosis.evidence.get("gap_error")
     record = record.model_copy(update=update)
     storage.write_trial(study.study_name, record)

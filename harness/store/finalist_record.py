@@ -14,6 +14,7 @@ class Finalist(BaseModel, frozen=True):
     """`trial 12`, or `lecture's recipe`."""
     trial: int | None
     """The search's trial; None for the recipe."""
+    is_recipe: bool = False
     parameters: int
     runs: tuple[SeedRun, ...]
     out: str = ""
@@ -52,8 +53,8 @@ class Ranking(BaseModel, frozen=True):
     winner: str | None
     """Name of one of them; None where all are out."""
     resamples: int
-    items: str | None
-    """Artifact id of the nats of every dev item under every run that the intervals rest on."""
+    items_artifact: str | None
+    """The nats of every dev item under every run that the intervals rest on."""
 
     @property
     def won(self) -> Finalist | None:

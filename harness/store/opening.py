@@ -10,6 +10,7 @@ from pydantic import BaseModel
 from harness.store.ledger import entries
 from harness.store.provenance import Owner
 from harness.store.storage import Storage
+from harness.store.upgrade import upgraded
 
 Kind = Literal["runs", "ensemble", "bigram", "kneser-ney"]
 
@@ -18,7 +19,7 @@ class Weights(BaseModel, frozen=True):
     """One stored model of the list."""
 
     seed: int
-    artifact: str
+    weights_artifact: str
     sha256: str
     train_nats: float
     dev_nats: float
@@ -93,8 +94,8 @@ class Scores(BaseModel, frozen=True):
     """Of the test items, those that stand in this corpus's own train or dev too."""
     elsewhere: tuple[Elsewhere, ...]
     scores: tuple[Score, ...]
-    items: str
-    """Artifact id of the nats of every test item under every model of the list."""
+    items_artifact: str
+    """The nats of every test item under every model of the list."""
 
 
 @dataclass(frozen=True)
@@ -122,7 +123,7 @@ def recorded(storage: Storage, key: str) -> Opening | None:
         return None
     first, scored = steps["claimed"], steps.get("scored")
     resumed = [entry for entry in steps.values() if entry.step.startswith("resumed")]
-    claim = Claim.model_validate(first.body)
+    claim = Claim.model_validate(upgraded(first.body))
     return Opening(
         key=key,
         claimed=first.at,
@@ -130,5 +131,5 @@ def recorded(storage: Storage, key: str) -> Opening | None:
         attempts=1 + len(resumed),
         owner=Owner.model_validate(resumed[-1].body["owner"]) if resumed else claim.owner,
         scored=None if scored is None else scored.at,
-        scores=None if scored is None else Scores.model_validate(scored.body),
+        scores=None if scored is None else Scores.model_validate(upgraded(scored.body)),
     )

@@ -24,6 +24,7 @@ from harness.errors import StorageError, StudyError, first_line
 from harness.files import explained
 from harness.store.study_record import StudyRecord
 from harness.store.trial_record import TrialRecord
+from harness.store.upgrade import read_document
 from harness.study.experiment import params_of
 
 _LOCKED_FOR = 1.5
@@ -87,7 +88,7 @@ class Storage:
             study.set_metric_names(["dev nats per symbol"])
         study.set_user_attr("corpus", f"{record.corpus.label} (fingerprint {record.corpus.fingerprint})")
         # Before our record, which says that the study was begun: a begin that was killed is gone through again.
-        for params in params_of(record.first, record.rounds)[len(study.get_trials(deepcopy=False)) :]:
+        for params in params_of(record.first, record.repeats)[len(study.get_trials(deepcopy=False)) :]:
             study.enqueue_trial(params)
         self.write_study(record)
 
@@ -115,7 +116,7 @@ class Storage:
         there = {study.study_name for study in self.backend.get_all_studies()}
         with self._engine.connect() as connection:
             rows = connection.execute(sql.select(_studies.c.document)).scalars().all()
-        records = [StudyRecord.model_validate_json(row) for row in rows]
+        records = [read_document(StudyRecord, row) for row in rows]
         return sorted((record for record in records if record.key in there), key=lambda record: record.created)
 
     def study(self, key: str) -> StudyRecord | None:
@@ -129,13 +130,13 @@ class Storage:
         with self._engine.connect() as connection:
             query = sql.select(_trials.c.document).where(_trials.c.key == key).order_by(_trials.c.number)
             rows = connection.execute(query).scalars().all()
-        return [TrialRecord.model_validate_json(row) for row in rows]
+        return [read_document(TrialRecord, row) for row in rows]
 
     def trial(self, key: str, number: int) -> TrialRecord | None:
         with self._engine.connect() as connection:
             query = sql.select(_trials.c.document).where(_trials.c.key == key, _trials.c.number == number)
             row = connection.execute(query).scalar()
-        return None if row is None else TrialRecord.model_validate_json(row)
+        return None if row is None else read_document(TrialRecord, row)
 
     def write_trial(self, key: str, record: TrialRecord) -> None:
         self._put(_trials, {"key": key, "number": record.number}, record.model_dump_json())

@@ -11,6 +11,7 @@ from harness.corpus import Corpus
 from harness.lecture import LECTURE_FINGERPRINT, PUBLISHED_FINGERPRINT
 from harness.store.finalist_record import Ranking
 from harness.store.trial_record import SeedRun, TrialRecord, best_trial, thinned
+from harness.store.upgrade import SCHEMA
 from harness.study.experiment import Experiment
 from harness.train import Baselines, LrRange
 
@@ -131,6 +132,7 @@ class CorpusFacts(BaseModel, frozen=True):
 class StudyRecord(BaseModel, frozen=True):
     """What a study was begun with, what ended it last, and what was measured beside its trials."""
 
+    schema_number: int = SCHEMA
     key: str
     name: str
     file: str
@@ -149,7 +151,7 @@ class StudyRecord(BaseModel, frozen=True):
     asked_pruner: str | None = None
     first: tuple[Experiment, ...] = ()
     """What was tried before the sampler drew anything."""
-    rounds: int = 1
+    repeats: int = 1
     about: str = ""
     trials: int
     """Finished trials asked for."""
@@ -168,7 +170,7 @@ class StudyRecord(BaseModel, frozen=True):
     """Best trials to train again after the search; None in records that were made before there were any."""
     asked_seeds: int | None = None
     """Fresh seeds for each of them; of a reference, how many it is the mean of."""
-    standing: Ranking | None = None
+    ranking: Ranking | None = None
     """How the finalists came out, once they have."""
 
 
@@ -176,7 +178,7 @@ class Chosen(NamedTuple):
     """The trial that a study stands for: its winner's after the finalists' round, until then the best of the search."""
 
     trial: TrialRecord
-    weights: str | None
+    weights_artifact: str | None
     """Artifact id: of the winner's first fresh seed, else of the trial's own."""
     runs: tuple[SeedRun, ...]
     """The winner's fresh seeds; none before the round."""
@@ -191,9 +193,9 @@ class Chosen(NamedTuple):
     @classmethod
     def of(cls, record: StudyRecord, trials: list[TrialRecord]) -> Chosen | None:
         """None while no trial is complete. Where the recipe won, the best trial: it has pages of its own."""
-        won = None if record.standing is None else record.standing.won
+        won = None if record.ranking is None else record.ranking.won
         if won is not None and won.trial is not None:
             trial = next(trial for trial in trials if trial.number == won.trial)
-            return cls(trial, won.runs[0].weights, won.runs)
+            return cls(trial, won.runs[0].weights_artifact, won.runs)
         best = best_trial(trials)
-        return None if best is None else cls(best, best.weights, ())
+        return None if best is None else cls(best, best.weights_artifact, ())

@@ -9,6 +9,7 @@ from pydantic import BaseModel
 
 from harness.config import TrainConfig
 from harness.store.provenance import Owner
+from harness.store.upgrade import SCHEMA
 from harness.study.experiment import Experiment
 from harness.train import Evaluation, TrainResult, Verdict
 
@@ -26,8 +27,7 @@ class SeedRun(BaseModel, frozen=True):
     status: Status
     train_nats: float | None
     dev_nats: float | None
-    weights: str | None = None
-    """Artifact id."""
+    weights_artifact: str | None = None
 
 
 class Point(BaseModel, frozen=True):
@@ -48,6 +48,7 @@ class Point(BaseModel, frozen=True):
 class TrialRecord(BaseModel, frozen=True):
     """Everything kept of one trial. Losses are exact means over whole splits, in nats per symbol."""
 
+    schema_number: int = SCHEMA
     number: int
     seed: int
     status: Status = "running"
@@ -74,11 +75,11 @@ class TrialRecord(BaseModel, frozen=True):
     advice: str = ""
     failure: str | None = None
     versions: dict[str, str] = {}
-    weights: str | None = None
+    weights_artifact: str | None = None
     """Artifact id, if the weights were kept."""
     seeds: tuple[SeedRun, ...] = ()
     """Filled where one config was trained from several seeds; curve, losses and gap are then means of those
-    that did not diverge, and `weights` those of the first of these."""
+    that did not diverge, and `weights_artifact` those of the first of these."""
 
     @property
     def dev_spread(self) -> str:
@@ -116,7 +117,9 @@ class TrialRecord(BaseModel, frozen=True):
 def best_trial(records: list[TrialRecord]) -> TrialRecord | None:
     """The complete trial with the lowest dev loss; of equals the one whose weights were kept."""
     complete = [record for record in records if record.status == "complete" and record.dev_nats is not None]
-    return min(complete, key=lambda record: (record.dev_nats, record.weights is None, record.number), default=None)
+    return min(
+        complete, key=lambda record: (record.dev_nats, record.weights_artifact is None, record.number), default=None
+    )
 
 
 def runs_of(experiment: Experiment, records: list[TrialRecord]) -> list[TrialRecord]:

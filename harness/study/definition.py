@@ -66,7 +66,7 @@ class Study:
     """Whether to train the lecture's recipe where it is not stored yet; a stored one is shown in any case."""
     first: tuple[Experiment, ...] = ()
     """What to try before the sampler draws anything, in this order; such a study keeps the weights of every trial."""
-    rounds: int = 1
+    repeats: int = 1
     """Times to go through `first`, each time from other training seeds."""
     about: str = ""
     """What the page of what was reported begins with: whose figures they are, and where they stand."""
@@ -90,8 +90,8 @@ class Study:
                 f"seeds must be at least 1 and at most {_MOST_SEEDS}; got {self.seeds}. "
                 "Set SEEDS to how many fresh seeds each finalist gets."
             )
-        if self.rounds < 1:
-            raise ConfigError(f"rounds must be at least 1; got {self.rounds}. Set it to how often `first` is tried.")
+        if self.repeats < 1:
+            raise ConfigError(f"repeats must be at least 1; got {self.repeats}. Set it to how often `first` is tried.")
         if not 0 < self.minutes <= _MOST_MINUTES:
             raise ConfigError(
                 f"minutes must be more than 0 and at most {_MOST_MINUTES:,} (a year); got {self.minutes:g}. "

@@ -49,9 +49,9 @@ class Experiment(Config):
     shows: tuple[Literal["embedding", "samples"], ...] = ()
 
 
-def params_of(first: Sequence[Experiment], rounds: int) -> list[dict[str, Any]]:
+def params_of(first: Sequence[Experiment], repeats: int) -> list[dict[str, Any]]:
     """The parameters of the trials to begin with, in their order."""
-    return [experiment.params for experiment in first if experiment.params is not None] * rounds
+    return [experiment.params for experiment in first if experiment.params is not None] * repeats
 
 
 def check_first(first: Sequence[Experiment], suggest: Callable[[optuna.Trial], object]) -> None:

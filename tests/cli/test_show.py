@@ -46,7 +46,7 @@ def _write_trial_5(session: Session) -> None:
     told = {
         "advice": "Lengthen the context.", "evidence": {"gap": 0.1, "rise": None}, "curve": tuple(points), "root": 2,
         "attempt": 1, "seconds": 12.0, "steps": 120, "parameters": 4_666, "versions": {"torch": "2.13.0"},
-        "gap": 0.1, "gap_error": 0.008, "weights": "0123-abc", "params": {"hidden_width": 105},
+        "gap": 0.1, "gap_error": 0.008, "weights_artifact": "0123-abc", "params": {"hidden_width": 105},
     }  # fmt: skip
     session.storage.write_trial(KEY, record_of(5, 2.26, **told))
 

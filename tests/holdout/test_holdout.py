@@ -94,7 +94,7 @@ def test_the_list_is_on_record_before_the_split_is_opened(storage: Storage, monk
     assert now
     assert [claim.state for claim in claims + seen] == ["claimed", "claimed"]
     assert opening.claim == seen[0].claim
-    winner = storage.study(KEY).standing.won.trial
+    winner = storage.study(KEY).ranking.won.trial
     assert [(row.what, len(row.weights)) for row in opening.claim.contenders][:4] == [
         (f"winner (trial {winner})", 2),
         ("ensemble of the winner's 2 seeds", 2),
@@ -132,7 +132,7 @@ def test_every_figure_follows_from_the_csv_files(storage: Storage, items: Path, 
 
 def test_the_ensemble_predicts_the_mean_of_its_members_probabilities(storage: Storage):
     row = opened(storage).claim.contenders[0]
-    members = [restore(storage.kept_file(weights.artifact))[0] for weights in row.weights]
+    members = [restore(storage.kept_file(weights.weights_artifact))[0] for weights in row.weights]
     contexts = torch.randint(0, 5, (40, row.context_length), generator=torch.Generator().manual_seed(0))
     mean = torch.stack([member.log_probabilities(contexts).double().exp() for member in members]).mean(0)
     together = Ensemble(members).log_probabilities(contexts).exp()
@@ -164,7 +164,7 @@ def test_an_opening_in_another_process_is_waited_for(storage: Storage, monkeypat
 
 @pytest.mark.usefixtures("owners_are_dead")
 def test_weights_changed_after_the_claim_are_neither_scored_nor_resumed(storage: Storage):
-    weights = crash_before_scores(storage).claim.contenders[0].weights[1].artifact
+    weights = crash_before_scores(storage).claim.contenders[0].weights[1].weights_artifact
     path = paths.results_folder() / "artifacts" / weights
     path.write_bytes(path.read_bytes()[:-4] + b"\0\0\0\0")
     with pytest.raises(StudyError, match="no longer have the SHA-256"):

@@ -43,7 +43,7 @@ def test_fixed_trials_are_tried_in_their_order_round_after_round(road: Request):
 
 def test_every_fixed_trial_keeps_its_weights(road: Request):
     trials = run(road).storage.trials("road-items")
-    assert all(record.weights is not None for record in trials)
+    assert all(record.weights_artifact is not None for record in trials)
 
 
 def test_a_resumed_road_goes_on_where_it_stopped_and_a_finished_one_does_nothing(road: Request):
@@ -87,7 +87,7 @@ def test_a_begin_that_was_killed_is_gone_through_again(road: Request):
 
 def test_a_road_that_changed_is_another_study(road: Request):
     run(dataclasses.replace(road, trials=1))
-    write_road(rounds=3)
+    write_road(repeats=3)
     with pytest.raises(StudyError, match="keeps the trials it begins with"):
         run(road)
 
@@ -144,8 +144,8 @@ def test_a_first_trial_may_leave_parameters_to_the_sampler():
 def test_rounds_repeat_the_whole_list_and_must_be_at_least_one():
     first = [Experiment(title=title, params={"width": width}) for title, width in (("a", 4), ("b", 5))]
     assert params_of(first, 2) == [{"width": 4}, {"width": 5}, {"width": 4}, {"width": 5}]
-    with pytest.raises(ConfigError, match="rounds must be at least 1; got 0"):
-        Study(name="x", suggest=suggest, rounds=0)
+    with pytest.raises(ConfigError, match="repeats must be at least 1; got 0"):
+        Study(name="x", suggest=suggest, repeats=0)
 
 
 def test_experiments_survive_json_unchanged():
@@ -165,7 +165,7 @@ def test_the_lectures_road_fits_its_space_and_looks_where_its_runs_are_evaluated
     study, _ = load_study(str(Path(harness.__file__).parents[1] / "studies" / "lecture.py"))
     check_first(study.first, study.suggest)
     trained = [experiment for experiment in study.first if experiment.params is not None]
-    assert study.trials == study.rounds * len(trained)
+    assert study.trials == study.repeats * len(trained)
     for experiment in trained:
         config = study.suggest(optuna.trial.FixedTrial(experiment.params))
         every = config.budget.steps / config.evaluations

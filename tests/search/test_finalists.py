@@ -68,7 +68,7 @@ def test_every_finalist_is_trained_once_from_each_fresh_seed_and_kept(items: Pat
     dev = load(str(items)).counts("dev", 2)
     for record in runs:
         assert record.config == configs[record.params["trial"]].model_copy(update={"seed": record.seed})
-        model, facts = restore(session.storage.kept_file(record.weights))
+        model, facts = restore(session.storage.kept_file(record.weights_artifact))
         assert split_nats(model, dev) == record.dev_nats
         assert facts["config"]["seed"] == record.seed
     assert {t.seed for t in session.storage.trials("tiny-items")}.isdisjoint(fresh_seeds(3))
@@ -84,12 +84,12 @@ def test_seeds_come_in_turn_so_that_a_round_cut_short_is_still_paired(items: Pat
 @pytest.mark.usefixtures("short_reference")
 def test_the_recipe_stands_among_them_from_the_same_seeds(items: Path):
     write_study(trials=3, finalists=2, seeds=2, reference=True)
-    standing = search(items).record.standing
-    assert {f.trial for f in standing.finalists} >= {None}
-    assert {tuple(run.seed for run in f.runs) for f in standing.finalists} == {tuple(fresh_seeds(2))}
+    ranking = search(items).record.ranking
+    assert {f.trial for f in ranking.finalists} >= {None}
+    assert {tuple(run.seed for run in f.runs) for f in ranking.finalists} == {tuple(fresh_seeds(2))}
     more = search(items, seeds=6)
     assert len(stored_reference(more.storage, more.record.reference).seeds) == 6
-    assert {tuple(run.seed for run in f.runs) for f in more.record.standing.finalists} == {tuple(fresh_seeds(6))}
+    assert {tuple(run.seed for run in f.runs) for f in more.record.ranking.finalists} == {tuple(fresh_seeds(6))}
     assert len(runs_of(more)) == 12
 
 
@@ -97,10 +97,10 @@ def test_the_recipe_stands_among_them_from_the_same_seeds(items: Path):
 def test_a_recipe_that_comes_after_the_round_is_still_held_against_it(items: Path):
     write_study(trials=3, finalists=2, reference=False)
     before = search(items)
-    assert RECIPE not in {f.name for f in before.record.standing.finalists}
+    assert RECIPE not in {f.name for f in before.record.ranking.finalists}
     write_study(trials=3, finalists=2, reference=True)
     after = search(items)
-    assert RECIPE in {f.name for f in after.record.standing.finalists}
+    assert RECIPE in {f.name for f in after.record.ranking.finalists}
     assert runs_of(after) == runs_of(before)
 
 
@@ -130,7 +130,7 @@ def test_a_round_that_was_stopped_goes_on_where_it_was(items: Path, capfd: pytes
     assert sorted((run.params["trial"], run.params["repeat"]) for run in complete) == sorted(
         wanted_runs(session.storage, session.record)
     )
-    assert session.record.standing is not None
+    assert session.record.ranking is not None
 
 
 def test_a_round_whose_time_was_up_says_so_and_cannot_be_opened(items: Path, capfd: pytest.CaptureFixture[str]):
@@ -141,20 +141,20 @@ def test_a_round_whose_time_was_up_says_so_and_cannot_be_opened(items: Path, cap
             work_here(job, *rest)
 
     session = search(items, run_workers=searched_only)
-    assert (session.record.ended_by, session.record.standing) == ("trials", None)
+    assert (session.record.ended_by, session.record.ranking) == ("trials", None)
     assert run(["holdout", "tiny"]) == 2
     assert "has finalists in training" in capfd.readouterr().err
-    assert search(items).record.standing is not None
+    assert search(items).record.ranking is not None
 
 
 def test_a_standing_that_is_missing_is_made_again_without_training(items: Path):
     write_study(trials=3, finalists=2)
     session = search(items)
-    session.storage.write_study(session.record.model_copy(update={"standing": None}))
+    session.storage.write_study(session.record.model_copy(update={"ranking": None}))
     again = search(items, run_workers=lambda *_: pytest.fail("nothing is left to train"))
     facts = ("name", "runs", "low", "high", "tied", "p_better")
-    assert [[getattr(f, name) for name in facts] for f in again.record.standing.finalists] == [
-        [getattr(f, name) for name in facts] for f in session.record.standing.finalists
+    assert [[getattr(f, name) for name in facts] for f in again.record.ranking.finalists] == [
+        [getattr(f, name) for name in facts] for f in session.record.ranking.finalists
     ]
 
 
@@ -170,30 +170,30 @@ def test_more_trials_bring_a_new_best_in_and_runs_not_begun_are_dropped(items: P
     trained = {run.params["trial"] for run in runs_of(session) if run.status == "complete"}
     assert trained == after
     assert settled_runs(storage, record).keys() == wanted_runs(storage, record).keys()
-    assert {f.trial for f in record.standing.finalists} == after
+    assert {f.trial for f in record.ranking.finalists} == after
 
 
 def test_without_finalists_there_is_no_round_and_none_stays_behind(items: Path):
     write_study(trials=3, finalists=0)
     session = search(items)
-    assert session.record.standing is None
+    assert session.record.ranking is None
     assert session.storage.study(finalists_key("tiny-items")) is None
-    assert search(items, finalists=2).record.standing is not None
+    assert search(items, finalists=2).record.ranking is not None
     fewer = search(items, finalists=0)
-    assert fewer.record.standing is None
+    assert fewer.record.ranking is None
     assert round_is_settled(fewer.storage, fewer.record)
 
 
 def test_a_study_begun_again_after_it_was_deleted_has_finalists_of_its_own(items: Path):
     write_study(trials=3, finalists=2)
     old = search(items)
-    kept = {run.weights for run in runs_of(old)}
+    kept = {run.weights_artifact for run in runs_of(old)}
     optuna.delete_study(study_name="tiny-items", storage=old.storage.backend)
     new = search(items, seed=5)
     assert not new.resumed
     assert len(runs_of(new)) == 4
-    assert {run.weights for run in runs_of(new)}.isdisjoint(kept)
-    assert {f.search_nats for f in new.record.standing.finalists} <= {
+    assert {run.weights_artifact for run in runs_of(new)}.isdisjoint(kept)
+    assert {f.search_nats for f in new.record.ranking.finalists} <= {
         t.dev_nats for t in new.storage.trials("tiny-items")
     }
 
@@ -222,9 +222,9 @@ def test_a_config_that_fails_three_times_is_out_and_the_study_goes_on(items: Pat
     )
     with_build(path, build)
     session = search(items)
-    standing = session.record.standing
-    assert standing.winner is None
-    assert {f.out for f in standing.finalists} == {f"seed {fresh_seeds(2)[1]} failed"}
+    ranking = session.record.ranking
+    assert ranking.winner is None
+    assert {f.out for f in ranking.finalists} == {f"seed {fresh_seeds(2)[1]} failed"}
     assert sum(run.status == "failed" for run in runs_of(session)) == 2 * 3
     assert search(items, run_workers=lambda *_: pytest.fail("given up")).nothing_left
     assert run(["holdout", "tiny"]) == 2
@@ -234,7 +234,7 @@ def test_a_config_that_fails_three_times_is_out_and_the_study_goes_on(items: Pat
 def test_a_changed_build_is_one_line(items: Path):
     path = write_study(trials=3, finalists=2)
     session = search(items)
-    session.storage.write_study(session.record.model_copy(update={"standing": None}))
+    session.storage.write_study(session.record.model_copy(update={"ranking": None}))
     build = (
         "from harness import CharMLP, TrainConfig\n\ndef build(config, V, generator):\n"
         "    model = config.model.model_copy(update={'hidden_width': 5})\n"

@@ -93,7 +93,7 @@ def test_a_round_whose_every_process_was_killed_goes_on_to_exactly_its_runs(tmp_
     time.sleep(1)  # its workers notice, and go
     before = complete_runs()
     assert 2 <= len(before) < 8
-    assert open_storage().study(KEY).standing is None
+    assert open_storage().study(KEY).ranking is None
     again = begin_in_background(items)
     shown, _ = again.communicate(timeout=150)
     assert again.returncode == 0, shown
@@ -106,5 +106,5 @@ def test_a_round_whose_every_process_was_killed_goes_on_to_exactly_its_runs(tmp_
     assert {(r.params["trial"], r.params["repeat"]): r.seed for r in after} == wanted
     assert set(wanted.values()) == set(fresh_seeds(4))
     assert {r.status for r in storage.trials(finalists_key(KEY))} <= {"complete", "interrupted"}
-    assert len(storage.study(KEY).standing.finalists) == 2
+    assert len(storage.study(KEY).ranking.finalists) == 2
     assert (paths.results_folder() / KEY / "finalists_items.csv").exists()

@@ -29,13 +29,13 @@ def three(tmp_path_factory: pytest.TempPathFactory) -> Session:
         patched.setattr("harness.search.workers.REFERENCE", brief_reference())
         write_study(trials=5, finalists=2, reference=True)
         session = search(write_items(folder / "items.txt"))
-    sizes = [f.parameters for f in session.record.standing.finalists if f.trial is not None]
+    sizes = [f.parameters for f in session.record.ranking.finalists if f.trial is not None]
     assert len(set(sizes)) == 2
     return session
 
 
 def judged(session: Session, planted: dict[str, float], monkeypatch: pytest.MonkeyPatch) -> Ranking:
-    """The standing, were each contender's loss the planted number on every symbol."""
+    """The ranking, were each contender's loss the planted number on every symbol."""
     symbols = np.array([len(item) + 1 for item in session.corpus.dev_items])
     luck = np.random.default_rng(0).gamma(3, 1, size=(2, len(symbols)))
 
@@ -47,25 +47,25 @@ def judged(session: Session, planted: dict[str, float], monkeypatch: pytest.Monk
 
 
 def small_and_large(session: Session) -> tuple[str, str]:
-    entered = [f for f in session.record.standing.finalists if f.trial is not None]
+    entered = [f for f in session.record.ranking.finalists if f.trial is not None]
     small, large = sorted(entered, key=lambda finalist: finalist.parameters)
     return small.name, large.name
 
 
 def test_of_identical_models_the_one_with_the_fewest_parameters_wins(three: Session, monkeypatch: pytest.MonkeyPatch):
     small, large = small_and_large(three)
-    standing = judged(three, {small: 1.0, large: 1.0, RECIPE: 2.0}, monkeypatch)
-    assert standing.winner == small
-    assert [f.tied for f in standing.finalists] == [True, True, False]
-    assert standing.won.p_better[large] == 0.5
+    ranking = judged(three, {small: 1.0, large: 1.0, RECIPE: 2.0}, monkeypatch)
+    assert ranking.winner == small
+    assert [f.tied for f in ranking.finalists] == [True, True, False]
+    assert ranking.won.p_better[large] == 0.5
 
 
 def test_a_clearly_better_model_wins_whatever_its_size(three: Session, monkeypatch: pytest.MonkeyPatch):
     small, large = small_and_large(three)
-    standing = judged(three, {small: 1.001, large: 1.0, RECIPE: 2.0}, monkeypatch)
-    assert standing.winner == large
-    assert [f.name for f in standing.finalists] == [large, small, RECIPE]
-    second = standing.finalists[1]
+    ranking = judged(three, {small: 1.001, large: 1.0, RECIPE: 2.0}, monkeypatch)
+    assert ranking.winner == large
+    assert [f.name for f in ranking.finalists] == [large, small, RECIPE]
+    second = ranking.finalists[1]
     assert (second.behind, second.behind_low, second.behind_high) == pytest.approx((0.001,) * 3)
     assert second.p_better == {large: 0.0, RECIPE: 1.0}
 
@@ -73,9 +73,9 @@ def test_a_clearly_better_model_wins_whatever_its_size(three: Session, monkeypat
 def test_the_recipe_never_wins_by_a_tie_and_wins_alone_at_the_top(three: Session, monkeypatch: pytest.MonkeyPatch):
     small, large = small_and_large(three)
     assert judged(three, {small: 1.5, large: 1.0, RECIPE: 1.0}, monkeypatch).winner == large
-    standing = judged(three, {small: 1.2, large: 1.1, RECIPE: 1.0}, monkeypatch)
-    assert standing.winner == RECIPE
-    assert standing.won.trial is None
+    ranking = judged(three, {small: 1.2, large: 1.1, RECIPE: 1.0}, monkeypatch)
+    assert ranking.winner == RECIPE
+    assert ranking.won.trial is None
 
 
 def test_a_finalist_with_a_diverged_seed_is_out_and_shown_last(three: Session, monkeypatch: pytest.MonkeyPatch):
@@ -85,14 +85,14 @@ def test_a_finalist_with_a_diverged_seed_is_out_and_shown_last(three: Session, m
         for r in three.storage.trials(finalists_key(three.record.key))
         if f"trial {r.params['trial']}" == small and r.params["repeat"] == 1
     )
-    lost = run.model_copy(update={"status": "diverged", "dev_nats": None, "weights": None})
+    lost = run.model_copy(update={"status": "diverged", "dev_nats": None, "weights_artifact": None})
     three.storage.write_trial(finalists_key(three.record.key), lost)
-    standing = judged(three, {small: 0.5, large: 1.0, RECIPE: 2.0}, monkeypatch)
+    ranking = judged(three, {small: 0.5, large: 1.0, RECIPE: 2.0}, monkeypatch)
     three.storage.write_trial(finalists_key(three.record.key), run)
-    assert (standing.winner, standing.finalists[-1].name) == (large, small)
-    assert standing.finalists[-1].out == f"seed {run.seed} diverged"
-    assert not standing.finalists[-1].tied
-    assert small not in standing.won.p_better
+    assert (ranking.winner, ranking.finalists[-1].name) == (large, small)
+    assert ranking.finalists[-1].out == f"seed {run.seed} diverged"
+    assert not ranking.finalists[-1].tied
+    assert small not in ranking.won.p_better
 
 
 @pytest.fixture

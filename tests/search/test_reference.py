@@ -64,7 +64,7 @@ def test_a_reference_is_trained_once_and_kept_with_its_weights(tmp_path: Path):
     assert not run_once(storage, corpus, key, short_recipe())
     record = stored_reference(storage, key)
     assert record is not None
-    assert record.weights is not None
+    assert record.weights_artifact is not None
     assert is_settled(storage, key)
 
 
@@ -78,7 +78,7 @@ def test_a_reference_is_the_mean_of_its_seeds_each_kept_with_its_weights(tmp_pat
     assert record.curve[-1].dev_nats == record.dev_nats
     assert record.gap == pytest.approx(record.dev_nats - record.train_nats)
     for run in record.seeds:
-        model, facts = restore(storage.kept_file(run.weights))
+        model, facts = restore(storage.kept_file(run.weights_artifact))
         assert facts["config"]["seed"] == run.seed
         assert split_nats(model, corpus.counts("dev", 3)) == run.dev_nats
     assert record.gap_error is None  # the error is of one set of weights

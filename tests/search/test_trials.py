@@ -89,7 +89,7 @@ def test_optuna_is_told_the_dev_loss_and_shows_only_short_scalars(bench: Bench):
 
 def test_the_stored_weights_of_the_best_trial_score_what_the_record_says(bench: Bench):
     record = bench.one()
-    model, facts = restore(bench.storage.kept_file(record.weights))
+    model, facts = restore(bench.storage.kept_file(record.weights_artifact))
     assert split_nats(model, bench.corpus.counts("dev", 2)) == record.dev_nats == facts["dev_nats"]
     assert facts["vocabulary"] == list(bench.corpus.vocabulary)
 
@@ -97,7 +97,9 @@ def test_the_stored_weights_of_the_best_trial_score_what_the_record_says(bench: 
 def test_only_a_trial_better_than_all_before_keeps_its_weights(bench: Bench):
     records = [bench.one() for _ in range(6)]
     so_far = [min(r.dev_nats for r in records[: i + 1]) for i in range(6)]
-    assert [r.weights is not None for r in records] == [r.dev_nats == s for r, s in zip(records, so_far, strict=True)]
+    assert [r.weights_artifact is not None for r in records] == [
+        r.dev_nats == s for r, s in zip(records, so_far, strict=True)
+    ]
 
 
 def test_each_trial_has_its_own_training_seed_derived_from_the_studys(bench: Bench):
@@ -200,8 +202,8 @@ def test_a_module_that_draws_from_torchs_global_generator_is_rerun_to_the_same_b
 def test_of_equal_losses_the_trial_whose_weights_were_kept_is_best():
     trials = [
         TrialRecord(number=0, seed=0, status="complete", dev_nats=2.0),
-        TrialRecord(number=1, seed=0, status="complete", dev_nats=2.0, weights="kept"),
-        TrialRecord(number=2, seed=0, status="pruned", dev_nats=1.0, weights="kept"),
+        TrialRecord(number=1, seed=0, status="complete", dev_nats=2.0, weights_artifact="kept"),
+        TrialRecord(number=2, seed=0, status="pruned", dev_nats=1.0, weights_artifact="kept"),
     ]
     assert best_trial(trials) == trials[1]
     assert best_trial([]) is None

@@ -62,7 +62,7 @@ def _content(storage: Storage, results: Results) -> dict[str, object]:
 def _shown(results: Results) -> tuple[str, list[TrialRecord]] | None:
     """The experiment that shows its embedding, and its runs."""
     for experiment in results.study.first:
-        kept = [record for record in runs_of(experiment, results.trials) if record.weights is not None]
+        kept = [record for record in runs_of(experiment, results.trials) if record.weights_artifact is not None]
         if "embedding" in experiment.shows and kept:
             return experiment.title, kept
     return None
@@ -132,7 +132,9 @@ def _drawn(results: Results) -> dict[str, object]:
 
 def _map(storage: Storage, title: str, runs: list[TrialRecord]) -> dict[str, object] | None:
     """The first run's map, and in words what those of all runs show; None where an embedding is not 2-D."""
-    kept = [unpack(storage.kept_file(record.weights)) for record in runs if record.weights is not None]
+    kept = [
+        unpack(storage.kept_file(record.weights_artifact)) for record in runs if record.weights_artifact is not None
+    ]
     if any("embedding" not in tensors or tensors["embedding"].shape[1] != 2 for tensors, _ in kept):
         return None
     found = [map_facts(tensors["embedding"], facts["vocabulary"]) for tensors, facts in kept]

@@ -15,7 +15,7 @@ def runs_frame(results: Results) -> pd.DataFrame:
     """One row per contender and fresh seed: exact losses of whole splits, in nats per symbol."""
     columns = ["contender", "trial", "seed", "status", "train_nats", "dev_nats"]
     rows = [
-        {"contender": finalist.name, "trial": finalist.trial} | run.model_dump(exclude={"weights"})
+        {"contender": finalist.name, "trial": finalist.trial} | run.model_dump(exclude={"weights_artifact"})
         for finalist in _finalists(results)
         for run in finalist.runs
     ]
@@ -25,14 +25,14 @@ def runs_frame(results: Results) -> pd.DataFrame:
 
 def finalists_frame(results: Results) -> pd.DataFrame:
     """One row per contender, lowest mean dev first: mean, spread, 95 % intervals, optimism, ties, the winner."""
-    standing = results.study.standing
+    ranking = results.study.ranking
     plain = (
         "name", "trial", "parameters", "train_nats", "dev_nats", "deviation", "low", "high", "search_nats", "optimism",
         "behind", "behind_low", "behind_high", "tied", "out",
     )  # fmt: skip
     rows = [
         {name: getattr(finalist, name) for name in plain}
-        | {"winner": standing is not None and finalist.name == standing.winner, "seeds": len(finalist.runs)}
+        | {"winner": ranking is not None and finalist.name == ranking.winner, "seeds": len(finalist.runs)}
         | {f"p_better_than_{other}": p for other, p in finalist.p_better.items()}
         for finalist in _finalists(results)
     ]
@@ -43,15 +43,15 @@ def finalists_frame(results: Results) -> pd.DataFrame:
 def items_frame(results: Results, storage: Storage) -> pd.DataFrame:
     """One row per dev item: its symbols, and its nats under each contender's seeds (`trial 12, seed 123`).
 
-    Everything in `finalists_frame` can be recomputed from these columns; empty without a standing.
+    Everything in `finalists_frame` can be recomputed from these columns; empty without a ranking.
     """
-    standing = results.study.standing
-    if standing is None or standing.items is None:
+    ranking = results.study.ranking
+    if ranking is None or ranking.items_artifact is None:
         return pd.DataFrame(columns=["item", "symbols"])
-    kept = load(storage.kept_file(standing.items))
+    kept = load(storage.kept_file(ranking.items_artifact))
     columns = {
         f"{finalist.name}, seed {run.seed}": kept["nats"][place, seed]
-        for place, finalist in enumerate(f for f in standing.finalists if not f.out)
+        for place, finalist in enumerate(f for f in ranking.finalists if not f.out)
         for seed, run in enumerate(finalist.runs)
     }
     return pd.DataFrame({"item": range(len(kept["symbols"])), "symbols": kept["symbols"]} | columns)
@@ -60,14 +60,14 @@ def items_frame(results: Results, storage: Storage) -> pd.DataFrame:
 HEAD = ("contender", "mean dev", "95 %", "spread", "search", "optimism", "parameters", "P(beats winner)", "")
 
 
-def table_rows(standing: Ranking) -> list[tuple[str, ...]]:
+def table_rows(ranking: Ranking) -> list[tuple[str, ...]]:
     """What a person reads of the round, beneath `HEAD`."""
-    return [_row(finalist, standing) for finalist in standing.finalists]
+    return [_row(finalist, ranking) for finalist in ranking.finalists]
 
 
-def _row(finalist: Finalist, standing: Ranking) -> tuple[str, ...]:
-    won = finalist.name == standing.winner
-    beats = finalist.p_better.get(standing.winner or "")
+def _row(finalist: Finalist, ranking: Ranking) -> tuple[str, ...]:
+    won = finalist.name == ranking.winner
+    beats = finalist.p_better.get(ranking.winner or "")
     return (
         finalist.name,
         nats_if_known(finalist.dev_nats),
@@ -83,13 +83,13 @@ def _row(finalist: Finalist, standing: Ranking) -> tuple[str, ...]:
 
 def caption(results: Results) -> str:
     """What the table's numbers are and how the winner was chosen."""
-    standing = results.study.standing
-    if standing is None:
+    ranking = results.study.ranking
+    if ranking is None:
         return f"{results.study.key}: its finalists have not been trained yet."
     return (
-        f"Finalists of {results.study.key}, each trained from the same {len(standing.seeds)} fresh seeds: mean dev "
+        f"Finalists of {results.study.key}, each trained from the same {len(ranking.seeds)} fresh seeds: mean dev "
         f"loss in nats per symbol, exact means over the whole split ({results.label}). 95 % intervals from "
-        f"{standing.resamples:,} resamples of seeds and items, paired across contenders; "
+        f"{ranking.resamples:,} resamples of seeds and items, paired across contenders; "
         "of few seeds S, the seeds' part of them is too narrow by sqrt((S - 1) / S). Spread: standard deviation "
         "between seeds. Optimism: the search's value less the fresh mean. Tied with the lowest mean is whoever's "
         "paired interval of the difference contains 0; the winner is the one of these with the fewest parameters, then "
@@ -98,13 +98,13 @@ def caption(results: Results) -> str:
 
 
 def to_markdown(results: Results) -> str:
-    standing = results.study.standing
-    if standing is None:
+    ranking = results.study.ranking
+    if ranking is None:
         return f"{caption(results)}\n"
-    frame = pd.DataFrame(table_rows(standing), columns=list(HEAD))
+    frame = pd.DataFrame(table_rows(ranking), columns=list(HEAD))
     return f"{caption(results)}\n\n{frame.to_markdown(index=False, disable_numparse=True)}\n"
 
 
 def _finalists(results: Results) -> tuple[Finalist, ...]:
-    standing = results.study.standing
-    return () if standing is None else standing.finalists
+    ranking = results.study.ranking
+    return () if ranking is None else ranking.finalists

@@ -53,7 +53,7 @@ def items_frame(opening: Opening, storage: Storage) -> pd.DataFrame:
     """One row per test item: its symbols and its nats under each model; the scores can be recomputed from it."""
     if opening.scores is None:
         return pd.DataFrame(columns=["item", "symbols"])
-    kept = load(storage.kept_file(opening.scores.items))
+    kept = load(storage.kept_file(opening.scores.items_artifact))
     columns = {
         contender.what if contender.kind != "runs" else f"{contender.what}, seed {contender.weights[place].seed}": nats
         for contender in opening.claim.contenders

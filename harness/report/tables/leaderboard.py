@@ -74,16 +74,16 @@ def leaderboard_frame(results: Results, shown: int = SHOWN) -> pd.DataFrame:
 
 
 def _trial_rows(results: Results, shown: int) -> list[dict[str, Any]]:
-    standing = results.study.standing
+    ranking = results.study.ranking
     records = {record.number: record for record in results.trials}
-    finalists = [] if standing is None else [f for f in standing.finalists if f.trial is not None]
-    won = None if standing is None else standing.winner
+    finalists = [] if ranking is None else [f for f in ranking.finalists if f.trial is not None]
+    won = None if ranking is None else ranking.winner
     rows = [_confirmed(finalist, records[finalist.trial or 0], finalist.name == won) for finalist in finalists]
     done = {finalist.trial for finalist in finalists}
     complete = [r for r in results.trials if r.status == "complete" and r.dev_nats is not None and r.number not in done]
     others = sorted(complete, key=lambda record: record.dev_nats or 0.0)[: max(0, shown - len(rows))]
     rows += [_of_record(record, f"trial {record.number}") for record in others]
-    if standing is None and others:
+    if ranking is None and others:
         lowest = others[0].dev_nats or 0.0
         for row in rows:
             row |= {"best": row["dev"] == lowest, "tied": row["dev"] - lowest < SEED_SPAN}
@@ -143,13 +143,13 @@ def _recipe_row(results: Results) -> list[dict[str, Any]]:
     if results.reference is None:
         return []
     row = _of_record(results.reference, RECIPE) | {"trial": None}
-    standing = results.study.standing
-    beside = next((f for f in standing.finalists if f.trial is None), None) if standing is not None else None
+    ranking = results.study.ranking
+    beside = next((f for f in ranking.finalists if f.is_recipe), None) if ranking is not None else None
     if beside is not None:
         fresh = ("dev_nats", "low", "high", "deviation", "train_nats")
         dev, low, high, spread, train = (getattr(beside, name) for name in fresh)
         row |= {"dev": dev, "low": low, "high": high, "spread": spread, "train": train, "n": len(beside.runs)}
-        won = standing is not None and standing.winner == beside.name
+        won = ranking is not None and ranking.winner == beside.name
         row |= {"best": won, "tied": beside.tied, "note": "winner" if won else beside.out and f"out: {beside.out}"}
         return [row | {"gap": None if dev is None or train is None else dev - train}]
     return [row | {"spread": _spread(results.reference.seeds)}]
@@ -174,15 +174,15 @@ def _counted_rows(results: Results) -> list[dict[str, Any]]:
 
 def caption(results: Results) -> str:
     """What the leaderboard's numbers are, in a few sentences."""
-    standing = results.study.standing
-    if standing is None:
+    ranking = results.study.ranking
+    if ranking is None:
         rows = (
             "each trial is one run of the search, and the best of many; † marks those within "
             f"{SEED_SPAN} of the lowest, which may be the seed's doing"
         )
     else:
         rows = (
-            f"finalists are means over {len(standing.seeds)} fresh seeds with 95 % intervals, seeds and items "
+            f"finalists are means over {len(ranking.seeds)} fresh seeds with 95 % intervals, seeds and items "
             "resampled, and the spread between seeds; the trials below them one run of the search each, which flatters "
             "them; the winner is bold, † marks who cannot be told from the lowest mean"
         )
