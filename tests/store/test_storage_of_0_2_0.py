@@ -62,7 +62,7 @@ def test_its_report_is_written_with_its_best_model_and_its_page(storage: Storage
     assert [finalist.is_recipe for finalist in report.results.study.ranking.finalists].count(True) == 1
 
 
-def test_a_finished_study_has_nothing_left_and_more_trials_carry_on(storage: Storage, home: Path):
+def test_a_finished_study_has_nothing_left_and_more_trials_carry_on(storage: Storage):
     before = storage.trials("stored-ssa-2017")
     assert search("ssa-2017", study="stored").nothing_left
     session = search("ssa-2017", study="stored", trials=8)
