@@ -73,7 +73,7 @@ def read_source(spec: str, *, patience: float = 30.0) -> Source:
         name, raw = _name_of(path), _read(path)
     else:
         raise CorpusError(
-            f"corpus must be one of {', '.join(known_specs())} or the path of a text file with one item per line; "
+            f"corpus must be one of {', '.join(known_specs())} or a path to a text file with one item per line; "
             f"got {spec!r}, which is not a file.{nearest(spec, known_specs())}"
         )
     items = _checked(_items(raw, base), base)
