@@ -42,6 +42,7 @@ class Corpus:
         return len(self.vocabulary)
 
     def items(self, split: OpenSplit) -> list[str]:
+        """The items of a split, in shuffled order."""
         return {"train": self.train_items, "dev": self.dev_items}[split]
 
     def once(self, key: Hashable, make: Callable[[], Value]) -> Value:
@@ -52,12 +53,16 @@ class Corpus:
         return value
 
     def examples(self, split: OpenSplit, context_length: int) -> Examples:
+        """Every (context, target) pair of a split, in the order of the items."""
+
         def make() -> Examples:
             return examples_of(self.items(split), self.vocabulary, context_length)
 
         return self.once(("examples", split, context_length), make)
 
     def counts(self, split: OpenSplit, context_length: int) -> ContextCounts:
+        """A split's distinct contexts with the counts of their targets."""
+
         def make() -> ContextCounts:
             # Training and scoring use only the counts. The examples are several times as large, so they are not kept.
             examples = examples_of(self.items(split), self.vocabulary, context_length)

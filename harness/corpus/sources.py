@@ -99,6 +99,7 @@ def _file(spec: str) -> Path | None:
 
 
 def known_specs() -> list[str]:
+    """Every known corpus in every variant, in the form that `read_source` takes."""
     return [name + variant.suffix for name in KNOWN for variant in VARIANTS]
 
 

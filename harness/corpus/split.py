@@ -35,7 +35,7 @@ def train_and_dev_items(items: Sequence[str], rule: SplitRule = ONCE) -> tuple[l
 
 
 def sealed_test_items(items: Sequence[str], rule: SplitRule = ONCE) -> list[str]:
-    """The test split. Only `harness.search.holdout` may call this (a test checks it)."""
+    """The test split. Only the code that opens the holdout may call this (a test checks it)."""
     shuffled, _, second = _shuffled(items, rule)
     return shuffled[second:]
 

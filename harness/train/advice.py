@@ -40,7 +40,7 @@ The lecture goes from 2 to 10 for the same reason. Doubling the size lowered dev
 jitter, by a median of 0.042.
 """
 HIGH_DROPOUT = 0.2
-"""From this dropout on, an underfitting network is told to reduce it first.
+"""Dropout from which an underfitting network should reduce it before it gets wider.
 
 Halving the dropout lowered dev in 7 of 8 trials, by 0.010 to 0.059.
 """
