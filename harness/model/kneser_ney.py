@@ -1,4 +1,4 @@
-"""Interpolated modified Kneser-Ney n-grams, among the best models from counts alone (Chen & Goodman 1999).
+"""Interpolated modified Kneser-Ney n-grams: about the best that counting alone can do (Chen & Goodman 1999).
 
 An order-n model uses n - 1 symbols of context and interpolates with all shorter contexts, down to
 a uniform distribution. Below the highest order, an n-gram counts by the number of different symbols

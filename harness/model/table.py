@@ -1,4 +1,4 @@
-"""The MLP's first layer as a table: the forward pass sums table rows, the backward pass returns to the weights.
+"""The MLP's first layer as a table: the forward pass sums its rows, the backward pass gives the weights' gradient.
 
 What symbol v at position t adds to the hidden units depends only on v and t. It is row v * T + t of
 a table, and one product, (V, E) by (E, T * H), gives the whole table for any number of contexts.
@@ -49,9 +49,8 @@ class Table:
         self._table = like.new_empty(V, T * H)
         self._rows = self._table.view(V * T, H)
         self._boundaries_TH, self._boundaries_1H = self._rows[:T], like.new_empty(1, H)
-        self._minus_one = like.new_full(
-            (1, 1), -1.0
-        )  # a tensor, because a Python number would be converted in each call
+        # This is a tensor because a Python number would be converted in each call.
+        self._minus_one = like.new_full((1, 1), -1.0)
         if gradient is not None:
             d = gradient.of_replica(0)
             self._d_embedding_EV, self._d_boundary_E = d.embedding, d.embedding[:, 0]
