@@ -1,4 +1,4 @@
-"""Where a project keeps its data, studies and results."""
+"""The folders of a project: data, studies and results."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 
 
 def home() -> Path:
-    """The project folder: `HARNESS_HOME`, else the checkout this package runs from, else here."""
+    """The project folder: `HARNESS_HOME`, else the checkout this package runs from, else the current folder."""
     if given := os.environ.get("HARNESS_HOME"):
         return Path(given).expanduser().resolve()
     checkout = Path(__file__).resolve().parents[1]
@@ -27,7 +27,7 @@ def results_folder() -> Path:
 
 
 def lock_file(name: str) -> Path:
-    """A file to lock, in a folder that is made if need be."""
+    """The path of a lock file. Its folder is created if it is missing."""
     folder = results_folder() / ".locks"
     folder.mkdir(parents=True, exist_ok=True)
     return folder / name

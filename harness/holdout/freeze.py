@@ -75,7 +75,9 @@ def predictors(storage: Storage, contender: Contender, corpus: Corpus, build: Bu
 def _refuse_unfinished(storage: Storage, record: StudyRecord, trials: list[TrialRecord]) -> None:
     way_out = "Let make study finish it first."
     if record.ended_by not in ("trials", "minutes"):
-        raise StudyError(f"the test split is opened after the search; the search of {record.key} has not ended. {way_out}")
+        raise StudyError(
+            f"the test split is opened after the search; the search of {record.key} has not ended. {way_out}"
+        )
     if not reference_is_settled(storage, record.reference):
         raise StudyError(
             f"the test split is opened once, so the lecture's recipe must be scored together with {record.key}; "

@@ -49,7 +49,7 @@ class _Row:
 def open_holdout(
     storage: Storage, record: StudyRecord, *, resume: bool = False, on_claim: Callable[[Opening], None] = lambda _: None
 ) -> tuple[Opening, bool]:
-    """Score the frozen list on the test split. The second value is True if it was opened now, False if it was on record.
+    """Score the frozen list on the test split; True with it if it was opened now, False if it was on record.
 
     Args:
         resume: finish an opening that crashed between claim and scores.
@@ -80,7 +80,9 @@ def open_holdout(
         entry = append(storage, record.key, f"resumed {found.attempts}", owner)
     claimed = recorded(storage, record.key)
     if entry is None or claimed is None:
-        raise StudyError(f"a test split is opened by one process; another has just claimed {record.key}. Run the command again.")
+        raise StudyError(
+            f"a test split is opened by one process; another has just claimed {record.key}. Run the command again."
+        )
     on_claim(claimed)
     scores = _scored(storage, record, rows, corpus)
     append(storage, record.key, "scored", scores.model_dump(mode="json"))
@@ -106,7 +108,7 @@ def _corpus(record: StudyRecord) -> Corpus:
 
 
 def _refuse_unless_crashed(found: Opening, resume: bool) -> None:
-    """A claim without scores is either being scored or crashed. Only a crashed one may be resumed, and only on request."""
+    """A claim without scores is being scored, or crashed. Only a crashed one may be resumed, and only on request."""
     owner = found.owner
     if not owner.is_dead() and (owner.is_here or not resume):
         gone = "" if owner.is_here else " If that machine is gone for good, resume the same frozen list with --resume."

@@ -47,7 +47,9 @@ def measured(
     return record.model_copy(update={"range_test": RangeTest.of(probed.number, probed.config, probe)})
 
 
-def _probed(record: StudyRecord, trials: Sequence[TrialRecord], best: TrialRecord) -> tuple[TrialRecord, dict[str, Any]]:
+def _probed(
+    record: StudyRecord, trials: Sequence[TrialRecord], best: TrialRecord
+) -> tuple[TrialRecord, dict[str, Any]]:
     """The trial whose config gets a range test, and its rates: of the experiment that asks for one, else the best."""
     for experiment in record.first:
         if experiment.range_test is not None and (runs := runs_of(experiment, trials)):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from harness.search.samplers import pruner_by_name, sampler_by_name
 from harness.study.definition import Study
@@ -17,7 +17,7 @@ class Request:
     """A study in `studies/`, or the path of a study file."""
     name: str | None = None
     """Another name for its key and results."""
-    settings: Settings = Settings()
+    settings: Settings = field(default_factory=Settings)
 
 
 def with_settings(study: Study, settings: Settings) -> Study:

@@ -211,7 +211,14 @@ def _train_finalists(session: Session, job: Job, on_event: OnEvent, run: RunJob)
         on_event(Event(0, "round"))
         settings = replace(job.settings, pruner=None)
         round_job = replace(
-            job, key=key, settings=settings, target=None, reference=None, reserve=None, reserve_s=0.0, finalists_of=job.key
+            job,
+            key=key,
+            settings=settings,
+            target=None,
+            reference=None,
+            reserve=None,
+            reserve_s=0.0,
+            finalists_of=job.key,
         )
         run(round_job, session.workers, storage, on_event)
 

@@ -26,7 +26,7 @@ STOPPED = "the time was up, or the worker was stopped"
 
 
 def reported_nats(dev_nats: float, chance: float) -> float:
-    """The value reported to Optuna: the loss, or just above `chance` (log V, uniform guessing) where the loss is higher.
+    """What Optuna is told: the loss, or just above `chance` (log V, uniform guessing) where the loss is higher.
 
     A run whose learning rate is too high can end at a hundred nats, which would flatten every plot of the dashboard.
     The order of the values stays the same, so pruners and samplers decide as they would on the losses. The
@@ -108,7 +108,7 @@ def finish(
     corpus: Corpus,
     weights: Callable[[], str | None],
 ) -> TrialRecord:
-    """Diagnose a run, store its record, and its `weights` if it is complete, and tell Optuna; returns the stored record."""
+    """Diagnose a run, store its record (with `weights` if it is complete), tell Optuna; returns the stored record."""
     assert record.config is not None
     study = handle.study
     diagnosis = judge(result, record.config, corpus, one_model=not record.seeds)

@@ -121,7 +121,7 @@ def closed(key: str) -> StudyError:
     """The refusal to search a study on after its test split was opened."""
     return StudyError(
         f"a study is closed once its test split was opened, because its winner would be chosen on the test split "
-        f"otherwise; {key} has its holdout on record. Start a new study with NAME=…, and report that the split was seen."
+        f"otherwise; {key} has its holdout on record. Start another with NAME=…, and report that the split was seen."
     )
 
 
@@ -181,9 +181,7 @@ def _enqueue(study: optuna.Study, record: TrialRecord, attempt: int) -> None:
     waiting = study.get_trials(deepcopy=False, states=[TrialState.WAITING])
     if any(trial.user_attrs.get("repeats") == record.first for trial in waiting):
         return
-    study.enqueue_trial(
-        record.params, user_attrs={"seed": record.seed, "attempt": attempt, "repeats": record.first}
-    )
+    study.enqueue_trial(record.params, user_attrs={"seed": record.seed, "attempt": attempt, "repeats": record.first})
 
 
 def _start(storage: Storage, study: Study, optuna_study: optuna.Study, seed: int) -> Started:

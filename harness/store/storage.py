@@ -6,7 +6,6 @@ accepts (PostgreSQL) uses the same code.
 
 from __future__ import annotations
 
-import json
 import sqlite3
 import tempfile
 import warnings

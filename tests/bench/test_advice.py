@@ -125,6 +125,6 @@ def test_nothing_but_ties_is_no_evidence():
 def test_the_table_shows_every_group_and_how_many_had_nothing_to_turn():
     shown = compared_frame(ROWS)
     assert list(shown["n"]) == ["10", "9", "9", "8", "1", "1", "1"]
-    assert shown["trials"].iloc[-1] == "nothing to turn, left out of all above"
+    assert shown["trials"].iloc[-1] == "nothing to change, not counted above"
     assert shown["advice lowered dev"].iloc[0] == "9 (90%)"
     assert list(followed_frame(ROWS)["trial"]) == list(range(11))

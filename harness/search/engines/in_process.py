@@ -16,9 +16,7 @@ from harness.study.definition import Study
 from harness.train.threads import one_thread
 
 
-def run_in_process(
-    study: Study, request: Request, on_ready: Callable[[Session], None], on_event: OnEvent
-) -> Session:
+def run_in_process(study: Study, request: Request, on_ready: Callable[[Session], None], on_event: OnEvent) -> Session:
     """`run_study` for a study object, without worker processes.
 
     Raises:
