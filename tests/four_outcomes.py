@@ -11,6 +11,7 @@ from harness.search.trial_queue import start_trial
 from harness.store.storage import Storage, open_storage
 from harness.store.study_record import CorpusFacts, StudyRecord
 from harness.store.trial_record import TrialRecord
+from harness.study.settings import Settings
 
 KEY = "four-ways-small"
 COMPLETE, PRUNED, DIVERGED, FAILED = range(4)
@@ -43,8 +44,9 @@ def search_four_ways(corpus: Corpus) -> Storage:
     """Run the study; returns the storage it is in."""
     storage = open_storage(create=True)
     record = StudyRecord(
-        key=KEY, name=STUDY.name, file="", corpus=CorpusFacts.of(corpus, by_default=False), seed=0, space={},
-        sampler="TPESampler", pruner="", trials=4, created="2026-01-01 00:00:00", commit=None,
+        key=KEY, name=STUDY.name, file="", corpus=CorpusFacts.of(corpus, by_default=False),
+        settings=Settings(trials=4, seed=0), space={}, sampler="TPESampler", pruner="",
+        created="2026-01-01 00:00:00", commit=None,
     )  # fmt: skip
     storage.create_study(record)
     for _ in range(4):

@@ -10,13 +10,15 @@ from typing import Any
 import pytest
 
 from harness import Budget, Experiment, RateRange, Reported, Study, lecture_recipe, paths
+from harness.search.engines.in_process import work
 from harness.search.events import Job, OnEvent
+from harness.search.finalists import Round, read_round
 from harness.search.reference import REFERENCE
 from harness.search.request import Request
 from harness.search.session import Session, run_study
-from harness.search.trial import Deadline
-from harness.search.workers import Worker
 from harness.store.storage import Storage
+from harness.store.study_record import StudyRecord
+from harness.study.settings import Settings
 
 TINY = """
 from optuna.pruners import NopPruner
@@ -154,13 +156,19 @@ def brief_reference() -> Study:
     return dataclasses.replace(REFERENCE, suggest=lambda _: recipe)
 
 
-def work_here(job: Job, _count: int, _storage: Storage, on_event: OnEvent) -> None:
-    """What `run_workers` does, in this process: no start of new ones to wait for."""
-    Worker(job, 0, on_event, Deadline(job.ends_at)).work()
+def work_here(job: Job, _count: int, storage: Storage, on_event: OnEvent) -> None:
+    """An engine in this process: no worker processes to wait for."""
+    work(None, job, storage, on_event)
+
+
+def round_of(storage: Storage, record: StudyRecord) -> Round:
+    """The finalists' round of a search as it is stored."""
+    return read_round(storage, record, storage.trials(record.key))
 
 
 def search(corpus: Path | str, study: str = "tiny", run_workers: Any = work_here, **asked: Any) -> Session:
     """`make study` without worker processes and without its report."""
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr("harness.search.session.run_workers", run_workers)
-        return run_study(Request(study, corpus=str(corpus), **asked), lambda _: None, lambda _: None)
+        name, settings = asked.pop("name", None), Settings(corpus=str(corpus), **asked)
+        return run_study(Request(study=study, name=name, settings=settings), lambda _: None, lambda _: None)

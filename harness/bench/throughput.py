@@ -16,6 +16,7 @@ from harness.bench.timing import Row
 from harness.search.events import Event
 from harness.search.request import Request
 from harness.search.session import Session, run_study
+from harness.study.settings import Settings
 
 _STUDY = """
 import optuna
@@ -96,7 +97,9 @@ def _run(home: Path, name: str, steps: int, trials: int, workers: int, corpus: s
     file = home / f"{name}.py"
     file.write_text(_STUDY.format(name=name, steps=steps, trials=trials), encoding="utf-8")
     watch = _Watch()
-    run_study(Request(study=str(file), workers=workers, corpus=corpus), watch.on_ready, watch.on_event)
+    run_study(
+        Request(study=str(file), settings=Settings(workers=workers, corpus=corpus)), watch.on_ready, watch.on_event
+    )
     return watch
 
 

@@ -9,7 +9,7 @@ from statistics import fmean
 
 from harness.lecture import RECIPE
 from harness.search.events import Event
-from harness.search.finalists import settled_runs, wanted_runs
+from harness.search.finalists import read_round
 from harness.search.session import Session
 from harness.store.find import stored_reference
 from harness.store.trial_record import FINISHED, TrialRecord, best_trial
@@ -48,7 +48,7 @@ class Progress:
 
     def __init__(self, session: Session) -> None:
         self.session, self.record = session, session.record
-        records = session.storage.trials(session.record.key)
+        records = list(session.trials)
         self.finished = sum(record.status in FINISHED for record in records)
         self.best = best_trial(records)
         self.reference = stored_reference(session.storage, session.record.reference)
@@ -114,14 +114,14 @@ class Progress:
 
     def _round(self) -> Round:
         storage = self.session.storage
-        wanted, settled = wanted_runs(storage, self.record), settled_runs(storage, self.record)
+        stored = read_round(storage, self.record, storage.trials(self.record.key))
         found: dict[int, list[float]] = {}
-        for trial, repeat in wanted.keys() & settled.keys():
-            dev_nats = settled[trial, repeat].dev_nats
-            if settled[trial, repeat].status == "complete" and dev_nats is not None:
-                found.setdefault(trial, []).append(dev_nats)
+        for trial, repeat in stored.wanted.keys() & stored.done.keys():
+            run = stored.done[trial, repeat]
+            if run.status == "complete" and run.dev_nats is not None:
+                found.setdefault(trial, []).append(run.dev_nats)
         means = sorted((fmean(nats), len(nats), trial) for trial, nats in found.items())
-        return Round(len(wanted.keys() & settled.keys()), len(wanted), means)
+        return Round(*stored.counts, means)
 
     def _happened(self, text: str) -> str:
         self.recent.append(text)

@@ -30,6 +30,7 @@ from harness.store.storage import Storage, open_storage
 from harness.store.study_record import StudyRecord
 from harness.store.trial_record import FINISHED, best_trial
 from harness.study.load import known_studies
+from harness.study.settings import Settings
 
 if TYPE_CHECKING:
     from harness.report.write import Report
@@ -78,7 +79,11 @@ def study(
 ) -> None:
     """Search a study's space on all cores, or carry on where it stopped; write results/KEY."""
     signal.signal(signal.SIGTERM, _interrupt)
-    request = Request(name, called, corpus, trials, minutes, finalists, seeds, workers, seed, sampler, pruner, storage)
+    settings = Settings(
+        trials=trials, minutes=minutes, finalists=finalists, seeds=seeds, seed=seed, sampler=sampler, pruner=pruner,
+        workers=workers, corpus=corpus, storage=storage,
+    )  # fmt: skip
+    request = Request(study=name, name=called, settings=settings)
     with ExitStack() as shown:
         listeners: list[OnEvent] = []
 

@@ -155,7 +155,7 @@ def note_beside(record: StudyRecord, of: str) -> str:
     if is_reference(record.key):
         return (
             f"## The lecture's recipe, the reference of every study on {record.corpus.label}\n\nOne trial, the mean of "
-            f"{record.asked_seeds or REFERENCE_SEEDS} seeds of the lecture's last hand-turned run, never searched. "
+            f"{record.seeds or REFERENCE_SEEDS} seeds of the lecture's last hand-turned run, never searched. "
             f"It is a study of its own, for a trial without parameters would mislead a sampler.\n\n{where}\n"
         )
     return (

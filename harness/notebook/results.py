@@ -59,9 +59,9 @@ class StudyResults:
     def overview(self) -> list[str]:
         """What stands out of the study as a whole, a sentence each."""
         from harness.report.findings import overview
-        from harness.search.engines.in_process import quiet
+        from harness.store.quiet import quiet_optuna
 
-        with quiet():
+        with quiet_optuna():
             return overview(self._results)
 
     @property
@@ -120,9 +120,9 @@ class StudyResults:
     def _drawn(self, plot: Plot[Results]) -> tuple[pd.DataFrame, Figure]:
         """A plot's numbers and the figure of them."""
         from harness.report.plots import style
-        from harness.search.engines.in_process import quiet
+        from harness.store.quiet import quiet_optuna
 
-        with style.look(), quiet():
+        with style.look(), quiet_optuna():
             frame = plot.data(self._results)
             figure = plot.draw(frame, self._results)
             style.settle(figure)

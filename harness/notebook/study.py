@@ -45,13 +45,17 @@ class Study(definition.Study):
         from harness.notebook.bar import Bars
         from harness.notebook.results import StudyResults
         from harness.report.results import gather
-        from harness.search.engines.in_process import run_here
+        from harness.search.engines.in_process import run_in_process
         from harness.search.request import Request
+        from harness.study.settings import Settings
 
-        request = Request(self.name, None, corpus, trials, minutes, finalists, seeds, workers=1, storage=storage)
+        settings = Settings(
+            trials=trials, minutes=minutes, finalists=finalists, seeds=seeds, workers=1, corpus=corpus, storage=storage
+        )
+        request = Request(study=self.name, settings=settings)
         try:
             with Bars() as bars:
-                session = run_here(self, request, bars.begin, bars.on_event)
+                session = run_in_process(self, request, bars.begin, bars.on_event)
         except KeyboardInterrupt:
             raise KeyboardInterrupt("a trial in flight was put back; the same cell again carries on") from None
         return StudyResults(gather(session.storage, session.record, self.build))

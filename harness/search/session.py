@@ -27,7 +27,6 @@ from harness.search.trial_queue import (
     search_is_complete,
     sole_run,
 )
-from harness.search.workers import is_done
 from harness.store.keys import REFERENCE_SEEDS, reference_key, stands_beside
 from harness.store.storage import Storage, open_storage
 from harness.store.study_record import CorpusFacts, EndedBy, StudyRecord
@@ -61,6 +60,8 @@ class Session:
     """A line to show: which corpus is used in place of the default one."""
     trials: Sequence[TrialRecord] = ()
     """Records at the start of this run."""
+    search_is_done: bool = False
+    """Whether search and reference were finished at the start of this run."""
 
 
 def run_study(request: Request, on_ready: Callable[[Session], None], on_event: OnEvent) -> Session:
@@ -147,8 +148,8 @@ def _start_or_resume(
 def _resume(session: Session, stored: StudyRecord, job: Job) -> Session:
     storage, record, key = session.storage, session.record, session.record.key
     trials, optuna_study = storage.trials(key), storage.optuna_study(key)
-    complete = Counts.of(optuna_study).reach(job.target) and job.reference is None
-    nothing_left = complete and read_round(storage, record, trials).is_settled(record.ranking)
+    search_is_done = Counts.of(optuna_study).reach(job.target) and job.reference is None
+    nothing_left = search_is_done and read_round(storage, record, trials).is_settled(record.ranking)
     if storage.is_opened(key):
         if not nothing_left:
             raise closed(key)
@@ -158,7 +159,7 @@ def _resume(session: Session, stored: StudyRecord, job: Job) -> Session:
         storage.write_study(record)
         with queue_lock(key):  # this process is the sole runner, whatever the trials say
             requeue_orphans(storage, optuna_study, all_running=True)
-    return replace(session, record=record, nothing_left=nothing_left, trials=trials)
+    return replace(session, record=record, nothing_left=nothing_left, trials=trials, search_is_done=search_is_done)
 
 
 def _job(study: Study, record: StudyRecord, file: str, settings: Settings, reference: str | None) -> Job:
@@ -179,7 +180,7 @@ def _search(session: Session, job: Job, on_event: OnEvent, run: RunJob) -> Study
     if not session.nothing_left:
         ended_by: EndedBy = "failed"
         try:
-            if not (session.resumed and is_done(job, storage)):
+            if not session.search_is_done:
                 assert job.reserve is not None  # a search always has one
                 job = replace(job, reserve_s=job.reserve.seconds(session.trials))
                 run(job, session.workers, storage, on_event)

@@ -157,7 +157,7 @@ def test_the_test_split_is_opened_once(searched: str, items: str, capfd: pytest.
     summary = json.loads((paths.results_folder() / searched / "summary.json").read_text())
     assert summary["holdout"]["state"] == "scored"
     line = refused(["study", "tiny", "--corpus", items, "--trials", "9"], capfd)
-    assert "test split was opened is closed" in line
+    assert "closed once its test split was opened" in line
     assert run(["holdout", "--verify"]) == 0
     assert "2 entries" in capfd.readouterr().out
 

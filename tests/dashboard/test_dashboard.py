@@ -23,10 +23,11 @@ from harness.dashboard.server import HOST
 from harness.report.plots import style
 from harness.report.results import gather
 from harness.search.events import Event
-from harness.search.trial import told
+from harness.search.trial import reported_nats
 from harness.store.keys import finalists_key, reference_key
 from harness.store.storage import Storage
 from harness.store.trial_record import Point, TrialRecord
+from harness.study.settings import Settings
 from tests.four_outcomes import COMPLETE, DIVERGED, FAILED, KEY, PRUNED, search_four_ways, trial_of
 
 
@@ -114,7 +115,7 @@ def test_what_stands_beside_a_study_says_so(storage: Storage, small_corpus: Corp
     record = storage.study(KEY)
     round_ = record.model_copy(update={"key": finalists_key(KEY)})
     assert note_beside(round_, KEY).startswith(f"## The finalists of {KEY}\n")
-    recipe = record.model_copy(update={"key": reference_key(small_corpus), "asked_seeds": 5})
+    recipe = record.model_copy(update={"key": reference_key(small_corpus), "settings": Settings(seeds=5)})
     assert "the mean of 5 seeds" in note_beside(recipe, "")
     run = TrialRecord(number=3, seed=1, params={"trial": 12, "repeat": 1}, status="complete", verdict="well fitted")
     assert trial_note(run, round_, None).startswith("## Trial 12, fresh seed 2: well fitted")
@@ -158,7 +159,7 @@ def test_a_loss_above_blind_guessing_is_told_to_optuna_just_above_it(storage: St
 
 @pytest.mark.parametrize("losses", [[2.0, 3.0, 3.3, 4.0, 100.0, 1e30, math.inf]])
 def test_what_optuna_is_told_keeps_the_order_of_the_losses(losses: list[float]):
-    shown = [told(loss, 3.2958) for loss in losses]
+    shown = [reported_nats(loss, 3.2958) for loss in losses]
     assert shown[:2] == losses[:2]
     assert shown == sorted(set(shown))
 

@@ -186,7 +186,7 @@ def test_a_notebooks_own_model_is_drawn_from_there_and_its_absence_said_elsewher
     found = own.run(trials=2)
     assert len(found.samples(3)) == 3
     later = results("here")
-    with pytest.raises(StudyError, match=r"run from a notebook that defines it\. Run it there again, or save it"):
+    with pytest.raises(StudyError, match=r"run from the notebook that defines it\. Use it there, or save it"):
         later.samples()
     assert "Its model is defined in a notebook alone" in later._repr_html_()
     storage = open_storage()

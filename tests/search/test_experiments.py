@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
+from typing import Any
 
 import optuna
 import pytest
@@ -13,19 +14,24 @@ from harness import Budget, Experiment, ModelConfig, RateRange, Reported, TrainC
 from harness.errors import ConfigError, StudyError
 from harness.search.request import Request
 from harness.search.session import Session, run_study
-from harness.search.trial_queue import gate, take_back_orphans
+from harness.search.trial_queue import queue_lock, requeue_orphans
 from harness.store.storage import open_storage
 from harness.store.trial_record import runs_of
 from harness.study.definition import Study
 from harness.study.experiment import check_first, params_of
 from harness.study.load import load_study
+from harness.study.settings import Settings
 from tests.tiny_study import ROAD, write_items, write_road
 
 
 @pytest.fixture
 def road(tmp_path: Path) -> Request:
     write_road()
-    return Request("road", corpus=str(write_items(tmp_path / "items.txt")), workers=1)
+    return Request(study="road", settings=Settings(corpus=str(write_items(tmp_path / "items.txt")), workers=1))
+
+
+def asking(request: Request, **changes: Any) -> Request:
+    return dataclasses.replace(request, settings=dataclasses.replace(request.settings, **changes))
 
 
 def run(request: Request) -> Session:
@@ -47,8 +53,8 @@ def test_every_fixed_trial_keeps_its_weights(road: Request):
 
 
 def test_a_resumed_road_goes_on_where_it_stopped_and_a_finished_one_does_nothing(road: Request):
-    run(dataclasses.replace(road, trials=1))
-    session = run(dataclasses.replace(road, trials=4))
+    run(asking(road, trials=1))
+    session = run(asking(road, trials=4))
     assert [record.params["width"] for record in session.storage.trials("road-items")] == [4, 16, 4, 16]
     again = run(road)
     assert again.nothing_left
@@ -56,27 +62,27 @@ def test_a_resumed_road_goes_on_where_it_stopped_and_a_finished_one_does_nothing
 
 
 def test_more_trials_than_fixed_ones_are_drawn(road: Request):
-    trials = run(dataclasses.replace(road, trials=6)).storage.trials("road-items")
+    trials = run(asking(road, trials=6)).storage.trials("road-items")
     assert [record.params["width"] for record in trials[:4]] == [4, 16, 4, 16]
     assert len(trials) == 6
 
 
 def test_a_fixed_trial_that_was_killed_before_it_drew_comes_back_as_it_was_given(road: Request):
-    session = run(dataclasses.replace(road, trials=1))
+    session = run(asking(road, trials=1))
     storage, study = session.storage, session.study
     optuna_study = storage.optuna_study("road-items")
     optuna_study.ask()  # what a kill -9 at the worst moment leaves: running, with nothing drawn
-    with gate("road-items"):
-        assert take_back_orphans(storage, optuna_study) == [1]
+    with queue_lock("road-items"):
+        assert requeue_orphans(storage, optuna_study) == [1]
     assert storage.trial("road-items", 1).params == {"width": 16}
-    run(dataclasses.replace(road, trials=4))
+    run(asking(road, trials=4))
     complete = [record for record in storage.trials("road-items") if record.status == "complete"]
     assert sorted(record.params["width"] for record in complete) == [4, 4, 16, 16]
     assert study.first == ROAD
 
 
 def test_a_begin_that_was_killed_is_gone_through_again(road: Request):
-    session = run(dataclasses.replace(road, trials=1))
+    session = run(asking(road, trials=1))
     record = session.record.model_copy(update={"key": "other"})
     half = optuna.create_study(storage=session.storage.backend, study_name="other")
     half.enqueue_trial({"width": 4})
@@ -86,14 +92,14 @@ def test_a_begin_that_was_killed_is_gone_through_again(road: Request):
 
 
 def test_a_road_that_changed_is_another_study(road: Request):
-    run(dataclasses.replace(road, trials=1))
+    run(asking(road, trials=1))
     write_road(repeats=3)
-    with pytest.raises(StudyError, match="keeps the trials it begins with"):
+    with pytest.raises(StudyError, match="keeps the trials it starts with"):
         run(road)
 
 
 def test_an_experiments_runs_are_its_complete_trials_whatever_else_was_drawn(road: Request):
-    trials = run(dataclasses.replace(road, trials=3)).storage.trials("road-items")
+    trials = run(asking(road, trials=3)).storage.trials("road-items")
     narrow = Experiment(title="narrow", params={"width": 4})
     assert [record.number for record in runs_of(narrow, trials)] == [0, 2]
     assert runs_of(Experiment(title="all", params={}), trials) == trials
@@ -121,7 +127,7 @@ def suggest(trial: optuna.Trial) -> TrainConfig:
     [
         ({"width": 32}, r"'x' has width=32, outside IntDistribution\(high=16"),
         ({"widht": 8}, r"'x' has 'widht', which suggest\(\) does not ask for; it asks for width, kind"),
-        ({"kind": "odd"}, r"'x' has \{'kind': 'odd'\}, of which suggest\(\) says: 'odd' not in"),
+        ({"kind": "odd"}, r"'x' has \{'kind': 'odd'\}, on which suggest\(\) raises: 'odd' not in"),
         ({"kind": "plain", "depth": 0.5}, r"'depth', which suggest\(\) does not ask for"),
     ],
 )
@@ -172,3 +178,9 @@ def test_the_lectures_road_fits_its_space_and_looks_where_its_runs_are_evaluated
         assert all(told.step % every == 0 and told.step <= config.budget.steps for told in experiment.reported)
     assert config == lecture_recipe()
     assert study.corpus == "names-published"
+
+
+@pytest.mark.parametrize("rates", [RateRange(0.0, 1.0, 10), RateRange(1.0, 1.0, 10), RateRange(1e-3, 1.0, 1)])
+def test_a_range_test_that_cannot_be_made_is_refused_where_it_is_written(rates: RateRange):
+    with pytest.raises(ConfigError, match=r"0 < lowest < highest and at least 2 steps; got lowest"):
+        Experiment(title="x", params={}, range_test=rates)

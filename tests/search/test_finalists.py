@@ -9,10 +9,10 @@ import pytest
 
 from harness import load, split_nats
 from harness.cli.app import run
-from harness.errors import StudyError
+from harness.errors import ModelChanged
 from harness.lecture import RECIPE
 from harness.search.events import Event, Job, OnEvent
-from harness.search.finalists import begin_round, best_trials, round_is_settled, settled_runs, wanted_runs
+from harness.search.finalists import best_trials, start_round
 from harness.search.reference import fresh_seeds
 from harness.search.session import Session
 from harness.search.trial_queue import sole_run
@@ -20,7 +20,7 @@ from harness.store.find import stored_reference
 from harness.store.keys import finalists_key
 from harness.store.storage import Storage, open_storage
 from harness.store.weights import restore
-from tests.tiny_study import brief_reference, search, with_build, work_here, write_items, write_study
+from tests.tiny_study import brief_reference, round_of, search, with_build, work_here, write_items, write_study
 
 
 @pytest.fixture
@@ -128,7 +128,7 @@ def test_a_round_that_was_stopped_goes_on_where_it_was(items: Path, capfd: pytes
     complete = [run for run in runs_of(session) if run.status == "complete"]
     assert complete[:2] == before
     assert sorted((run.params["trial"], run.params["repeat"]) for run in complete) == sorted(
-        wanted_runs(session.storage, session.record)
+        round_of(session.storage, session.record).wanted
     )
     assert session.record.ranking is not None
 
@@ -143,7 +143,7 @@ def test_a_round_whose_time_was_up_says_so_and_cannot_be_opened(items: Path, cap
     session = search(items, run_workers=searched_only)
     assert (session.record.ended_by, session.record.ranking) == ("trials", None)
     assert run(["holdout", "tiny"]) == 2
-    assert "has finalists in training" in capfd.readouterr().err
+    assert "finalists of tiny-items are still to be trained" in capfd.readouterr().err
     assert search(items).record.ranking is not None
 
 
@@ -169,7 +169,7 @@ def test_more_trials_bring_a_new_best_in_and_runs_not_begun_are_dropped(items: P
     assert before != after  # else this test would show nothing
     trained = {run.params["trial"] for run in runs_of(session) if run.status == "complete"}
     assert trained == after
-    assert settled_runs(storage, record).keys() == wanted_runs(storage, record).keys()
+    assert round_of(storage, record).is_settled(record.ranking)
     assert {f.trial for f in record.ranking.finalists} == after
 
 
@@ -181,7 +181,7 @@ def test_without_finalists_there_is_no_round_and_none_stays_behind(items: Path):
     assert search(items, finalists=2).record.ranking is not None
     fewer = search(items, finalists=0)
     assert fewer.record.ranking is None
-    assert round_is_settled(fewer.storage, fewer.record)
+    assert round_of(fewer.storage, fewer.record).is_settled(None)
 
 
 def test_a_study_begun_again_after_it_was_deleted_has_finalists_of_its_own(items: Path):
@@ -203,13 +203,13 @@ def test_a_finalist_killed_while_it_drew_is_repeated_as_it_was(items: Path):
     with pytest.raises(KeyboardInterrupt):
         search(items, run_workers=only(0))
     storage = open_storage()
-    record = storage.study("tiny-items").model_copy(update={"asked_finalists": 1})
+    record = storage.study("tiny-items")
     with sole_run("tiny-items"):
-        key = begin_round(storage, record)
+        key = start_round(storage, record, storage.trials(record.key))
         storage.optuna_study(key).ask().suggest_int("trial", 0, 10**6)  # and there it was killed
-        begin_round(storage, record)
+        start_round(storage, record, storage.trials(record.key))
     session = search(items)
-    assert settled_runs(session.storage, session.record).keys() == wanted_runs(session.storage, session.record).keys()
+    assert round_of(session.storage, session.record).is_trained
     assert sorted(run.seed for run in runs_of(session) if run.status == "complete") == sorted(fresh_seeds(2))
 
 
@@ -241,5 +241,5 @@ def test_a_changed_build_is_one_line(items: Path):
         "    return CharMLP.build(config.model_copy(update={'model': model}), V, generator)\n"
     )
     with_build(path, build)
-    with pytest.raises(StudyError, match="has other tensors by now"):
+    with pytest.raises(ModelChanged, match="makes other tensors now"):
         search(items)

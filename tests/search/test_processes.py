@@ -17,13 +17,12 @@ import pytest
 from harness import paths
 from harness.errors import StudyError
 from harness.holdout import open as holdout
-from harness.search.finalists import wanted_runs
 from harness.search.reference import fresh_seeds
 from harness.store import ledger
 from harness.store.keys import finalists_key
 from harness.store.storage import open_storage
 from harness.store.trial_record import TrialRecord
-from tests.tiny_study import search, write_items, write_study
+from tests.tiny_study import round_of, search, write_items, write_study
 
 KEY = "tiny-items"
 OPENERS = 20
@@ -102,7 +101,7 @@ def test_a_round_whose_every_process_was_killed_goes_on_to_exactly_its_runs(tmp_
     after = complete_runs()
     assert [run for run in after if run.number in {r.number for r in before}] == before
     assert len(after) == 8
-    wanted = wanted_runs(storage, storage.study(KEY))
+    wanted = round_of(storage, storage.study(KEY)).wanted
     assert {(r.params["trial"], r.params["repeat"]): r.seed for r in after} == wanted
     assert set(wanted.values()) == set(fresh_seeds(4))
     assert {r.status for r in storage.trials(finalists_key(KEY))} <= {"complete", "interrupted"}
