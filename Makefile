@@ -41,9 +41,8 @@ holdout: $(VENV)/.run  ## Open the test split, once, for the study's winner (RES
 bench: $(VENV)/.bench  ## This trainer beside other ways to write it, and advice beside chance, into results/bench/ (SECTIONS="steps exact target study advice")
 	@$(HARNESS) bench $(if $(filter command,$(firstword $(origin SECTIONS))),$(SECTIONS))
 
-docs: $(VENV)/.dev  ## Documentation of the public names, from their docstrings, into results/docs/
-	@$(BIN)/pdoc --docformat google --output-directory results/docs harness harness.search.study
-	@echo "look at results/docs/index.html"
+docs: $(VENV)/.dev  ## Pages of every public module, and of the command line, into results/docs/
+	@$(BIN)/python docs/build.py
 
 test: $(VENV)/.dev  ## The tests
 	@$(BIN)/python -m pytest
