@@ -1,4 +1,4 @@
-"""What every test shares: a home of its own, the corpora, one thread, and properties that repeat exactly."""
+"""What every test shares: a home of its own, the corpora, a finished study, one thread, properties that repeat."""
 
 from __future__ import annotations
 
@@ -6,14 +6,18 @@ import os
 import random
 import shutil
 from collections.abc import Callable, Iterator
+from contextlib import redirect_stdout
+from io import StringIO
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 import torch
 from hypothesis import settings
 
 from harness import AdamW, Budget, Constant, Corpus, ModelConfig, TrainConfig, load, paths
+from harness.cli.app import run
+from tests.tiny_study import no_plots, workers, write_items, write_study
 
 torch.set_num_threads(1)
 settings.register_profile("harness", derandomize=True, deadline=None)
@@ -83,3 +87,37 @@ def tiny_config() -> Callable[..., TrainConfig]:
         return TrainConfig(**(settled | changes))
 
     return make
+
+
+@pytest.fixture
+def one_process() -> Iterator[None]:
+    """Searches train in the test's own process."""
+    with workers():
+        yield
+
+
+@pytest.fixture
+def plotless() -> Iterator[None]:
+    """Reports are written without plots."""
+    with no_plots():
+        yield
+
+
+class Project(NamedTuple):
+    """A folder that is somebody's HARNESS_HOME, and what was printed when it was made."""
+
+    folder: Path
+    items: Path
+    shown: str
+
+
+@pytest.fixture(scope="session")
+def finished_project(data_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Project:  # noqa: ARG001
+    """`harness study tiny` with worker processes, two finalists and its whole report. To change it, copy it first."""
+    folder, shown = tmp_path_factory.mktemp("finished"), StringIO()
+    items = write_items(folder / "items.txt")
+    with pytest.MonkeyPatch.context() as patched, redirect_stdout(shown):
+        patched.setenv("HARNESS_HOME", str(folder))
+        write_study("tiny", trials=5, finalists=2)
+        assert run(["study", "tiny", "--corpus", str(items), "--workers", "2"]) == 0
+    return Project(folder, items, shown.getvalue())

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import shutil
-from collections.abc import Iterator
 from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
@@ -22,21 +21,17 @@ from harness.report.plots.model import POSITIONS
 from harness.report.plots.plot import inline
 from harness.report.results import gather
 from harness.store.storage import open_storage
-from tests.tiny_study import write_items, write_study
+from tests.conftest import Project
+from tests.tiny_study import write_items
 
 KEY = "tiny-items"
 VOID = {"meta", "link", "br", "hr", "img", "input"}
 
 
-@pytest.fixture(scope="module")
-def project(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+@pytest.fixture
+def project(finished_project: Project) -> Path:
     """A project with a finished study, its finalists and its page; only read by the tests."""
-    folder = tmp_path_factory.mktemp("project")
-    with pytest.MonkeyPatch.context() as patched:
-        patched.setenv("HARNESS_HOME", str(folder))
-        write_study("tiny", trials=5, finalists=2)
-        assert run(["study", "tiny", "--corpus", str(write_items(folder / "items.txt")), "--workers", "1"]) == 0
-    return folder
+    return finished_project.folder
 
 
 @pytest.fixture
