@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 
 import pytest
 import torch
+from alembic.script import ScriptDirectory
 from hypothesis import settings
 
 from harness import AdamW, Budget, Constant, Corpus, ModelConfig, TrainConfig, load, paths
@@ -38,6 +39,22 @@ def data_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
                 shutil.copyfile(place / "names.txt", home / "data" / "names.txt")
         patch.setenv("HARNESS_DATA", str(home / "data"))
         yield home / "data"
+
+
+@pytest.fixture(scope="session", autouse=True)
+def migrations_are_read_once() -> Iterator[None]:
+    """Optuna reads its eleven migration scripts whenever a storage is opened, which is a third of a small test."""
+    newest = ScriptDirectory.get_current_head
+    known: dict[str, str | None] = {}
+
+    def get_current_head(self: ScriptDirectory) -> str | None:
+        if self.dir not in known:
+            known[self.dir] = newest(self)
+        return known[self.dir]
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(ScriptDirectory, "get_current_head", get_current_head)
+        yield
 
 
 @pytest.fixture(autouse=True)

@@ -172,6 +172,7 @@ def test_a_sealed_test_split_is_said_to_be_sealed(page: str):
     assert "the test split is sealed." in page
 
 
+@pytest.mark.usefixtures("plotless")
 def test_an_opened_test_split_stands_in_the_verdict_with_its_scores(project: Path, home: Path):
     shutil.copytree(project, home, dirs_exist_ok=True)
     assert run(["holdout", KEY]) == 0
