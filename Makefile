@@ -19,8 +19,12 @@ SETTINGS = $(call flag,NAME,name) $(call flag,TRIALS,trials) $(call flag,MINUTES
 # What names a stored study: its NAME if it was given one, else the study file's.
 STORED  = "$(if $(filter command,$(firstword $(origin NAME))),$(NAME),$(STUDY))" $(call flag,CORPUS,corpus) $(COMMON)
 
+# What to test: a folder, a file or one test, if any was named. Each core takes tests from the others once it is done.
+TESTS = $(if $(filter command,$(firstword $(origin T))),$(T))
+ON_CORES = --numprocesses logical --maxprocesses 4 --dist worksteal
+
 .DEFAULT_GOAL := help
-.PHONY: help study dashboard report holdout bench docs test lint typecheck clean
+.PHONY: help study dashboard report holdout bench docs test coverage lint typecheck clean
 
 help:  ## This list
 	@echo "make study STUDY=beat_lecture NAME= TRIALS= MINUTES= FINALISTS= SEEDS= WORKERS= CORPUS= SEED= SAMPLER= PRUNER= STORAGE="
@@ -45,8 +49,11 @@ docs: $(VENV)/.dev  ## Documentation of the public names, from their docstrings,
 	@$(BIN)/pdoc --docformat google --output-directory results/docs harness harness.search.study
 	@echo "look at results/docs/index.html"
 
-test: $(VENV)/.dev  ## The tests
-	@$(BIN)/python -m pytest
+test: $(VENV)/.dev  ## The tests, on all cores up to four (T=tests/store or T=tests/test_files.py::test_… for some, on one)
+	@$(BIN)/python -m pytest $(or $(TESTS),$(ON_CORES))
+
+coverage: $(VENV)/.dev  ## The tests, and the share of the package's lines they run, which must not fall below the floor in pyproject.toml
+	@$(BIN)/python -m pytest $(ON_CORES) --durations=15 --cov --cov-report=term
 
 lint: $(VENV)/.dev  ## ruff, rules and format
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check .

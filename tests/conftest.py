@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 import pytest
 import torch
 from alembic.script import ScriptDirectory
+from filelock import FileLock
 from hypothesis import settings
 
 from harness import AdamW, Budget, Constant, Corpus, ModelConfig, TrainConfig, load, paths
@@ -124,17 +125,37 @@ class Project(NamedTuple):
     """A folder that is somebody's HARNESS_HOME, and what was printed when it was made."""
 
     folder: Path
-    items: Path
     shown: str
 
 
 @pytest.fixture(scope="session")
 def finished_project(data_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Project:  # noqa: ARG001
-    """`harness study tiny` with worker processes, two finalists and its whole report. To change it, copy it first."""
-    folder, shown = tmp_path_factory.mktemp("finished"), StringIO()
-    items = write_items(folder / "items.txt")
+    """`harness study tiny` with worker processes, two finalists and its whole report. To change it, copy it first.
+
+    It takes some seconds, so the first of the processes that run tests makes it for all.
+    """
+    shared = tmp_path_factory.getbasetemp()
+    shared = shared.parent if "PYTEST_XDIST_WORKER" in os.environ else shared
+    folder, printed = shared / "finished", shared / "finished.txt"
+    with FileLock(shared / "finished.lock"):
+        if not printed.exists():
+            _finish(folder, printed)
+    return Project(folder, printed.read_text(encoding="utf-8"))
+
+
+def _finish(folder: Path, printed: Path) -> None:
+    folder.mkdir()
+    items, shown = write_items(folder / "items.txt"), StringIO()
     with pytest.MonkeyPatch.context() as patched, redirect_stdout(shown):
         patched.setenv("HARNESS_HOME", str(folder))
         write_study("tiny", trials=5, finalists=2)
         assert run(["study", "tiny", "--corpus", str(items), "--workers", "2"]) == 0
-    return Project(folder, items, shown.getvalue())
+    printed.write_text(shown.getvalue(), encoding="utf-8")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Whatever uses the finished project is slow: it may be the first that does, and wait until it is made."""
+    for item in items:
+        if "finished_project" in getattr(item, "fixturenames", ()):
+            item.add_marker("slow")

@@ -207,7 +207,7 @@ def begin_in_background(*arguments: str) -> subprocess.Popen[str]:
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=os.environ)
 
 
-def wait_for(condition: Callable[[], bool], seconds: float = 60) -> None:
+def wait_for(condition: Callable[[], bool], seconds: float = 120) -> None:
     """Look every 50 ms until the condition holds; a test fails if that takes longer than `seconds`."""
     until = time.monotonic() + seconds
     while not condition():

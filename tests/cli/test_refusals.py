@@ -103,6 +103,7 @@ def test_an_explicit_port_in_use_is_refused_and_the_default_moves_on():
     second.server_close()
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("one_process", "plotless")
 def test_without_a_corpus_a_study_goes_on_with_what_is_at_hand_and_keeps_it(
     monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
@@ -140,6 +141,7 @@ def test_overrides_reach_into_the_config():
     assert overrides.apply(TrainConfig(), ["optimizer.kind=sgd"]).optimizer.kind == "sgd"
 
 
+@pytest.mark.slow
 def test_python_m_harness_is_the_same_program():
     done = subprocess.run([sys.executable, "-m", "harness", "--help"], capture_output=True, text=True, check=True)
     for command in ("study", "report", "dashboard", "holdout", "train", "sample", "lr-range", "overfit", "rerun"):

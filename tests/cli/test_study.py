@@ -198,6 +198,7 @@ def test_a_longer_search_that_was_killed_has_not_come_to_its_end(
     assert "has not come to its end" in refused(["holdout", searched], capfd)
 
 
+@pytest.mark.slow
 def test_workers_that_keep_dying_end_the_study_as_failed(
     items: str, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ):
@@ -287,12 +288,13 @@ def carry_on(items: str, capfd: pytest.CaptureFixture[str]) -> None:
     assert finished() == 6
 
 
+@pytest.mark.slow
 def test_killed_workers_cost_no_trial_and_the_count_is_exact(study: subprocess.Popen[str]):
     first, second = worker_processes(study)
     first.send_signal(signal.SIGKILL)
     wait_for(lambda: count("interrupted") == 1)  # the parent has noticed and begun another worker
     second.send_signal(signal.SIGKILL)
-    shown, _ = study.communicate(timeout=90)
+    shown, _ = study.communicate(timeout=120)
     assert study.returncode == 0, shown
     records = stored_trials(KEY)
     assert finished() == 6
@@ -305,11 +307,12 @@ def test_killed_workers_cost_no_trial_and_the_count_is_exact(study: subprocess.P
     assert {r.status for r in records} <= {"complete", "pruned", "diverged", "interrupted"}
 
 
+@pytest.mark.slow
 def test_an_interrupted_study_puts_its_trials_back_and_carries_on(
     study: subprocess.Popen[str], items: str, capfd: pytest.CaptureFixture[str]
 ):
     study.send_signal(signal.SIGINT)
-    shown, _ = study.communicate(timeout=30)
+    shown, _ = study.communicate(timeout=120)
     assert study.returncode == 130
     assert "Traceback" not in shown
     assert "make study carries on" in shown
@@ -319,16 +322,18 @@ def test_an_interrupted_study_puts_its_trials_back_and_carries_on(
     carry_on(items, capfd)
 
 
+@pytest.mark.slow
 def test_a_killed_parent_takes_its_workers_along_and_the_next_run_carries_on(
     study: subprocess.Popen[str], items: str, capfd: pytest.CaptureFixture[str]
 ):
     children = psutil.Process(study.pid).children(recursive=True)
     study.kill()
     study.communicate()
-    wait_for(lambda: not any(p.is_running() and p.status() != psutil.STATUS_ZOMBIE for p in children), 10)
+    wait_for(lambda: not any(p.is_running() and p.status() != psutil.STATUS_ZOMBIE for p in children))
     carry_on(items, capfd)
 
 
+@pytest.mark.slow
 def test_trials_that_all_fail_end_the_command_with_their_reason(items: str, capfd: pytest.CaptureFixture[str]):
     path = write_study("tiny", trials=5)
     with_build(path, "def build(*_):\n    raise RuntimeError('no such luck')")

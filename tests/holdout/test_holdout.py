@@ -173,7 +173,7 @@ def test_weights_changed_after_the_claim_are_neither_scored_nor_resumed(storage:
 
 
 @pytest.mark.usefixtures("owners_are_dead")
-@pytest.mark.parametrize("what", ['"seed":', '"kind":"runs"', '"artifact":"', '"dev_nats":'])
+@pytest.mark.parametrize("what", ['"seed":', '"kind":"runs"', '"weights_artifact":"', '"dev_nats":'])
 def test_a_list_changed_after_the_claim_is_refused(what: str, storage: Storage):
     crash_before_scores(storage)
     connection = sqlite3.connect(paths.results_folder() / "studies.db")
@@ -288,7 +288,7 @@ def test_what_a_crash_left_out_of_the_file_is_added_when_the_record_is_read(stor
 def test_the_score_of_a_single_run_is_the_plain_mean_over_its_symbols(storage: Storage, items: Path):
     opening = opened(storage)
     row, corpus = opening.claim.contenders[0], load(str(items))
-    model = restore(storage.kept_file(row.weights[0].artifact))[0]
+    model = restore(storage.kept_file(row.weights[0].weights_artifact))[0]
     index = {symbol: place for place, symbol in enumerate(corpus.vocabulary)}
     losses = []
     for item in sealed_test_items(corpus.source.items):

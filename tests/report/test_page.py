@@ -152,15 +152,15 @@ def test_samples_are_marked_as_new_or_seen_in_train(page: str, folder: Path, pro
     assert page.count("<small>new</small>") == (~samples["seen_in_train"]).sum()
 
 
-def test_without_the_corpus_the_model_dependent_parts_say_so(project: Path, monkeypatch: pytest.MonkeyPatch):
+def test_without_the_corpus_the_model_dependent_parts_say_so(
+    project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
     monkeypatch.setenv("HARNESS_HOME", str(project))
-    write_items(project / "items.txt", seed=7)  # another corpus by now, under the old path
     storage = open_storage()
-    try:
-        results = gather(storage, storage.study(KEY))
-        assert results.corpus is None
-    finally:
-        write_items(project / "items.txt")
+    study, another = storage.study(KEY), str(write_items(tmp_path / "items.txt", seed=7))
+    moved = study.corpus.model_copy(update={"spec": another})  # another corpus by now, under the same path
+    results = gather(storage, study.model_copy(update={"corpus": moved}))
+    assert results.corpus is None
     assert items_frame(results).empty
     assert POSITIONS.data(results).empty
     assert samples_frame(results)["seen_in_train"].isna().all()

@@ -109,6 +109,7 @@ def test_seeds_come_in_turn_so_that_a_round_cut_short_is_still_paired(of_three_s
     assert [run.params["repeat"] for run in runs_of(of_three_seeds)] == [0, 0, 1, 1, 2, 2]
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("short_reference")
 def test_the_recipe_stands_among_them_from_the_same_seeds(items: Path):
     write_study(trials=3, finalists=2, seeds=2, reference=True)
@@ -184,6 +185,7 @@ def test_a_missing_ranking_is_made_again_without_training(searched: Session, ite
     ]
 
 
+@pytest.mark.slow
 def test_more_trials_bring_a_new_best_in_and_runs_not_begun_are_dropped(items: Path):
     write_study(trials=3, finalists=2)
     with pytest.raises(KeyboardInterrupt):

@@ -23,6 +23,8 @@ from harness.store.storage import open_storage
 from harness.store.trial_record import TrialRecord
 from tests.tiny_study import begin_in_background, search, stored_trials, wait_for, with_build, write_items, write_study
 
+pytestmark = pytest.mark.slow
+
 KEY = "tiny-items"
 OPENERS = 20
 
@@ -87,7 +89,7 @@ def test_a_round_whose_every_process_was_killed_goes_on_to_exactly_its_runs(
         wait_for(lambda: len(complete_runs()) == 4)
         workers = psutil.Process(study.pid).children(recursive=True)
         study.kill()
-    wait_for(lambda: not any(p.is_running() and p.status() != psutil.STATUS_ZOMBIE for p in workers), 10)
+    wait_for(lambda: not any(p.is_running() and p.status() != psutil.STATUS_ZOMBIE for p in workers))
     hold.unlink()
     before = complete_runs()
     assert len(before) == 4
