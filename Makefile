@@ -19,8 +19,12 @@ SETTINGS = $(call flag,NAME,name) $(call flag,TRIALS,trials) $(call flag,MINUTES
 # The name of a stored study: NAME if it is given, else that of the study file.
 STORED  = "$(if $(filter command,$(firstword $(origin NAME))),$(NAME),$(STUDY))" $(call flag,CORPUS,corpus) $(COMMON)
 
+# What to test: a folder, a file or one test, if any was named. Each core takes tests from the others once it is done.
+TESTS = $(if $(filter command,$(firstword $(origin T))),$(T))
+ON_CORES = --numprocesses logical --maxprocesses 4 --dist worksteal
+
 .DEFAULT_GOAL := help
-.PHONY: help study dashboard report holdout bench docs test lint typecheck clean
+.PHONY: help study dashboard report holdout bench docs test coverage lint typecheck clean
 
 help:  ## List the targets
 	@echo "make study STUDY=beat_lecture NAME= TRIALS= MINUTES= FINALISTS= SEEDS= WORKERS= CORPUS= SEED= SAMPLER= PRUNER= STORAGE="
@@ -44,8 +48,11 @@ bench: $(VENV)/.bench  ## Compare this trainer with others, and its advice with 
 docs: $(VENV)/.dev  ## Write pages for every public module and for the command line into results/docs/
 	@$(BIN)/python docs/build.py
 
-test: $(VENV)/.dev  ## The tests
-	@$(BIN)/python -m pytest
+test: $(VENV)/.dev  ## The tests, on all cores up to four (T=tests/store or T=tests/test_files.py::test_… for some, on one)
+	@$(BIN)/python -m pytest $(or $(TESTS),$(ON_CORES))
+
+coverage: $(VENV)/.dev  ## The tests, and the share of the package's lines they run, which must not fall below the floor in pyproject.toml
+	@$(BIN)/python -m pytest $(ON_CORES) --durations=15 --cov --cov-report=term
 
 lint: $(VENV)/.dev  ## Run ruff: rules and format
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check .

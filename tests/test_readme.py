@@ -57,6 +57,7 @@ def test_the_study_of_your_own_is_a_study():
     assert sorted(space_of(study).signature) == ["hidden_width", "learning_rate"]
 
 
+@pytest.mark.slow
 def test_the_notebooks_lines_run_in_a_notebook(small_corpus_file: Path):
     study = quick('name="widths"')["STUDY"]
     made: dict[str, Any] = {"STUDY": dataclasses.replace(study, corpus=str(small_corpus_file), finalists=0)}
@@ -76,6 +77,7 @@ def test_the_corpus_of_your_own_is_a_corpus(
     assert int(dev) > 100
 
 
+@pytest.mark.slow
 def test_the_model_of_your_own_is_searched(small_corpus_file: Path):
     study = quick("build=build")["STUDY"]
     found = study.run(trials=2, corpus=str(small_corpus_file), finalists=0)

@@ -69,6 +69,7 @@ def test_a_well_fitted_trial_is_not_turned(
     assert (found.verdict, found.advice, found.advised_nats, found.changed_nats) == ("well fitted", "", None, None)
 
 
+@pytest.mark.slow
 def test_a_random_change_takes_every_knob_as_often_and_each_of_its_directions():
     config, chance = TrainConfig(dropout=0.3, schedule=Constant(), budget=Budget(steps=100)), random.Random(0)
     drawn = [random_change(config, "underfitting", chance) for _ in range(8000)]

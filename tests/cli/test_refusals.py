@@ -103,6 +103,8 @@ def test_an_explicit_port_in_use_is_refused_and_the_default_moves_on():
     second.server_close()
 
 
+@pytest.mark.slow
+@pytest.mark.usefixtures("one_process", "plotless")
 def test_without_a_corpus_a_study_goes_on_with_what_is_at_hand_and_keeps_it(
     monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ):
@@ -112,11 +114,11 @@ def test_without_a_corpus_a_study_goes_on_with_what_is_at_hand_and_keeps_it(
     write_study("tiny", trials=1)
     with monkeypatch.context() as patched:
         patched.setattr("harness.corpus.sources._known", _known_but(unreachable))
-        assert run(["study", "tiny", "--workers", "1"]) == 0
+        assert run(["study", "tiny"]) == 0
         assert "could not be had. Going on with ssa-2017." in capfd.readouterr().out
         assert run(["study", "tiny", "--corpus", "names"]) == 2
         assert "corpus names could not be had" in capfd.readouterr().err
-    assert run(["study", "tiny", "--workers", "1", "--trials", "2"]) == 0
+    assert run(["study", "tiny", "--trials", "2"]) == 0
     shown = capfd.readouterr().out
     assert "carrying on with tiny-ssa-2017" in shown
     assert "CORPUS=names begins it on names" in shown
@@ -139,6 +141,7 @@ def test_overrides_reach_into_the_config():
     assert overrides.apply(TrainConfig(), ["optimizer.kind=sgd"]).optimizer.kind == "sgd"
 
 
+@pytest.mark.slow
 def test_python_m_harness_is_the_same_program():
     done = subprocess.run([sys.executable, "-m", "harness", "--help"], capture_output=True, text=True, check=True)
     for command in ("study", "report", "dashboard", "holdout", "train", "sample", "lr-range", "overfit", "rerun"):

@@ -181,6 +181,7 @@ def test_samples_repeat_for_a_seed(found: StudyResults):
     assert found.samples(5, seed=1) != found.samples(5)
 
 
+@pytest.mark.slow
 def test_a_notebooks_own_model_is_drawn_from_there_and_its_absence_said_elsewhere(study: Study):
     own = dataclasses.replace(study, build=build_plain)
     found = own.run(trials=2)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 from pathlib import Path
 
 import pandas as pd
@@ -13,7 +14,7 @@ from harness import Reported, paths
 from harness.cli.app import run
 from harness.report.tables.reported import ONE_RUN, Measured, Row, map_facts, rounding
 from harness.store.study_record import CorpusFacts
-from tests.tiny_study import write_items, write_road, write_study
+from tests.tiny_study import no_plots, workers, write_items, write_road, write_study
 
 
 @pytest.mark.parametrize(("figure", "half"), [("2.3", 0.05), ("2.17", 0.005), ("2.1260", 0.00005), ("2", 0.5)])
@@ -84,11 +85,22 @@ def test_a_map_without_vowels_has_no_facts():
     assert map_facts(torch.zeros(3, 2), [".", "x", "y"]) is None
 
 
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A project with the study `road`, searched and reported, whose corpus is gone since; only read by the tests."""
+    folder = tmp_path_factory.mktemp("road")
+    with pytest.MonkeyPatch.context() as patched, workers(), no_plots():
+        patched.setenv("HARNESS_HOME", str(folder))
+        write_road()
+        items = write_items(folder / "items.txt")
+        assert run(["study", "road", "--corpus", str(items)]) == 0
+    items.unlink()
+    return folder
+
+
 @pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    write_road()
-    assert run(["study", "road", "--corpus", str(write_items(tmp_path / "items.txt")), "--workers", "1"]) == 0
-    return paths.results_folder() / "road-items"
+def folder(project: Path) -> Path:
+    return project / "results" / "road-items"
 
 
 def test_the_page_holds_each_figure_against_what_came_out(folder: Path):
@@ -115,17 +127,20 @@ def test_the_page_is_one_file_that_asks_for_nothing_and_marks_samples(folder: Pa
     assert "lies inside it" in page or "lies outside it" in page
 
 
-def test_a_report_writes_the_page_again_to_the_same_bytes_without_the_corpus(folder: Path, tmp_path: Path):
+@pytest.mark.usefixtures("plotless")
+def test_a_report_writes_the_page_again_to_the_same_bytes_without_the_corpus(project: Path, home: Path):
+    shutil.copytree(project, home, dirs_exist_ok=True)
+    folder = home / "results" / "road-items"
     before = (folder / "road.html").read_bytes()
-    (tmp_path / "items.txt").unlink()
     (folder / "road.html").unlink()
     assert run(["report", "road"]) == 0
     assert (folder / "road.html").read_bytes() == before
 
 
+@pytest.mark.usefixtures("one_process", "plotless")
 def test_a_study_without_reported_figures_has_no_page(tmp_path: Path):
     write_study("tiny", trials=1)
-    assert run(["study", "tiny", "--corpus", str(write_items(tmp_path / "items.txt")), "--workers", "1"]) == 0
+    assert run(["study", "tiny", "--corpus", str(write_items(tmp_path / "items.txt"))]) == 0
     assert not (paths.results_folder() / "tiny-items" / "road.html").exists()
 
 

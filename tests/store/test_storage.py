@@ -28,6 +28,7 @@ def test_a_broken_storage_is_named(tmp_path: Path):
     assert broken.read_bytes().startswith(b"this is not")
 
 
+@pytest.mark.slow
 def test_a_locked_storage_answers_within_five_seconds(tmp_path: Path):
     path = tmp_path / "locked.db"
     open_storage(str(path), create=True)
