@@ -26,6 +26,16 @@ def results_folder() -> Path:
     return home() / "results"
 
 
+def default_storage() -> str:
+    """URL of the SQLite database that is used where no other storage is named."""
+    return f"sqlite:///{results_folder() / 'studies.db'}"
+
+
+def known_studies() -> list[str]:
+    """Names of the study files, without those that begin with an underscore."""
+    return sorted(path.stem for path in studies_folder().glob("[!_]*.py"))
+
+
 def lock_file(name: str) -> Path:
     """A file to lock, in a folder that is made if need be."""
     folder = results_folder() / ".locks"
