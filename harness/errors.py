@@ -41,6 +41,10 @@ class TrialsFailed(StudyError):
     exit_code = 1
 
 
+class ModelChanged(StudyError):
+    """Stored weights do not fit the model that a study's `build` makes now."""
+
+
 def first_line(error: BaseException) -> str:
     """What an error says, in a line; its kind where it says nothing."""
     return next(iter(str(error).strip().splitlines()), type(error).__name__)
