@@ -111,7 +111,7 @@ def test_an_interrupted_cell_puts_its_trial_back_and_the_same_cell_carries_on(
 
     with monkeypatch.context() as patched:
         patched.setattr(Bars, "on_event", interrupt)
-        with pytest.raises(KeyboardInterrupt, match="the same cell again carries on"):
+        with pytest.raises(KeyboardInterrupt, match="run the same cell again to continue"):
             study.run()
     stopped = results("here")
     assert list(stopped.trials["status"]) == ["complete", "complete", "interrupted"]
@@ -154,7 +154,7 @@ def test_the_card_says_what_won_and_what_its_numbers_belong_to(found: StudyResul
     card = found._repr_html_()
     best = found.trials["dev_nats"].min()
     fingerprint = found.trials["fingerprint"][0]
-    assert "4 trials asked for: 4 complete" in card
+    assert "4 trials requested: 4 complete" in card
     assert f"<strong>{best:.4f}</strong>" in card
     assert f"fingerprint {fingerprint}" in card
     assert "nats per symbol" in card
@@ -188,7 +188,7 @@ def test_a_notebooks_own_model_is_drawn_from_there_and_its_absence_said_elsewher
     later = results("here")
     with pytest.raises(StudyError, match=r"run from a notebook that defines it\. Run it there again, or save it"):
         later.samples()
-    assert "Its model is defined in a notebook alone" in later._repr_html_()
+    assert "Its model is defined only in a notebook" in later._repr_html_()
     storage = open_storage()
     record = storage.study("here-items")
     assert record is not None
