@@ -1,96 +1,84 @@
-"""`harness bench`: this core beside what people would write instead, and the advice beside chance."""
+"""`harness bench`: this core compared with other ways to train the model, and the advice compared with chance."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Annotated
+from typing import Any
 
-import typer
 from rich.console import Console
 
 from harness import paths
-from harness.cli.console import beside, show_json
-from harness.cli.facts import about
-from harness.cli.options import AsJson
+from harness.bench import advice, exact, steps, target, throughput
+from harness.bench.compared import compare
+from harness.bench.timing import Row, one_core
+from harness.bench.write import in_a_line, provenance, short, write_section
+from harness.cli.console import progress_console, show_json
+from harness.cli.json_header import json_header
 from harness.corpus import Corpus, load
 from harness.errors import ConfigError, nearest
 from harness.lecture import LECTURE_FINGERPRINT
-
-if TYPE_CHECKING:  # the bench loads plots, statistics and optimisers; every other command does without
-    from harness.bench.advice import Followed
-    from harness.bench.target import ToTarget
-    from harness.bench.timing import Row
+from harness.store.quiet import quiet_optuna
+from harness.train.threads import one_thread
 
 _SECTIONS = ["steps", "exact", "target", "study", "advice"]
 
 
-def bench(
-    sections: Annotated[
-        list[str] | None, typer.Argument(help=f"Some of {', '.join(_SECTIONS)}.", show_default="all")
-    ] = None,
-    corpus: Annotated[str, typer.Option(help="What to train on; the targets are those of names.")] = "names",
-    rounds: Annotated[int, typer.Option(help="Interleaved rounds of steps and exact.", min=3, max=1000)] = 9,
-    as_json: AsJson = False,
-) -> None:
-    """Time this core beside other ways to train the same model; tables and a plot into results/bench/.
-
-    All of it takes some half an hour: six minutes of the lecture's recipe at its own pace, fifteen of advice.
-    """
-    from harness.bench.write import in_a_line, provenance, write_section
-
+@quiet_optuna()
+@one_thread()
+def run_bench(sections: list[str] | None, corpus_name: str, rounds: int, *, as_json: bool) -> None:
+    """Measure the sections, print them, and write them to results/bench/."""
     for section in sections or []:
         if section not in _SECTIONS:
             known = ", ".join(_SECTIONS)
             near = nearest(section, _SECTIONS)
             raise ConfigError(f"a section must be one of {known}; got {section!r}.{near} Name one.")
-    data = load(corpus)
-    wanted = list(dict.fromkeys(sections or _SECTIONS))
-    if data.fingerprint != LECTURE_FINGERPRINT and "target" in wanted:
+    corpus = load(corpus_name)
+    chosen = list(dict.fromkeys(sections or _SECTIONS))
+    if corpus.fingerprint != LECTURE_FINGERPRINT and "target" in chosen:
         if sections:
-            raise ConfigError(f"the targets are dev losses on names; got {data.label}. Leave target out, or --corpus.")
-        wanted.remove("target")
-    made_by = provenance(f"{data.label} {data.fingerprint}")
-    to, documents = beside(as_json), {}
+            raise ConfigError(
+                f"the targets are dev losses on names; got {corpus.label}. Leave out target, or --corpus."
+            )
+        chosen.remove("target")
+    made_by = provenance(f"{corpus.label} {corpus.fingerprint}")
+    to, documents = progress_console(as_json), dict[str, list[dict[str, Any]]]()
     to.print(in_a_line(made_by))
-    for section in wanted:
-        found: Sequence[Row | ToTarget | Followed]
+    for section in chosen:
+        rows = _measured(section, corpus, corpus_name, rounds, to)
+        for path in write_section(paths.results_folder() / "bench", section, rows, made_by):
+            to.print(f"wrote {path}")
+        documents[section] = [asdict(row) for row in rows]
+    if as_json:
+        show_json({**json_header(corpus), "made_by": made_by, "sections": documents})
+
+
+def _measured(
+    section: str, corpus: Corpus, corpus_name: str, rounds: int, to: Console
+) -> Sequence[Row | target.ToTarget | advice.Followed]:
+    """Measure one section, printing as it goes."""
+    if section == "study":  # starts worker processes, which need all cores
+        return list(_printed(throughput.measure_throughput(corpus_name), to))
+    with one_core():
         match section:
             case "target":
-                found = _shown_targets(data, to)
+                return _measured_targets(corpus, to)
             case "advice":
-                found = _shown_advice(data, to)
+                return _measured_advice(corpus, to)
+            case "steps":
+                return list(_printed(steps.measure_steps(corpus, rounds), to))
             case _:
-                found = list(_shown_rows(section, data, corpus, rounds, to))
-        for path in write_section(paths.results_folder() / "bench", section, found, made_by):
-            to.print(f"wrote {path}")
-        documents[section] = [asdict(row) for row in found]
-    if as_json:
-        show_json({**about(data), "made_by": made_by, "sections": documents})
+                return list(_printed(exact.measure_exact(corpus, rounds), to))
 
 
-def _shown_rows(section: str, corpus: Corpus, spec: str, rounds: int, to: Console) -> Iterator[Row]:
-    from harness.bench.exact import measure_exact
-    from harness.bench.steps import measure_steps
-    from harness.bench.throughput import measure_throughput
-    from harness.bench.timing import one_core
-
-    if section == "study":
-        yield from _each(measure_throughput(spec), to)
-        return
-    with one_core():
-        yield from _each(measure_steps(corpus, rounds) if section == "steps" else measure_exact(corpus, rounds), to)
-
-
-def _each(measured: Iterator[list[Row]], to: Console) -> Iterator[Row]:
-    from harness.bench.write import short
-
-    what = ""
+def _printed(measured: Iterator[list[Row]], to: Console) -> Iterator[Row]:
+    """The rows, each printed once it is measured, under a title for each group."""
+    title = ""
     for rows in measured:
         for row in rows:
-            if row.what != what:
-                what = row.what
-                to.print(f"\n{what}")
+            if row.what != title:
+                title = row.what
+                to.print(f"\n{title}")
             figure = row.note if row.median is None else f"{short(row.median):>9} {row.unit}"
             spread = "" if row.low is None else f" ({short(row.low)} to {short(row.high)})"
             ratio = "" if row.times_ours is None else f"  {short(row.times_ours)} times ours"
@@ -99,41 +87,31 @@ def _each(measured: Iterator[list[Row]], to: Console) -> Iterator[Row]:
             yield row
 
 
-def _shown_targets(corpus: Corpus, to: Console) -> list[ToTarget]:
-    from harness.bench.target import measure_targets
-    from harness.bench.timing import one_core
-    from harness.bench.write import short
-
-    to.print("\nTraining seconds to a dev loss (nats per symbol, whole split); takes some seven minutes")
-    with one_core():
-        targets = measure_targets(corpus)
-    for found in targets:
-        verdict, p = "reached" if found.stands else "not reached", "" if found.p is None else f", p {found.p:.1e}"
+def _measured_targets(corpus: Corpus, to: Console) -> list[target.ToTarget]:
+    to.print("\nTraining seconds to a dev loss (nats per symbol, whole split); takes about seven minutes")
+    targets = target.measure_targets(corpus)
+    for row in targets:
+        outcome, p = "reached" if row.stands else "not reached", "" if row.p is None else f", p {row.p:.1e}"
         to.print(
-            f"  {found.target:g} {found.recipe:14} {verdict}: {short(found.seconds)} s "
-            f"({short(found.low)} to {short(found.high)}) {found.steps:,} steps, {found.parameters:,} parameters, "
-            f"{found.reached} of {found.seeds} seeds there, mean dev {found.dev_nats:.4f}{p}"
+            f"  {row.target:g} {row.recipe:14} {outcome}: {short(row.seconds)} s "
+            f"({short(row.low)} to {short(row.high)}) {row.steps:,} steps, {row.parameters:,} parameters, "
+            f"{row.reached} of {row.seeds} seeds reached it, mean dev {row.dev_nats:.4f}{p}"
         )
     return targets
 
 
-def _shown_advice(corpus: Corpus, to: Console) -> list[Followed]:
-    from harness.bench.advice import measure_advice
-    from harness.bench.compared import compare
-    from harness.bench.timing import one_core
-
-    to.print("\nThe advice followed, and a random change (dev nats per symbol, whole split); some fifteen minutes")
+def _measured_advice(corpus: Corpus, to: Console) -> list[advice.Followed]:
+    to.print("\nThe advice and a random change (dev nats per symbol, whole split); takes about fifteen minutes")
     trials = []
-    with one_core():
-        for row in measure_advice(corpus):
-            trials.append(row)
-            told = "" if row.advised_nats is None else f"; {row.advice}: {row.advised_nats:.4f}"
-            other = "" if row.changed_nats is None else f"; {row.change}: {row.changed_nats:.4f}"
-            to.print(f"  {row.trial:3} {row.kind:10} dev {row.dev_nats:.4f} {row.verdict}{told}{other}")
-    for each in compare(trials):
+    for row in advice.measure_advice(corpus):
+        trials.append(row)
+        advised = "" if row.advised_nats is None else f"; {row.advice}: {row.advised_nats:.4f}"
+        changed = "" if row.changed_nats is None else f"; {row.change}: {row.changed_nats:.4f}"
+        to.print(f"  {row.trial:3} {row.kind:10} dev {row.dev_nats:.4f} {row.verdict}{advised}{changed}")
+    for group in compare(trials):
         to.print(
-            f"  {each.group}: the advice lowered dev in {each.advice_lowered} of {each.trials}, the random change in "
-            f"{each.change_lowered}; the advice ended lower in {each.advice_won} of {each.trials - each.tied}, "
-            f"sign test p {each.sign_p:.1e}"
+            f"  {group.group}: the advice lowered dev in {group.advice_lowered} of {group.trials}, the random change "
+            f"in {group.change_lowered}; the advice ended lower in {group.advice_won} of {group.trials - group.tied}, "
+            f"sign test p {group.sign_p:.1e}"
         )
     return trials

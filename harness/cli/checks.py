@@ -1,125 +1,116 @@
-"""Commands that hold something against something else: a trial against itself, counted n-grams, other pruners."""
+"""`harness rerun`, `harness baselines` and `harness prune-check`: checks on trials, corpora and pruners."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict
-from typing import Annotated, Any
+from typing import Any
 
 import typer
 
-from harness.cli import complete
-from harness.cli.console import beside, console, show_json, show_table
-from harness.cli.facts import about
-from harness.cli.options import AsJson, Corpus, StorageUrl, StoredCorpus, StudyName
+from harness.cli.console import console, progress_console, show_json, show_table
+from harness.cli.json_header import json_header
 from harness.corpus import load
 from harness.report.results import split_sizes
-from harness.search.prune_check import LEAST_LEFT, ORDERS, Checked, safest, seed_noise
-from harness.search.prune_check import prune_check as replay_pruners
-from harness.search.rerun import Rerun
-from harness.search.rerun import rerun as run_again
+from harness.search.prune_check import LEAST_LEFT, ORDERS, Checked, prune_check, safest, seed_noise
+from harness.search.rerun import Rerun, rerun
 from harness.store.find import find_study
+from harness.store.quiet import quiet_optuna
 from harness.store.storage import open_storage
 from harness.store.study_record import StudyRecord
-from harness.train import baselines as count_baselines
+from harness.train import baselines
+from harness.train.threads import one_thread
 
 
-def rerun(
-    name: StudyName,
-    trial: Annotated[int, typer.Argument(help="The trial's number.", autocompletion=complete.trial_numbers)],
-    corpus: StoredCorpus = None,
-    storage: StorageUrl = None,
-    as_json: AsJson = False,
-) -> None:
-    """Train a stored trial again and compare its losses bit for bit; exit code 1 if they differ."""
+@quiet_optuna()
+@one_thread()
+def rerun_trial(name: str, trial: int, corpus: str | None, storage: str | None, *, as_json: bool) -> None:
+    """Train a stored trial again and compare; exit code 1 if the losses differ in any bit."""
     opened = open_storage(storage)
     record = find_study(opened, name, corpus)
-    with beside(as_json).status(f"running trial {trial} again"):
-        again = run_again(opened, record, trial)
+    with progress_console(as_json).status(f"training trial {trial} again"):
+        result = rerun(opened, record, trial)
     if as_json:
-        show_json(_rerun_facts(record, again))
+        show_json(_rerun_facts(record, result))
     else:
-        _show_rerun(record, again)
-    if not again.identical:
+        _show_rerun(record, result)
+    if not result.identical:
         raise typer.Exit(1)
 
 
-def _rerun_facts(record: StudyRecord, again: Rerun) -> dict[str, Any]:
-    last = again.record.curve[-1]
-    return {"study": record.key, "trial": again.record.number, **about(record.corpus)} | {
+def _rerun_facts(record: StudyRecord, result: Rerun) -> dict[str, Any]:
+    last = result.record.curve[-1]
+    return {"study": record.key, "trial": result.record.number, **json_header(record.corpus)} | {
         "recorded": {"train_nats": last.train_nats, "dev_nats": last.dev_nats},
-        "again": {"train_nats": again.train_nats, "dev_nats": again.dev_nats},
-        "identical": again.identical,
-        "changed": {what: {"then": then, "now": now} for what, (then, now) in again.changed.items()},
+        "again": {"train_nats": result.train_nats, "dev_nats": result.dev_nats},
+        "identical": result.identical,
+        "changed": {what: {"then": then, "now": now} for what, (then, now) in result.changed.items()},
     }
 
 
-def _show_rerun(record: StudyRecord, again: Rerun) -> None:
-    last = again.record.curve[-1]
-    console.print(f"trial {again.record.number} of {record.key} ({record.corpus.short}, {split_sizes(record)})")
+def _show_rerun(record: StudyRecord, result: Rerun) -> None:
+    last = result.record.curve[-1]
+    console.print(f"trial {result.record.number} of {record.key} ({record.corpus.short}, {split_sizes(record)})")
     show_table(
         ("loss (nats per symbol)", "recorded", "again"),
         [
-            ("train", f"{last.train_nats!r}", f"{again.train_nats!r}"),
-            ("dev", f"{last.dev_nats!r}", f"{again.dev_nats!r}"),
+            ("train", f"{last.train_nats!r}", f"{result.train_nats!r}"),
+            ("dev", f"{last.dev_nats!r}", f"{result.dev_nats!r}"),
         ],
     )
-    for what, (then, now) in again.changed.items():
+    for what, (then, now) in result.changed.items():
         console.print(f"{what} differs: then {then}, now {now}")
-    if again.identical:
-        console.print("identical to the last bit" + (", although versions differ" if again.changed else ""))
+    if result.identical:
+        console.print("identical to the last bit" + (", although versions differ" if result.changed else ""))
     else:
-        reason = "another machine or other versions" if again.changed else "with the same versions"
+        reason = "another machine or other versions" if result.changed else "with the same versions"
         console.print(f"NOT identical: {reason}")
 
 
-def baselines(
-    corpus: Corpus = "names",
-    context: Annotated[int, typer.Option(help="Context length.", min=1, max=64)] = 8,
-    as_json: AsJson = False,
-) -> None:
-    """What counting alone reaches on a corpus, and below what no model of a context length can train."""
-    data = load(corpus)
-    found = count_baselines(data, context)
+@one_thread()
+def count_ngrams(corpus_name: str, context_length: int, *, as_json: bool) -> None:
+    """The losses of counted n-grams, and the floor of a context length."""
+    corpus = load(corpus_name)
+    counted = baselines(corpus, context_length)
     if as_json:
-        show_json({**about(data), **asdict(found), "best": asdict(found.best)})
+        show_json({**json_header(corpus), **asdict(counted), "best": asdict(counted.best)})
         return
-    n = {split: data.number_of_examples(split) for split in ("train", "dev")}
+    n = {split: corpus.number_of_examples(split) for split in ("train", "dev")}
     console.print(
-        f"{data.label} · fingerprint {data.fingerprint} · nats per symbol, exact means over whole splits: "
+        f"{corpus.label} · fingerprint {corpus.fingerprint} · nats per symbol, exact means over whole splits: "
         f"train n={n['train']:,}, dev n={n['dev']:,}"
     )
     rows = [
-        (row.name, f"{row.train_nats:.4f}", f"{row.dev_nats:.4f}", "lowest dev" if row is found.best else "")
-        for row in (found.bigram, *found.kneser_ney)
+        (row.name, f"{row.train_nats:.4f}", f"{row.dev_nats:.4f}", "lowest dev" if row is counted.best else "")
+        for row in (counted.bigram, *counted.kneser_ney)
     ]
-    floor = (f"floor at context {context}", f"{found.floor:.4f}", "", "no model of this context trains below it")
+    remark = "no model with this context has a lower train loss"
+    floor = (f"floor at context {context_length}", f"{counted.floor:.4f}", "", remark)
     show_table(("counted", "train", "dev", ""), [*rows, floor])
 
 
-def prune_check(
-    name: StudyName, corpus: StoredCorpus = None, storage: StorageUrl = None, as_json: AsJson = False
-) -> None:
-    """Replay pruners over an unpruned study's curves: training seconds saved, and what that would have cost."""
+@quiet_optuna()
+def check_pruners(name: str, corpus: str | None, storage: str | None, *, as_json: bool) -> None:
+    """Replay pruners on an unpruned study, and name the one that saves most at a regret below the seeds' noise."""
     opened = open_storage(storage)
     record = find_study(opened, name, corpus)
     trials = opened.trials(record.key)
-    checked = replay_pruners(trials)
+    checked = prune_check(trials)
     noise = seed_noise(record.ranking)
     chosen = None if noise is None else safest(checked, noise)
     count = sum(trial.status == "complete" for trial in trials)
     if as_json:
-        facts = {"study": record.key, **about(record.corpus), "complete": count, "shuffled_orders": ORDERS}
-        found = {"pruners": [asdict(each) for each in checked], "seed_noise_nats": noise}
-        show_json(facts | found | {"safest": None if chosen is None else chosen.pruner})
+        facts = {"study": record.key, **json_header(record.corpus), "complete": count, "shuffled_orders": ORDERS}
+        pruners = {"pruners": [asdict(each) for each in checked], "seed_noise_nats": noise}
+        show_json(facts | pruners | {"safest": None if chosen is None else chosen.pruner})
         return
     console.print(
-        f"{record.key}: {record.corpus.short}; {count} complete trials in the recorded order, and {ORDERS} shuffled "
-        "ones; saved: share of training seconds; regret: dev nats per symbol"
+        f"{record.key}: {record.corpus.short}; {count} complete trials in the recorded order and in {ORDERS} shuffled "
+        "orders; saved: share of training seconds; regret: dev nats per symbol"
     )
     _show_checked(checked)
     if noise is None:
-        console.print("what the seeds' noise is, only finalists can tell: let make study train them (FINALISTS=)")
+        console.print("the seeds' noise is unknown without finalists: let make study train some (FINALISTS=)")
         return
     console.print(f"the seeds' noise: a standard deviation of {noise:.4f} between the finalists' fresh seeds")
     console.print(

@@ -1,4 +1,4 @@
-"""What every `--json` document says of the numbers in it: their unit, corpus, fingerprint and n."""
+"""The header of every `--json` document: the unit of its losses, the corpus, its fingerprint and n."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from harness.report.summary import UNIT
 from harness.store.study_record import CorpusFacts
 
 
-def about(corpus: Corpus | CorpusFacts, unit: str = UNIT) -> dict[str, Any]:
-    """The head of a document; `examples` are the n of losses by split."""
-    known = corpus if isinstance(corpus, CorpusFacts) else CorpusFacts.of(corpus, by_default=False)
-    named = {"name": known.label, "variant": known.variant, "fingerprint": known.fingerprint}
-    return {"unit": unit, "corpus": named | {"items": known.items, "examples": known.examples}}
+def json_header(corpus: Corpus | CorpusFacts, unit: str = UNIT) -> dict[str, Any]:
+    """`examples` holds the number of examples, the n of a loss, by split."""
+    facts = corpus if isinstance(corpus, CorpusFacts) else CorpusFacts.of(corpus, by_default=False)
+    named = {"name": facts.label, "variant": facts.variant, "fingerprint": facts.fingerprint}
+    return {"unit": unit, "corpus": named | {"items": facts.items, "examples": facts.examples}}

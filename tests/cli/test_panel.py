@@ -61,10 +61,10 @@ def test_the_search_shows_counts_best_lecture_history_verdicts_workers_and_event
         "names 14f825ec2506 · dev nats, n=22,655",
         "trials    ━━━━━━━━━───────────────────────────────  14 of 60, N s left",
         "best      2.0101  trial 12, well fitted",
-        "lecture   own figure 2.17 (-0.1599)",
+        "lecture   published 2.17 (-0.1599)",
         "history   █▇▇▅▅▄▃▂▁▁  2.5000 to 2.0101",
         "verdicts  10 well fitted, 4 pruned",
-        "worker 0  taking the next",
+        "worker 0  taking the next trial",
         "worker 1  trial 13  45% 2.0312  E51 H611 T6 B1024 adamw 4.2e-03 cosine",
         "trial 12 complete: dev 2.0101, train 1.9101, well fitted",
         "trial 13 pruned at dev 2.3000",
@@ -87,7 +87,7 @@ def test_the_recipe_stands_beside_the_best_once_it_is_trained(session: Session):
     recipe = record_of(0, 2.1611)
     progress.on_event(Event(0, "started", 0, what="reference", text=SHORT))
     progress.on_event(Event(0, "finished", 0, what="reference", record=recipe))
-    assert "lecture   recipe here 2.1611 (-0.1510), own figure 2.17 (-0.1599)" in [
+    assert "lecture   recipe here 2.1611 (-0.1510), published 2.17 (-0.1599)" in [
         line.rstrip() for line in drawn(progress, 80)
     ]
     assert progress.finished == 14  # it is no trial of the search
@@ -95,7 +95,7 @@ def test_the_recipe_stands_beside_the_best_once_it_is_trained(session: Session):
 
 def test_a_low_terminal_keeps_the_best_and_says_how_many_workers_it_leaves_out(session: Session):
     lines = drawn(searching(replace(session, workers=64)), 80, 24)
-    assert "and 50 workers more" in [line.rstrip() for line in lines]
+    assert "and 50 more workers" in [line.rstrip() for line in lines]
     assert drawn(searching(replace(session, workers=64)), 80, 5)[3].startswith("best      2.0101")
 
 
@@ -153,7 +153,7 @@ def test_a_long_silence_is_broken_by_what_the_workers_do(session: Session):
     file = io.StringIO()
     with StudyDisplay(Console(width=160, file=file, soft_wrap=True, highlight=False), session) as display:
         display.on_event(Event(0, "started", 12, text=SHORT))
-        display._said_at -= 31
+        display._printed_at -= 31
         display.on_event(Event(0, "progress", 12, share=0.5, dev_nats=2.25, text=SHORT))
     assert file.getvalue().startswith("trial 12 50%, dev 2.2500; starting; 12 of 60 trials")
 

@@ -37,8 +37,8 @@ from tests.tiny_study import write_items, write_study
         (["study", "tiny", "--name", "a/b"], "got 'a/b'"),
         (["study", "tiny", "--storage", "nonsense://x"], "could not be opened"),
         (["study", "tiny", "--colour", "red"], "No such option: --colour. Did you mean '--corpus'?"),
-        (["study", "tiny", "--zzz", "red"], "No such option: --zzz. Ask"),
-        (["stduy"], "No such command 'stduy'. Did you mean 'study'? Ask"),
+        (["study", "tiny", "--zzz", "red"], "No such option: --zzz. See"),
+        (["stduy"], "No such command 'stduy'. Did you mean 'study'? See"),
         (["study", "tinny"], "Did you mean 'tiny'?"),
         (["study", "tiny", "--corpus", "names-dedp"], "Did you mean 'names-dedup'?"),
         (["study", "tiny", "--sampler", "tpe"], "Did you mean 'TPESampler'?"),
@@ -118,7 +118,7 @@ def test_without_a_corpus_a_study_goes_on_with_what_is_at_hand_and_keeps_it(
         assert "corpus names could not be had" in capfd.readouterr().err
     assert run(["study", "tiny", "--workers", "1", "--trials", "2"]) == 0
     shown = capfd.readouterr().out
-    assert "carrying on with tiny-ssa-2017" in shown
+    assert "resuming tiny-ssa-2017" in shown
     assert "CORPUS=names begins it on names" in shown
 
 

@@ -57,7 +57,7 @@ def test_a_study_is_shown_with_headline_counts_best_and_pointers(capfd: pytest.C
     shown = capfd.readouterr().out
     assert "best dev 2.0200 nats (trial 10, train 1.9200, one seed)" in shown.splitlines()[0]
     assert "fingerprint 14f825ec2506" in shown
-    assert "9 complete, 3 pruned of 60 asked; ended by nothing yet" in shown
+    assert "9 complete, 3 pruned of 60 requested; ended by nothing yet" in shown
     assert "trial 10, dev 2.0200, train 1.9200, one seed, well fitted" in shown
     assert f"harness show {KEY} N" in shown
 

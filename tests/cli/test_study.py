@@ -66,7 +66,7 @@ def test_a_study_goes_the_whole_road(items: str, capfd: pytest.CaptureFixture[st
     assert run(["study", "tiny", "--corpus", items, "--workers", "2"]) == 0
     shown = capfd.readouterr().out
     assert "5 of 5 trials" in shown
-    assert "ended: all trials asked for are finished" in shown
+    assert "ended: all requested trials are finished" in shown
     assert "make holdout" in shown
     folder = paths.results_folder() / "tiny-items"
     summary = json.loads((folder / "summary.json").read_text())
@@ -199,7 +199,7 @@ def test_a_study_deleted_in_the_dashboard_can_be_begun_again(
     optuna.delete_study(study_name=searched, storage=open_storage().backend)
     assert "there are: none" in refused(["report", searched], capfd)
     assert run(["study", "tiny", "--corpus", items, "--trials", "1", "--workers", "1"]) == 0
-    assert "beginning tiny-items" in capfd.readouterr().out
+    assert "starting tiny-items" in capfd.readouterr().out
     assert len(open_storage().trials(searched)) == 1
 
 
@@ -213,14 +213,14 @@ def test_a_file_called_names_is_not_taken_for_the_lectures(tmp_path: Path, capfd
     write_study("tiny", trials=1)
     assert run(["study", "tiny", "--corpus", str(write_items(tmp_path / "names.txt")), "--workers", "1"]) == 0
     shown = capfd.readouterr().out
-    assert "beginning tiny-names-file" in shown
+    assert "starting tiny-names-file" in shown
     assert "2.17" not in shown
 
 
 def test_a_holdout_before_the_search_is_done_is_refused(items: str, capfd: pytest.CaptureFixture[str]):
     write_study("tiny", trials=400, budget="steps=4000")
     assert run(["study", "tiny", "--corpus", items, "--workers", "1", "--minutes", "0.08"]) == 0
-    assert "the minutes were up" in capfd.readouterr().out
+    assert "the time limit was reached" in capfd.readouterr().out
     with sole_run("tiny-items"):
         assert "is running in another process" in refused(["holdout", "tiny-items"], capfd)
         assert "is running in another process" in refused(["study", "tiny", "--corpus", items], capfd)
@@ -277,13 +277,13 @@ def test_an_interrupted_study_puts_its_trials_back_and_carries_on(items: str):
     shown, _ = study.communicate(timeout=30)
     assert study.returncode == 130
     assert "Traceback" not in shown
-    assert "make study carries on" in shown
+    assert "make study again to continue" in shown
     assert "make report" in shown
     assert open_storage().study("tiny-items").ended_by == "interrupted"
     again = begin_in_background(items)
     shown, _ = again.communicate(timeout=90)
     assert again.returncode == 0, shown
-    assert "carrying on with tiny-items" in shown
+    assert "resuming tiny-items" in shown
     assert finished("tiny-items") == 6
 
 

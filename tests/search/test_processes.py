@@ -97,7 +97,7 @@ def test_a_round_whose_every_process_was_killed_goes_on_to_exactly_its_runs(tmp_
     again = begin_in_background(items)
     shown, _ = again.communicate(timeout=150)
     assert again.returncode == 0, shown
-    assert "carrying on with tiny-items" in shown
+    assert "resuming tiny-items" in shown
     storage = open_storage()
     after = complete_runs()
     assert [run for run in after if run.number in {r.number for r in before}] == before
