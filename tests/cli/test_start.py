@@ -1,17 +1,21 @@
-"""Help, shell completion and `import harness` load neither torch nor Optuna."""
+"""What a command loads and sets: help, completion and `import harness` load neither torch nor Optuna."""
 
 from __future__ import annotations
 
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
+import optuna
 import pytest
+import torch
 
 import harness
+from harness.cli.app import run
 from tests.record_factory import KEY, made_session
-from tests.tiny_study import write_study
+from tests.tiny_study import write_items, write_study
 
 HEAVY = ("torch", "optuna", "sqlalchemy", "pandas", "matplotlib", "numpy")
 PROGRAM = f"""
@@ -77,3 +81,22 @@ def test_every_public_name_is_listed_and_no_other_name_is_found():
     assert set(harness._MODULE_OF) == set(harness.__all__)
     with pytest.raises(AttributeError, match="module 'harness' has no attribute 'nosuch'"):
         _ = harness.nosuch  # type: ignore[attr-defined]
+
+
+@pytest.mark.usefixtures("restored")
+def test_commands_restore_torchs_threads_and_optunas_verbosity(project: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("HARNESS_HOME", str(project))
+    torch.set_num_threads(2)
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    assert run(["studies"]) == 0
+    assert run(["baselines", "--corpus", str(write_items(project / "items.txt")), "--context", "2"]) == 0
+    assert (torch.get_num_threads(), optuna.logging.get_verbosity()) == (2, optuna.logging.WARNING)
+
+
+@pytest.fixture
+def restored() -> Iterator[None]:
+    """The tests' own settings, restored afterwards."""
+    verbosity = optuna.logging.get_verbosity()
+    yield
+    torch.set_num_threads(1)
+    optuna.logging.set_verbosity(verbosity)
