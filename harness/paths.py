@@ -26,6 +26,16 @@ def results_folder() -> Path:
     return home() / "results"
 
 
+def default_storage() -> str:
+    """URL of the SQLite database that is used where no other storage is named."""
+    return f"sqlite:///{results_folder() / 'studies.db'}"
+
+
+def known_studies() -> list[str]:
+    """Names of the study files, without those that begin with an underscore."""
+    return sorted(path.stem for path in studies_folder().glob("[!_]*.py"))
+
+
 def lock_file(name: str) -> Path:
     """The path of a lock file. Its folder is created if it is missing."""
     folder = results_folder() / ".locks"

@@ -1,4 +1,4 @@
-"""The one place where Optuna's own messages are switched off."""
+"""Optuna without its own log messages."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from contextlib import contextmanager
 
 @contextmanager
 def quiet_optuna() -> Iterator[None]:
-    """Optuna logs errors only; afterwards as much as before."""
-    import optuna  # here, because it takes a second to load
+    """Let Optuna log errors only, and restore its earlier verbosity on exit. Also a decorator."""
+    import optuna
 
-    verbosity = optuna.logging.get_verbosity()
+    before = optuna.logging.get_verbosity()
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     try:
         yield
     finally:
-        optuna.logging.set_verbosity(verbosity)
+        optuna.logging.set_verbosity(before)

@@ -211,10 +211,6 @@ class Storage:
                 connection.execute(sql.insert(table).values(**identity, document=document))
 
 
-def default_storage() -> str:
-    return f"sqlite:///{paths.results_folder() / 'studies.db'}"
-
-
 def open_storage(url: str | None = None, *, create: bool = False) -> Storage:
     """Open the database. The checks answer within 5 s.
 
@@ -225,7 +221,7 @@ def open_storage(url: str | None = None, *, create: bool = False) -> Storage:
     Raises:
         StorageError: it does not exist, cannot be opened, is locked, or is not a database of this project.
     """
-    url = url or default_storage()
+    url = url or paths.default_storage()
     if "://" not in url:
         url = f"sqlite:///{Path(url).expanduser().resolve()}"
     artifacts = paths.results_folder() / "artifacts"

@@ -29,7 +29,7 @@ def load_study(name: str) -> tuple[Study, Path]:
     """
     path = Path(name) if name.endswith(".py") else paths.studies_folder() / f"{name}.py"
     if not path.is_file():
-        known = known_studies()
+        known = paths.known_studies()
         raise StudyError(
             f"a study must be a file in {paths.studies_folder()} or a path to one; got {name!r}. "
             f"There are: {', '.join(known) or 'none'}.{nearest(Path(name).stem, known)} Name one of them, or write it."
@@ -52,10 +52,6 @@ def load_study(name: str) -> tuple[Study, Path]:
     if not isinstance(study, Study):
         raise StudyError(f"a study file must define STUDY = Study(…); {path} has {study!r}. Add it.")
     return study, path
-
-
-def known_studies() -> list[str]:
-    return sorted(path.stem for path in paths.studies_folder().glob("[!_]*.py"))
 
 
 def build_of(file: str, own_model: bool) -> Build:

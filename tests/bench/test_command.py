@@ -217,7 +217,7 @@ def test_a_bench_of_everything_holds_all_but_the_studies_to_one_core(
     small_corpus_file: Path, home: Path, cores_seen: dict[str, int], monkeypatch: pytest.MonkeyPatch
 ):
     before = len(os.sched_getaffinity(0))
-    monkeypatch.setattr("harness.cli.bench_command.LECTURE_FINGERPRINT", load(str(small_corpus_file)).fingerprint)
+    monkeypatch.setattr("harness.cli.bench.LECTURE_FINGERPRINT", load(str(small_corpus_file)).fingerprint)
     assert run(["bench", "--corpus", str(small_corpus_file)]) == 0
     assert cores_seen == {"steps": 1, "exact": 1, "target": 1, "study": before, "advice": 1}
     assert len(os.sched_getaffinity(0)) == before

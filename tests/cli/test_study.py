@@ -80,7 +80,7 @@ def refused(arguments: list[str], capfd: pytest.CaptureFixture[str], code: int =
 def test_a_study_is_searched_confirmed_and_reported_with_every_file(finished_project: Project):
     shown = finished_project.shown
     assert "5 of 5 trials" in shown
-    assert "ended: all trials asked for are finished" in shown
+    assert "ended: all requested trials are finished" in shown
     assert "make holdout" in shown
     folder = finished_project.folder / "results" / KEY
     summary = json.loads((folder / "summary.json").read_text())
@@ -217,7 +217,7 @@ def test_a_study_deleted_in_the_dashboard_can_be_begun_again(
     optuna.delete_study(study_name=searched, storage=open_storage().backend)
     assert "there are: none" in refused(["report", searched], capfd)
     assert run(["study", "tiny", "--corpus", items, "--trials", "1"]) == 0
-    assert "beginning tiny-items" in capfd.readouterr().out
+    assert "starting tiny-items" in capfd.readouterr().out
     assert len(open_storage().trials(searched)) == 1
 
 
@@ -233,7 +233,7 @@ def test_a_file_called_names_is_not_taken_for_the_lectures(tmp_path: Path, capfd
     write_study("tiny", trials=1)
     assert run(["study", "tiny", "--corpus", str(write_items(tmp_path / "names.txt"))]) == 0
     shown = capfd.readouterr().out
-    assert "beginning tiny-names-file" in shown
+    assert "starting tiny-names-file" in shown
     assert "2.17" not in shown
 
 
@@ -241,7 +241,7 @@ def test_a_file_called_names_is_not_taken_for_the_lectures(tmp_path: Path, capfd
 def test_a_holdout_before_the_search_is_done_is_refused(items: str, capfd: pytest.CaptureFixture[str]):
     write_study("tiny", trials=400, budget="steps=4000")
     assert run(["study", "tiny", "--corpus", items, "--minutes", "0.01"]) == 0
-    assert "the minutes were up" in capfd.readouterr().out
+    assert "the time limit was reached" in capfd.readouterr().out
     with sole_run(KEY):
         assert "is running in another process" in refused(["holdout", KEY], capfd)
         assert "is running in another process" in refused(["study", "tiny", "--corpus", items], capfd)
@@ -284,7 +284,7 @@ def carry_on(items: str, capfd: pytest.CaptureFixture[str]) -> None:
     """The same command again; every trial asked for is finished after it."""
     with workers(), no_plots():
         assert run(["study", "tiny", "--corpus", items]) == 0
-    assert f"carrying on with {KEY}" in capfd.readouterr().out
+    assert f"resuming {KEY}" in capfd.readouterr().out
     assert finished() == 6
 
 
@@ -315,7 +315,7 @@ def test_an_interrupted_study_puts_its_trials_back_and_carries_on(
     shown, _ = study.communicate(timeout=120)
     assert study.returncode == 130
     assert "Traceback" not in shown
-    assert "make study carries on" in shown
+    assert "make study again to continue" in shown
     assert "make report" in shown
     assert open_storage().study(KEY).ended_by == "interrupted"
     assert count("interrupted") == 2

@@ -148,8 +148,8 @@ def test_a_round_that_was_stopped_goes_on_where_it_was(items: Path, capfd: pytes
         patched.setattr("harness.search.session.run_workers", only(2))
         assert run(["study", "tiny", "--corpus", str(items)]) == 130
     captured = capfd.readouterr()
-    assert "trials in flight were put back" in captured.err
-    assert "make study carries on" in captured.err
+    assert "trials in flight were requeued" in captured.err
+    assert "make study again to continue" in captured.err
     assert "2 of 6 runs of finalists" in captured.out
     before = [run for run in runs_of_stored() if run.status == "complete"]
     session = search(items)

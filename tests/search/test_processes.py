@@ -103,7 +103,7 @@ def test_a_round_whose_every_process_was_killed_goes_on_to_exactly_its_runs(
     assert len(before) == 4
     assert open_storage().study(KEY).ranking is None
     assert run(["study", "tiny", "--corpus", str(items)]) == 0
-    assert "carrying on with tiny-items" in capfd.readouterr().out
+    assert "resuming tiny-items" in capfd.readouterr().out
     storage = open_storage()
     after = complete_runs()
     assert [r for r in after if r.number in {b.number for b in before}] == before
