@@ -162,7 +162,7 @@ class StudyResults:
                 "Let make study run longer."
             )
         build = build or gathered.build or build_of(gathered.study.file, gathered.study.own_model)
-        return unpack_model(gathered.weights, build, self.key)
+        return unpack_model(gathered.weights, build)
 
     def __repr__(self) -> str:
         return self.headline

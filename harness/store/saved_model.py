@@ -11,7 +11,7 @@ from torch import Tensor
 
 from harness.config import TrainConfig
 from harness.corpus import Corpus, OpenSplit
-from harness.errors import ConfigError, ModelChanged, StorageError
+from harness.errors import ConfigError, StorageError
 from harness.model import Build, CharMLP, Model
 from harness.store.weights import draw, load_folder, rebuilt, unpack
 from harness.train import Nats, split_nats
@@ -92,29 +92,19 @@ def load_model(folder: str | Path, *, build: Build = CharMLP.build) -> SavedMode
             f"config.json of a saved model must have {', '.join(_FACTS)}; {folder} lacks {', '.join(missing)}. "
             "Name a folder that harness train --out wrote."
         )
-    return _saved_model(tensors, facts, build, str(folder))
+    return _saved_model(tensors, facts, build)
 
 
-def unpack_model(content: bytes, build: Build, source: str) -> SavedModel:
+def unpack_model(content: bytes, build: Build) -> SavedModel:
     """A model from the bytes of a stored artifact.
-
-    Args:
-        source: what the model is called in an error message.
 
     Raises:
         ModelChanged: `build` makes a model with other weights.
     """
-    return _saved_model(*unpack(content), build, source)
+    return _saved_model(*unpack(content), build)
 
 
-def _saved_model(tensors: dict[str, Tensor], facts: dict[str, Any], build: Build, source: str) -> SavedModel:
-    try:
-        model = rebuilt(tensors, facts, build)
-    except ValueError as error:
-        raise ModelChanged(
-            f"stored weights must fit the model that build makes; for {source}: {error}. "
-            "Pass the build that made the model."
-        ) from None
+def _saved_model(tensors: dict[str, Tensor], facts: dict[str, Any], build: Build) -> SavedModel:
     return SavedModel(
         config=TrainConfig.parse(facts["config"]),
         vocabulary=tuple(facts["vocabulary"]),
@@ -122,6 +112,6 @@ def _saved_model(tensors: dict[str, Tensor], facts: dict[str, Any], build: Build
         fingerprint=facts["fingerprint"],
         train_nats=facts["train_nats"],
         dev_nats=facts["dev_nats"],
-        _model=model,
+        _model=rebuilt(tensors, facts, build),
         _facts=facts,
     )

@@ -78,8 +78,8 @@ def rebuilt(tensors: dict[str, Tensor], facts: dict[str, Any], build: Build = Ch
         load_tensors(model, tensors)
     except Exception as error:  # of the user's code
         raise ModelChanged(
-            "a study's build must keep making the models that are stored; it makes other tensors now "
-            f"({first_line(error)}). Restore the old build."
+            f"stored weights must fit the model that build makes; it makes other tensors now ({first_line(error)}). "
+            "Restore the old build, or pass the build that made them."
         ) from None
     return model
 
