@@ -23,7 +23,7 @@ _CONTEXT = 8
 _SPLITS: tuple[OpenSplit, ...] = ("train", "dev")
 
 
-def measure_exact(corpus: Corpus, rounds: int) -> Iterator[list[Row]]:
+def measure_exact(corpus: Corpus, repeats: int) -> Iterator[list[Row]]:
     """Time exact train and dev losses per context length, then contexts from text; medians in milliseconds.
 
     Raises:
@@ -38,14 +38,14 @@ def measure_exact(corpus: Corpus, rounds: int) -> Iterator[list[Row]]:
             "forward over all examples": _timed(partial(_plain_nats, model, corpus, context_length)),
         }
         what = f"exact train + dev loss, context {context_length}"
-        seconds = interleave(bursts, rounds)
+        seconds = interleave(bursts, repeats)
         yield rows_of("exact", what, "ms", 1e3, seconds, ours="ours", goal={"forward over all examples": goal})
     items, vocabulary = corpus.items("train"), corpus.vocabulary
     builders: dict[str, Burst] = {
         "ours": _timed(lambda: examples_of(items, vocabulary, _CONTEXT)),
         "the lecture's double loop": _timed(lambda: _double_loop(items, vocabulary)),
     }
-    seconds = interleave(builders, rounds)
+    seconds = interleave(builders, repeats)
     loop_goal = {"the lecture's double loop": "20 times"}
     yield rows_of(
         "exact", f"train contexts from text, context {_CONTEXT}", "ms", 1e3, seconds, ours="ours", goal=loop_goal

@@ -10,7 +10,7 @@ from harness.bench.contenders import BETAS, RATE, Problem, Steps
 
 
 def jax_loop(problem: Problem) -> Steps:
-    """Return `steps(n)`. It compiles once for each n, during the burn-in round.
+    """Return `steps(n)`. It compiles once for each n, during the burn-in repeat.
 
     Raises:
         ImportError: JAX is not installed.

@@ -36,16 +36,16 @@ _SECONDS_A_BURST = 0.4
 _FIRST = 20
 
 
-def measure_steps(corpus: Corpus, rounds: int) -> Iterator[list[Row]]:
+def measure_steps(corpus: Corpus, repeats: int) -> Iterator[list[Row]]:
     """One list of rows per shape; medians in microseconds a step."""
     for *shape, optimizer in SHAPES:
         B, T, E, H = map(int, shape)
         examples = corpus.examples("train", T)
         problem = Problem(B, T, E, H, str(optimizer), examples.contexts, examples.targets, corpus.vocabulary_size)
-        yield _measure(problem, corpus, rounds)
+        yield _measure(problem, corpus, repeats)
 
 
-def _measure(problem: Problem, corpus: Corpus, rounds: int) -> list[Row]:
+def _measure(problem: Problem, corpus: Corpus, repeats: int) -> list[Row]:
     bursts: dict[str, Burst] = {OURS: _ours(problem, corpus)}
     stacked = problem.batch_size == SHAPES[0][0]
     if stacked:
@@ -67,7 +67,7 @@ def _measure(problem: Problem, corpus: Corpus, rounds: int) -> list[Row]:
     }
     if not stacked:
         goal[OURS] = "3 times as fast as the fastest other"
-    seconds = interleave(bursts, rounds)
+    seconds = interleave(bursts, repeats)
     return rows_of("steps", problem.label, "µs per step", 1e6, seconds, ours=OURS, goal=goal) + skipped
 
 
@@ -124,7 +124,7 @@ def _burst(run: Callable[[int], float]) -> Burst:
 
 
 def _limits(problem: Problem, corpus: Corpus) -> dict[str, Burst]:
-    """The time of the matrix products alone, at the speed that one large product reaches in the same round.
+    """The time of the matrix products alone, at the speed that one large product reaches in the same repeat.
 
     In the first limit, every example has its own products. In the second, by table, all symbols at all
     positions are multiplied once per step, and each distinct context of a batch once.

@@ -26,9 +26,9 @@ class Row:
     """None if the contender was skipped; `note` gives the reason."""
     low: float | None = None
     high: float | None = None
-    rounds: int = 0
+    repeats: int = 0
     times_ours: float | None = None
-    """Median over rounds of this contender's time divided by ours in the same round; 3.0 means 3 times as long."""
+    """Median over repeats of this contender's time divided by ours in the same repeat; 3.0 means 3 times as long."""
     goal: str = ""
     """The project's goal for this figure, if it has one."""
     note: str = ""
@@ -55,8 +55,8 @@ def _keep_on(cores: set[int]) -> None:
             os.sched_setaffinity(thread.id, cores)
 
 
-def interleave(bursts: Mapping[str, Burst], rounds: int) -> dict[str, list[float]]:
-    """Seconds per unit of every contender in every round, after one burn-in round that does not count.
+def interleave(bursts: Mapping[str, Burst], repeats: int) -> dict[str, list[float]]:
+    """Seconds per unit of every contender in every repeat, after one burn-in repeat that does not count.
 
     A machine's speed drifts by tens of per cent within minutes. Because the contenders take turns, the drift
     affects all of them.
@@ -64,7 +64,7 @@ def interleave(bursts: Mapping[str, Burst], rounds: int) -> dict[str, list[float
     for burst in bursts.values():
         burst()
     seconds: dict[str, list[float]] = {name: [] for name in bursts}
-    for _ in range(rounds):
+    for _ in range(repeats):
         for name, burst in bursts.items():
             seconds[name].append(burst())
     return seconds
@@ -80,7 +80,7 @@ def rows_of(
     ours: str,
     goal: Mapping[str, str] | None = None,
 ) -> list[Row]:
-    """One row per contender: median and range over rounds in `unit` (seconds times `scale`), and its ratio to ours."""
+    """One row per contender: median and range over repeats in `unit` (seconds times `scale`), and its ratio to ours."""
     return [
         Row(
             section,
@@ -90,7 +90,7 @@ def rows_of(
             median=scale * statistics.median(taken),
             low=scale * min(taken),
             high=scale * max(taken),
-            rounds=len(taken),
+            repeats=len(taken),
             times_ours=statistics.median(a / b for a, b in zip(taken, seconds[ours], strict=True)),
             goal=(goal or {}).get(name, ""),
         )

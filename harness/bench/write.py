@@ -86,8 +86,8 @@ def write_section(
 
 
 _ROUNDS = (
-    "Medians over interleaved rounds, with their range. `times ours` is the median ratio of the time to ours in the "
-    "same round; above 1 is slower than ours. One thread on one core."
+    "Medians over interleaved repeats, with their range. `times ours` is the median ratio of the time to ours in the "
+    "same repeat; above 1 is slower than ours. One thread on one core."
 )
 _NOTES = {
     "steps": f"{_ROUNDS} The limits are the step's matrix products alone, at the speed of one large product.",
@@ -170,12 +170,12 @@ def short(value: float | None) -> str:
 
 
 def draw_steps(rows: Sequence[Row], made_by: str) -> Figure:
-    """Bars of microseconds per step, one panel per shape. Whiskers show the range over the rounds."""
+    """Bars of microseconds per step, one panel per shape. Whiskers show the range over the repeats."""
     shapes = list(dict.fromkeys(row.what for row in rows))
     lines = math.ceil(len(shapes) / 2)
     figure, axes = style.figure(14, 1.4 + 2.8 * lines, columns=2, rows=lines)
     figure.suptitle(
-        "Microseconds per step: median, whiskers from the fastest to the slowest round\n"
+        "Microseconds per step: median, whiskers from the fastest to the slowest repeat\n"
         "(B batch, T context length, E embedding size, H hidden width)",
         x=0.01,
         ha="left",

@@ -26,7 +26,7 @@ _SECTIONS = ["steps", "exact", "target", "study", "advice"]
 
 @quiet_optuna()
 @one_thread()
-def run_bench(sections: list[str] | None, corpus_name: str, rounds: int, *, as_json: bool) -> None:
+def run_bench(sections: list[str] | None, corpus_name: str, repeats: int, *, as_json: bool) -> None:
     """Measure the sections, print them, and write them to results/bench/."""
     for section in sections or []:
         if section not in _SECTIONS:
@@ -45,7 +45,7 @@ def run_bench(sections: list[str] | None, corpus_name: str, rounds: int, *, as_j
     to, documents = progress_console(as_json), dict[str, list[dict[str, Any]]]()
     to.print(in_a_line(made_by))
     for section in chosen:
-        rows = _measured(section, corpus, corpus_name, rounds, to)
+        rows = _measured(section, corpus, corpus_name, repeats, to)
         for path in write_section(paths.results_folder() / "bench", section, rows, made_by):
             to.print(f"wrote {path}")
         documents[section] = [asdict(row) for row in rows]
@@ -54,7 +54,7 @@ def run_bench(sections: list[str] | None, corpus_name: str, rounds: int, *, as_j
 
 
 def _measured(
-    section: str, corpus: Corpus, corpus_name: str, rounds: int, to: Console
+    section: str, corpus: Corpus, corpus_name: str, repeats: int, to: Console
 ) -> Sequence[Row | target.ToTarget | advice.Followed]:
     """Measure one section, printing as it goes."""
     if section == "study":  # starts worker processes, which need all cores
@@ -66,9 +66,9 @@ def _measured(
             case "advice":
                 return _measured_advice(corpus, to)
             case "steps":
-                return list(_printed(steps.measure_steps(corpus, rounds), to))
+                return list(_printed(steps.measure_steps(corpus, repeats), to))
             case _:
-                return list(_printed(exact.measure_exact(corpus, rounds), to))
+                return list(_printed(exact.measure_exact(corpus, repeats), to))
 
 
 def _printed(measured: Iterator[list[Row]], to: Console) -> Iterator[Row]:

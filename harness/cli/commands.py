@@ -281,7 +281,7 @@ def bench(
         list[str] | None, typer.Argument(help="Some of steps, exact, target, study, advice.", show_default="all")
     ] = None,
     corpus: Annotated[str, typer.Option(help="Corpus to train on; the targets are dev losses on names.")] = "names",
-    rounds: Annotated[int, typer.Option(help="Interleaved rounds of steps and exact.", min=3, max=1000)] = 9,
+    repeats: Annotated[int, typer.Option(help="Interleaved repeats of steps and exact.", min=3, max=1000)] = 9,
     as_json: AsJson = False,
 ) -> None:
     """Time this core and other ways to train the same model; write tables and a plot to results/bench/.
@@ -291,7 +291,7 @@ def bench(
     """
     from harness.cli.bench import run_bench
 
-    run_bench(sections, corpus, rounds, as_json=as_json)
+    run_bench(sections, corpus, repeats, as_json=as_json)
 
 
 COMMANDS = (

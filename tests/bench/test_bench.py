@@ -123,7 +123,7 @@ def test_seeds_side_by_side_stand_in_the_first_shape_alone(rows_of_two_shapes: l
     assert first == [steps.OURS, steps.STACKED, "ready", "limit"]
     assert second == [steps.OURS, "ready", "limit"]
     for row in (row for rows in rows_of_two_shapes for row in rows if row.median is not None):
-        assert (row.section, row.rounds) == ("steps", 3)
+        assert (row.section, row.repeats) == ("steps", 3)
         assert 0 < row.low <= row.median <= row.high
 
 

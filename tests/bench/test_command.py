@@ -159,7 +159,7 @@ def test_the_plot_has_one_panel_per_shape_and_one_bar_per_contender():
     [
         (["bench", "exatc"], "got 'exatc'. Did you mean 'exact'?"),
         (["bench", "exact", "nonsense"], "must be one of steps, exact, target, study, advice; got 'nonsense'"),
-        (["bench", "exact", "--rounds", "2"], "got '2'"),
+        (["bench", "exact", "--repeats", "2"], "got '2'"),
         (["bench", "target", "--corpus", "ssa-2017"], "the targets are dev losses on names; got ssa-2017"),
     ],
 )
@@ -176,12 +176,12 @@ def test_a_bench_that_cannot_be_run_is_refused_in_one_line(
 def test_exact_losses_are_measured_and_written_from_the_command_line(
     small_corpus_file: Path, home: Path, capfd: pytest.CaptureFixture[str]
 ):
-    assert run(["bench", "exact", "--corpus", str(small_corpus_file), "--rounds", "3"]) == 0
+    assert run(["bench", "exact", "--corpus", str(small_corpus_file), "--repeats", "3"]) == 0
     assert f"wrote {home / 'results' / 'bench' / 'exact.csv'}" in capfd.readouterr().out
     rows = pd.read_csv(home / "results" / "bench" / "exact.csv")
     assert len(rows) == 8
     assert set(rows["section"]) == {"exact"}
-    assert set(rows["rounds"]) == {3}
+    assert set(rows["repeats"]) == {3}
     assert list(rows["contender"][:2]) == ["ours", "forward over all examples"]
     assert (rows["median"] > 0).all()
 

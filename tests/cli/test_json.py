@@ -68,7 +68,7 @@ def test_a_study_prints_its_summary_and_nothing_else_on_stdout(finished: tuple[P
         (["train", *SMALL, "--corpus", "ITEMS"], {"config", "train_nats", "dev_nats", "curve", "verdict", "saved"}),
         (["lr-range", *SMALL, "--corpus", "ITEMS"], {"rates", "smoothed", "low", "high", "plot"}),
         (["overfit", *SMALL, "--corpus", "ITEMS"], {"floor", "reached", "examples", "passed"}),
-        (["bench", "exact", "--rounds", "3", "--corpus", "ITEMS"], {"made_by", "sections"}),
+        (["bench", "exact", "--repeats", "3", "--corpus", "ITEMS"], {"made_by", "sections"}),
     ],
     ids=lambda value: value[0] if isinstance(value, list) else "",
 )
