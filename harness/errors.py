@@ -35,6 +35,10 @@ class StudyError(HarnessError):
     """A study in the wrong state for what was asked of it."""
 
 
+class ModelChanged(StudyError):
+    """A study's build makes another model than the one that was stored."""
+
+
 class TrialsFailed(StudyError):
     """Every trial of a study failed for the same reason; there is nothing to search."""
 

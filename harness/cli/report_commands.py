@@ -63,7 +63,7 @@ def compare(
     records = {record.key: record for record in (find_study(opened, name) for name in names)}
     if len(records) < 2:
         raise StudyError(f"a comparison needs two studies; got {', '.join(records)}. Name another (harness studies).")
-    from harness.report.overviews import write_comparison  # here: the plots take two seconds to load
+    from harness.report.pages.comparison import write_comparison  # here: the plots take two seconds to load
 
     page = write_comparison([gather(opened, record) for record in records.values()])
     if as_json:

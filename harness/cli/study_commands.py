@@ -16,7 +16,7 @@ from harness.cli.options import AsJson, StorageUrl, StoredCorpus
 from harness.cli.panel import StudyDisplay
 from harness.dashboard.live import LiveBoard
 from harness.errors import StudyError
-from harness.report.headline import headline
+from harness.report.conclusion import headline
 from harness.report.results import Results, split_sizes
 from harness.report.summary import UNIT, summary
 from harness.report.tables.finalists import HEAD, table_rows
@@ -100,7 +100,7 @@ def study(
             typer.echo("make study carries on with them; make report shows what there is.", err=True)
             raise typer.Exit(130) from None
     report = write(session.storage, session.record)
-    LiveBoard(session, beside(as_json).print).finish(report.overview)
+    LiveBoard(session, beside(as_json).print).finish(report.findings)
     if as_json:
         show_json(summary(report.results))
     else:
@@ -253,12 +253,12 @@ def _conclude(session: Session, report: Report) -> None:
     for line in overview:
         console.print(f"  {line}")
     key = session.record.key
-    if (folder / "road.html").is_file():
-        console.print(f"look at {folder}/road.html (each reported figure beside what came out here)")
+    if (folder / "reported.html").is_file():
+        console.print(f"look at {folder}/reported.html (reported figures and the losses measured here)")
     console.print(f"look at {folder}/report.html")
     console.print("then: make dashboard (every trial)")
     console.print(f"      .venv/bin/harness rerun {key} N (a trial again, to the last bit)")
-    if results.sealed:
+    if results.opening is None:
         console.print("      make study as before (carry on; TRIALS= for more, MINUTES= for longer)")
         done, wanted = count_runs(session.storage, session.record)
         if done == wanted:

@@ -51,18 +51,18 @@ class StudyResults:
     @property
     def headline(self) -> str:
         """What won, by how much over what, on which split; one line."""
-        from harness.report.headline import headline
+        from harness.report.conclusion import headline
 
         return headline(self._results)
 
     @property
     def overview(self) -> list[str]:
         """What stands out of the study as a whole, a sentence each."""
-        from harness.report.findings import overview
+        from harness.report.findings import findings
         from harness.search.engines.in_process import quiet
 
         with quiet():
-            return overview(self._results)
+            return findings(self._results)
 
     @property
     def trials(self) -> pd.DataFrame:

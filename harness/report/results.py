@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -11,7 +12,7 @@ import optuna
 from numpy.typing import NDArray
 
 from harness.corpus import Corpus, load
-from harness.errors import CorpusError, HarnessError
+from harness.errors import CorpusError, ModelChanged, StudyError
 from harness.model import Build, Model
 from harness.store.finalist_record import Finalist
 from harness.store.find import stored_reference
@@ -40,8 +41,6 @@ class Results:
     weights: bytes | None
     """The chosen model's."""
     opening: Opening | None
-    sealed: bool
-    """Whether no version of this package has claimed the test split for this study."""
     optuna_study: optuna.Study
     build: Build | None = None
     """What makes the study's models, where the caller has it at hand; None to ask the study's file."""
@@ -74,13 +73,23 @@ class Results:
 
     @cached_property
     def model(self) -> tuple[Model, dict[str, Any]] | None:
-        """The chosen model and its facts; None without stored weights, or where the study's file makes others now."""
+        """The chosen model and its facts.
+
+        None if no weights are stored, or if the study's own model cannot be built any more: its file is gone, or
+        the build in it has changed.
+
+        Raises:
+            StorageError: the stored weights are corrupt.
+        """
         if self.weights is None:
             return None
         try:
-            return restore(self.weights, self.build or build_of(self.study.file, self.study.own_model))
-        except (ValueError, HarnessError):
+            build = self.build or build_of(self.study.file, self.study.own_model)
+        except StudyError:
             return None
+        with suppress(ModelChanged):
+            return restore(self.weights, build)
+        return None
 
     @cached_property
     def dev_examples(self) -> NDArray[np.float64] | None:
@@ -115,7 +124,6 @@ def gather(storage: Storage, study: StudyRecord, build: Build | None = None) -> 
         chosen=chosen,
         weights=storage.kept_file(chosen.weights_artifact) if chosen is not None and chosen.weights_artifact else None,
         opening=recorded(storage, study.key),
-        sealed=not storage.is_opened(study.key),
         optuna_study=storage.optuna_study(study.key),
         build=build,
     )

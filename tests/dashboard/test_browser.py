@@ -29,7 +29,7 @@ def storage(tmp_path_factory: pytest.TempPathFactory, data_folder: Path, small_c
         patch.setenv("HARNESS_HOME", str(tmp_path_factory.mktemp("dashboard")))
         patch.setenv("HARNESS_DATA", str(data_folder))
         found = search_four_ways(small_corpus)
-        show_all(found, KEY, ["something stands out of it"])
+        show_all(found, KEY, ["a finding about it"])
         yield found
 
 
@@ -96,7 +96,7 @@ def test_a_trials_note_shows_verdict_advice_losses_samples_and_its_curve(page: P
     record = trial_of(storage, COMPLETE)
     page.open(f"{address}/studies/1/trials?numbers={COMPLETE}")
     page.wait_for_text(
-        f"Verdict: {record.verdict}", record.advice, f"{record.dev_nats:.4f}", "Drawn from it", "curve.svg"
+        f"Verdict: {record.verdict}", record.advice, f"{record.dev_nats:.4f}", "10 items drawn from it", "curve.svg"
     )
     assert page.wait_for(f"{LOADED} >= 2 && {IMAGES}.length") == 2  # in the note, and among its artifacts
 
@@ -110,7 +110,7 @@ def test_pruned_and_diverged_trials_say_so(page: Page, address: str):
 
 def test_the_studys_note_says_what_the_report_says_first(page: Page, address: str):
     page.open(f"{address}/studies/1/note")
-    page.wait_for_text("best dev ", "1 complete, 1 pruned, 1 diverged, 1 failed of 4", "something stands out of it")
+    page.wait_for_text("best dev ", "1 complete, 1 pruned, 1 diverged, 1 failed of 4", "a finding about it")
 
 
 def test_the_selection_page_has_short_columns_and_a_gallery_of_curves(page: Page, address: str, storage: Storage):

@@ -18,9 +18,8 @@ from harness.dashboard import curve_picture
 from harness.dashboard.board import Board, show_all
 from harness.dashboard.figures import curves_document, order_document
 from harness.dashboard.live import LiveBoard
-from harness.dashboard.notes import note_beside, trial_note
+from harness.dashboard.notes import side_study_note, trial_note
 from harness.dashboard.server import HOST
-from harness.report.plots import style
 from harness.report.results import gather
 from harness.search.events import Event
 from harness.search.trial import told
@@ -58,7 +57,7 @@ def test_the_note_of_a_complete_trial_says_verdict_evidence_advice_config_and_sa
     assert record.gap is not None
     assert f"**Verdict: {record.verdict}.**" in note
     assert f"{record.evidence['rise_from_minimum']:.4f}" in note.split("dev above its minimum")[1][:20]
-    assert f"**What to turn next:** {record.advice}" in note
+    assert f"**What to change next:** {record.advice}" in note
     assert "sgd, learning rate 0.1" in note
     assert "hidden width 16" in note
     assert f"{record.gap:.4f} ± {record.gap_error:.4f}" in note
@@ -73,9 +72,9 @@ def test_pruned_diverged_and_failed_trials_say_what_they_are(storage: Storage):
     assert note_of(storage, PRUNED).startswith("## Trial 1: pruned at 40% of its run, dev ")
     assert "Verdict" not in note_of(storage, PRUNED)
     assert "**Verdict: diverged.**" in note_of(storage, DIVERGED)
-    assert "Optuna is told that it was pruned" in note_of(storage, DIVERGED)
+    assert "Optuna lists it as pruned" in note_of(storage, DIVERGED)
     failed = note_of(storage, FAILED)
-    assert "**Failed.** Try 1 of 3. It was put back" in failed
+    assert "**Failed.** Attempt 1 of 3. It is tried again" in failed
     assert "```\nValueError: no config | for this one\n```" in failed
     assert "![" not in failed
 
@@ -94,28 +93,28 @@ def test_made_again_everything_takes_the_place_of_what_was_there(storage: Storag
     def state() -> tuple[dict[str, Any], set[str]]:
         return attributes(storage), {path.name for path in (paths.results_folder() / "artifacts").iterdir()}
 
-    show_all(storage, KEY, ["something stands out"])
+    show_all(storage, KEY, ["a finding"])
     before = state()
-    show_all(storage, KEY, ["something stands out"])
+    show_all(storage, KEY, ["a finding"])
     assert state() == before
     assert len(before[1]) == 4  # three curves and the weights of one
 
 
 def test_the_studys_note_says_what_the_report_says_first(storage: Storage):
-    show_all(storage, KEY, ["something stands out"])
+    show_all(storage, KEY, ["a finding"])
     note = note_of(storage)
     assert "best dev " in note
-    assert "Trials: 1 complete, 1 pruned, 1 diverged, 1 failed of 4 asked for" in note
-    assert "- something stands out" in note
+    assert "Trials: 1 complete, 1 pruned, 1 diverged, 1 failed of 4 requested" in note
+    assert "- a finding" in note
     assert "nats per symbol" in note
 
 
 def test_what_stands_beside_a_study_says_so(storage: Storage, small_corpus: Corpus):
     record = storage.study(KEY)
     round_ = record.model_copy(update={"key": finalists_key(KEY)})
-    assert note_beside(round_, KEY).startswith(f"## The finalists of {KEY}\n")
+    assert side_study_note(round_).startswith(f"## The finalists of {KEY}\n")
     recipe = record.model_copy(update={"key": reference_key(small_corpus), "asked_seeds": 5})
-    assert "the mean of 5 seeds" in note_beside(recipe, "")
+    assert "the mean of 5 seeds" in side_study_note(recipe)
     run = TrialRecord(number=3, seed=1, params={"trial": 12, "repeat": 1}, status="complete", verdict="well fitted")
     assert trial_note(run, round_, None).startswith("## Trial 12, fresh seed 2: well fitted")
 
@@ -184,10 +183,6 @@ def test_a_curve_with_losses_that_are_not_finite_is_drawn_around_them(storage: S
     assert [len(line) for line in lines_of(curve_picture.curve_picture(record, storage.study(KEY)))] == [1, 2, 1, 2]
     nothing = record.model_copy(update={"curve": tuple(p.model_copy(update={"dev_nats": None}) for p in curve)})
     ET.fromstring(curve_picture.curve_picture(nothing, storage.study(KEY)))
-
-
-def test_the_pictures_colours_are_those_of_all_figures():
-    assert (curve_picture.BLUE, curve_picture.BLACK, curve_picture.GREY) == (style.BLUE, style.BLACK, style.GREY)
 
 
 def live(storage: Storage, said: list[str]) -> LiveBoard:

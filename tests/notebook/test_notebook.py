@@ -160,7 +160,7 @@ def test_the_card_says_what_won_and_what_its_numbers_belong_to(found: StudyResul
     assert "nats per symbol" in card
     assert "dev n=" in card
     assert "counted bigram" in card
-    assert "the test split is sealed" in card
+    assert "The test split is sealed" in card
 
 
 def test_every_plot_with_something_to_show_is_a_figure(found: StudyResults):
@@ -193,5 +193,5 @@ def test_a_notebooks_own_model_is_drawn_from_there_and_its_absence_said_elsewher
     record = storage.study("here-items")
     assert record is not None
     report = write_report(storage, record)  # pages and the dashboard's notes do without it
-    show_all(storage, record.key, report.overview)
+    show_all(storage, record.key, report.findings)
     assert (report.folder / "report.html").is_file()

@@ -1,4 +1,4 @@
-"""What is said of a study as a whole: edges of ranges, outcomes, importance and how sure it is."""
+"""Findings about a study as a whole: edges of ranges, outcomes, and importances with their uncertainty."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.trial import FrozenTrial, create_trial
 
-from harness.report.findings import Edge, edges, overview
+from harness.report.findings import Edge, edges, findings
 from harness.report.frames import importance_frame
 
 RATE, WIDTH = FloatDistribution(1e-3, 1e-1, log=True), IntDistribution(50, 400)
@@ -48,7 +48,7 @@ def test_a_best_value_on_an_edge_gets_the_range_to_try_next(
 
 def test_an_edge_is_worded_with_value_range_and_the_next_one():
     assert str(Edge("rate", 0.095, 0.001, 0.1, 0.001, 1.0)) == (
-        "the best rate, 0.095, lies on the upper edge of 0.001 to 0.1: try 0.001 to 1 next"
+        "the best rate, 0.095, is at the upper edge of 0.001 to 0.1: try 0.001 to 1 next"
     )
 
 
@@ -81,8 +81,8 @@ def test_the_parameter_that_decides_the_loss_is_named_with_how_sure_that_is():
     assert (frame["importance"] <= frame["high"]).all()
     assert frame["low"].iloc[0] > 0.5
     assert set(frame["n"]) == {60}
-    (line,) = (line for line in overview(results_of(60)) if line.startswith("what mattered"))
-    assert line.startswith("what mattered most near the optimum: rate, ")
+    (line,) = (line for line in findings(results_of(60)) if "mattered most" in line)
+    assert line.startswith("the parameter that mattered most near the optimum: rate, ")
     assert line.endswith("over resampled trials, n=60)")
 
 
@@ -102,7 +102,7 @@ def test_where_nothing_matters_no_parameter_is_named():
         ]
     )
     results.optuna_study, results.chosen = study, chosen_of(study)
-    assert overview(results)[-1] == "no parameter stands out from the others among 60 complete trials"
+    assert findings(results)[-1] == "no parameter mattered clearly more than the others (n=60 complete trials)"
 
 
 def test_importance_repeats_exactly():
@@ -110,19 +110,19 @@ def test_importance_repeats_exactly():
 
 
 def test_few_trials_are_said_to_be_too_few():
-    assert overview(results_of(12))[-1].startswith("12 complete trials are too few to tell which parameters mattered")
+    assert findings(results_of(12))[-1].startswith("12 complete trials are too few to tell which parameters mattered")
 
 
 @pytest.mark.parametrize(("failed", "said"), [(2, False), (10, True)])
 def test_many_lost_trials_are_spoken_of(failed: int, said: bool):
-    lines = overview(results_of(20, failed=failed))
+    lines = findings(results_of(20, failed=failed))
     assert (f"{failed} of {20 + failed} trials failed or diverged" in " ".join(lines)) == said
 
 
 def test_runs_that_ended_too_early_are_spoken_of():
-    lines = overview(results_of(8, improving=1))
+    lines = findings(results_of(8, improving=1))
     assert "8 of 8 complete trials were still improving at their end: raise the budget" in lines
 
 
 def test_of_a_study_without_a_complete_trial_nothing_is_said():
-    assert overview(results_of(0)) == []
+    assert findings(results_of(0)) == []

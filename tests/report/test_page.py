@@ -14,9 +14,9 @@ import pytest
 
 from harness import load, paths
 from harness.cli.app import run
+from harness.report import palette
 from harness.report.losses import items_frame, samples_frame
-from harness.report.overviews import write_comparison
-from harness.report.plots import style
+from harness.report.pages.comparison import write_comparison
 from harness.report.plots.every import PLOTS
 from harness.report.plots.model import POSITIONS
 from harness.report.plots.plot import inline
@@ -92,7 +92,7 @@ def test_the_page_is_well_formed_and_its_sections_stand_in_their_order(page: str
         "winner", "leaderboard", "next", "curves", "gap", "search", "range", "embedding", "losses", "samples",
         "environment",
     ]  # fmt: skip
-    assert page.index('id="verdict"') < page.index('id="winner"')
+    assert page.index('id="conclusion"') < page.index('id="winner"')
     assert len(found.ids) == len(set(found.ids))
 
 
@@ -174,10 +174,10 @@ def test_without_the_corpus_the_model_dependent_parts_say_so(project: Path, monk
 
 
 def test_a_sealed_test_split_is_said_to_be_sealed(page: str):
-    assert "the test split is sealed." in page
+    assert "The test split is sealed." in page
 
 
-def test_an_opened_test_split_stands_in_the_verdict_with_its_scores(project: Path, home: Path):
+def test_the_conclusion_says_that_the_test_split_was_opened_with_its_scores(project: Path, home: Path):
     shutil.copytree(project, home, dirs_exist_ok=True)
     assert run(["holdout", KEY]) == 0
     folder = paths.results_folder() / KEY
@@ -185,7 +185,7 @@ def test_an_opened_test_split_stands_in_the_verdict_with_its_scores(project: Pat
     Balanced(page)
     scores = pd.read_csv(folder / "holdout.csv")
     winner = scores[scores["contender"] == scores["contender"].iloc[0]]
-    assert re.search(r"the test split was opened \S+: [^.]+ scores \d\.\d{4} nats on test\.", page)
+    assert re.search(r"The test split was opened \S+: [^.]+ scores \d\.\d{4} nats on test\.", page)
     assert f"{winner['test_nats'].mean():.4f}" in page
     assert "test less dev" in page
 
@@ -258,7 +258,7 @@ def test_a_drawing_gets_ids_of_its_own_and_colours_of_the_page():
 
 
 def test_every_colour_has_a_value_in_the_light_and_in_the_dark():
-    light, dark = style.css_variables(dark=False), style.css_variables(dark=True)
+    light, dark = palette.css_variables(dark=False), palette.css_variables(dark=True)
     names = re.findall(r"--(\w+):", light)
     assert set(names) == set(re.findall(r"--(\w+):", dark))
-    assert {variable.removeprefix("var(--").removesuffix(")") for variable in style.VARIABLES.values()} == set(names)
+    assert {variable.removeprefix("var(--").removesuffix(")") for variable in palette.VARIABLES.values()} == set(names)

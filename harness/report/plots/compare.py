@@ -8,6 +8,7 @@ from typing import Any
 import pandas as pd
 from matplotlib.figure import Figure
 
+from harness.report import palette
 from harness.report.frames import curves_frame, trials_frame
 from harness.report.plots import style
 from harness.report.plots.curves import examples_axis
@@ -16,7 +17,7 @@ from harness.report.plots.search import focus
 from harness.report.results import Results
 
 Several = list[Results]
-_COLOURS = (style.BLUE, style.VERMILION, style.GREEN, style.ORANGE, style.SKY, style.BLACK)
+_COLOURS = (palette.BLUE, palette.VERMILION, palette.GREEN, palette.ORANGE, palette.SKY, palette.BLACK)
 _DASHES = ("-", "--", ":", "-.")
 
 
@@ -91,7 +92,7 @@ def _draw_curves(frame: pd.DataFrame, several: Several) -> Figure:
         run = points["run"].iloc[0]
         axes.plot(points["examples"], points["dev_nats"], color=colour, marker="o", ms=3, label=f"{key}, {run}")
         axes.plot(points["examples"], points["train_nats"], color=colour, ls="--", lw=1.2)
-    axes.plot([], [], color=style.GREY, ls="--", lw=1.2, label="train")
+    axes.plot([], [], color=palette.GREY, ls="--", lw=1.2, label="train")
     focus(axes, pd.concat([frame["dev_nats"], frame["train_nats"]]), [])
     examples_axis(axes)
     axes.set_ylabel("loss (nats per symbol)")

@@ -9,6 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullLocator
 
 from harness.lecture import RECIPE
+from harness.report import palette
 from harness.report.frames import trials_frame
 from harness.report.plots import style
 from harness.report.plots.plot import Plot
@@ -46,10 +47,10 @@ def draw_cost(frame: pd.DataFrame, results: Results, cost: str, axis: str, title
             looks = {"lw": 1} if marker == "x" else {}
             style.scatter(axes, points[cost], points["dev_nats"], color=colour, marker=marker, label=status, **looks)
     front = frame[frame["pareto"]]
-    axes.step(front[cost], front["dev_nats"], where="post", color=style.ORANGE, lw=1.6, label="Pareto front")
+    axes.step(front[cost], front["dev_nats"], where="post", color=palette.ORANGE, lw=1.6, label="Pareto front")
     recipe = frame[frame["status"] == "recipe"]
     if not recipe.empty:
-        style.scatter(axes, recipe[cost], recipe["dev_nats"], color=style.REFERENCE, marker="*", s=130, label=RECIPE)
+        style.scatter(axes, recipe[cost], recipe["dev_nats"], color=palette.REFERENCE, marker="*", s=130, label=RECIPE)
     axes.set_xscale("log")
     axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
     axes.xaxis.set_minor_locator(NullLocator())
@@ -86,7 +87,7 @@ def draw_compute(frame: pd.DataFrame, results: Results) -> Figure:
     if frame.empty:
         return style.empty("no trial yet", results.label)
     figure, (axes,) = style.figure(style.NARROW, 0.36 * len(frame) + 1.4)
-    colours = [style.STATUSES.get(status, (style.FRAME, ""))[0] for status in frame["status"]]
+    colours = [style.STATUSES.get(status, (palette.FRAME, ""))[0] for status in frame["status"]]
     axes.barh(frame["status"], frame["seconds"], color=colours, height=0.66)
     for place, row in enumerate(frame.itertuples()):
         text = f"{row.trials} trials, {row.seconds:,.0f} s, {row.share:.0%}"

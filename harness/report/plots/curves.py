@@ -7,13 +7,14 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from harness.lecture import RECIPE
+from harness.report import palette
 from harness.report.frames import complete_frame, curves_frame, lines_frame
 from harness.report.plots import style
 from harness.report.plots.plot import Plot
 from harness.report.results import Results
 from harness.train.diagnose import LARGE_GAP, SMALL_GAP
 
-_LINES = {"lecture's": (style.REFERENCE, ":"), "counted": (style.GREEN, "--"), "floor": (style.GREY, "-.")}
+_LINES = {"lecture's": (palette.REFERENCE, ":"), "counted": (palette.GREEN, "--"), "floor": (palette.GREY, "-.")}
 _COLUMNS = ["run", "examples", "train_nats", "dev_nats"]
 
 
@@ -44,7 +45,7 @@ def draw_curves(frame: pd.DataFrame, results: Results) -> Figure:
     figure, (axes,) = style.figure(style.NARROW, 4.3)
     axes.set_title("Train and dev loss along the run")
     for run, points in runs.groupby("run", sort=False):
-        colour = style.REFERENCE if run == RECIPE else style.BLUE
+        colour = palette.REFERENCE if run == RECIPE else palette.BLUE
         axes.plot(points["examples"], points["dev_nats"], color=colour, marker="o", ms=3, label=f"{run}, dev")
         axes.plot(points["examples"], points["train_nats"], color=colour, ls="--", lw=1.3, label="… train")
     low, high = _limits(pd.concat([runs["train_nats"], runs["dev_nats"]]), levels)
@@ -61,7 +62,7 @@ def draw_levels(axes: Axes, levels: pd.DataFrame, low: float, high: float) -> No
     for row in levels.to_dict("records"):
         nats = row["dev_nats"] if pd.notna(row["dev_nats"]) else row["train_nats"]
         colour, dash = next(
-            (look for start, look in _LINES.items() if row["run"].startswith(start)), (style.BLACK, ":")
+            (look for start, look in _LINES.items() if row["run"].startswith(start)), (palette.BLACK, ":")
         )
         outside = "" if low <= nats <= high else " (below)" if nats < low else " (above)"
         axes.axhline(nats, color=colour, lw=1.1, ls=dash, label=f"{row['run']}, {nats:.3f}{outside}")
@@ -110,10 +111,10 @@ def draw_trial_curves(frame: pd.DataFrame, results: Results) -> Figure:
     figure, (axes,) = style.figure(style.NARROW, 4.3)
     axes.set_title("Dev loss of every trial")
     for _, points in runs.groupby("run"):
-        colour = style.BLUE if points["status"].iloc[0] == "complete" else style.GREY
+        colour = palette.BLUE if points["status"].iloc[0] == "complete" else palette.GREY
         axes.plot(points["examples"], points["dev_nats"], color=colour, alpha=0.45, lw=0.9)
-    axes.plot([], [], color=style.BLUE, label="complete")
-    axes.plot([], [], color=style.GREY, label="stopped early")
+    axes.plot([], [], color=palette.BLUE, label="complete")
+    axes.plot([], [], color=palette.GREY, label="stopped early")
     losses = runs["dev_nats"].dropna().astype(float)
     marks = levels["dev_nats"].dropna().astype(float)
     low, high = min([losses.min(), *marks]), max([losses.quantile(0.9), *marks])
@@ -158,7 +159,7 @@ def draw_train_against_dev(frame: pd.DataFrame, results: Results) -> Figure:
         name = f"{verdict} ({len(points)})"
         _points(axes, points, colour, marker, name)
     if not recipe.empty:
-        _points(axes, recipe, style.REFERENCE, "*", RECIPE, size=150)
+        _points(axes, recipe, palette.REFERENCE, "*", RECIPE, size=150)
     beyond = _frame_axes(axes, frame)
     _bands(axes)
     axes.set(xlabel="train loss (nats per symbol)", ylabel="dev loss (nats per symbol)")
@@ -169,7 +170,7 @@ def draw_train_against_dev(frame: pd.DataFrame, results: Results) -> Figure:
 
 
 def _points(axes: Axes, points: pd.DataFrame, colour: str, marker: str, label: str, size: float = 34) -> None:
-    looks = {"color": colour, "marker": marker, "s": size, "edgecolor": style.PAPER, "lw": 0.6, "label": label}
+    looks = {"color": colour, "marker": marker, "s": size, "edgecolor": palette.PAPER, "lw": 0.6, "label": label}
     style.scatter(axes, points["train_nats"], points["dev_nats"], zorder=3, **looks)
 
 
@@ -196,12 +197,12 @@ def _bands(axes: Axes) -> None:
         low, high = [end + lower for end in ends], [end + upper for end in ends]
         axes.fill_between(ends, low, high, color=style.VERDICTS[verdict], alpha=0.10, lw=0, zorder=0)
     for gap in (SMALL_GAP, LARGE_GAP):
-        axes.plot(ends, [end + gap for end in ends], color=style.GREY, lw=0.8, ls=":", zorder=1)
+        axes.plot(ends, [end + gap for end in ends], color=palette.GREY, lw=0.8, ls=":", zorder=1)
         x = left + 0.03 * (right - left)
         if x + gap < bottom:
             x = bottom - gap + 0.03 * (right - left)
         axes.text(
-            x, x + gap, f"gap {gap:g}", fontsize=7.5, color=style.GREY, va="bottom", rotation=45,
+            x, x + gap, f"gap {gap:g}", fontsize=7.5, color=palette.GREY, va="bottom", rotation=45,
             rotation_mode="anchor", transform_rotates_text=True, clip_on=True,
         )  # fmt: skip
     axes.set(xlim=(left, right), ylim=(bottom, top))

@@ -7,6 +7,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+from harness.report import palette
 from harness.report.plots import style
 from harness.report.plots.plot import Plot
 from harness.report.results import Results
@@ -34,15 +35,15 @@ def draw_finalists(frame: pd.DataFrame, results: Results) -> Figure:
     left.set_title("Fresh seeds")
     right.set_title("Who can be told apart")
     for place, row in enumerate(placed.to_dict("records")):
-        colour = style.REFERENCE if pd.isna(row["trial"]) else style.GREEN if row["winner"] else style.BLUE
+        colour = palette.REFERENCE if pd.isna(row["trial"]) else palette.GREEN if row["winner"] else palette.BLUE
         dev = runs.loc[runs["contender"] == row["contender"], "dev_nats"]
         left.scatter(dev, [place] * len(dev), color=colour, s=20, alpha=0.6, lw=0)
         left.scatter([row["dev_nats"]], [place], color=colour, s=110, marker="|", lw=2.2)
         if pd.notna(row["search_nats"]):
-            left.scatter([row["search_nats"]], [place], facecolor="none", edgecolor=style.GREY, marker="D", s=26)
+            left.scatter([row["search_nats"]], [place], facecolor="none", edgecolor=palette.GREY, marker="D", s=26)
         right.plot([row["behind_low"], row["behind_high"]], [place, place], color=colour, lw=2.2)
         right.scatter([row["behind"]], [place], color=colour, s=26, zorder=3)
-    right.axvline(0, color=style.GREY, lw=0.8)
+    right.axvline(0, color=palette.GREY, lw=0.8)
     notes = ["winner" if row.winner else "tied" if row.tied else "" for row in placed.itertuples()]
     labels = [f"{name} ({note})" if note else name for name, note in zip(placed["contender"], notes, strict=True)]
     left.set_yticks(range(len(placed)), labels)
@@ -59,9 +60,9 @@ def draw_finalists(frame: pd.DataFrame, results: Results) -> Figure:
 
 
 def _legend(axes: Axes) -> None:
-    axes.scatter([], [], color=style.GREY, s=20, label="one seed")
-    axes.scatter([], [], color=style.GREY, s=110, marker="|", label="mean")
-    axes.scatter([], [], facecolor="none", edgecolor=style.GREY, marker="D", s=26, label="in the search")
+    axes.scatter([], [], color=palette.GREY, s=20, label="one seed")
+    axes.scatter([], [], color=palette.GREY, s=110, marker="|", label="mean")
+    axes.scatter([], [], facecolor="none", edgecolor=palette.GREY, marker="D", s=26, label="in the search")
     style.legend_above(axes, columns=3)
 
 
@@ -74,7 +75,9 @@ def _focus(axes: Axes, placed: pd.DataFrame) -> None:
     axes.set_xlim(min(float(placed["behind_low"].min()), -0.1 * widest), end)
     for place, behind in enumerate(placed["behind"]):
         if behind > end:
-            axes.annotate(f"{behind:+.3f} →", (end, place), ha="right", va="center", fontsize=8, color=style.REFERENCE)
+            axes.annotate(
+                f"{behind:+.3f} →", (end, place), ha="right", va="center", fontsize=8, color=palette.REFERENCE
+            )
 
 
 def _alt(frame: pd.DataFrame) -> str:

@@ -13,6 +13,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from harness.files import replacing, write_atomically
+from harness.report import palette
 from harness.report.plots import style
 
 Shown = TypeVar("Shown")
@@ -79,7 +80,7 @@ def inline(svg: str, name: str) -> str:
     body = re.sub(r' id="([^"]+)"', lambda m: f' id="{name}-{m[1]}"' if m[1] in used else "", body)
     body = body.replace('xlink:href="#', f'href="#{name}-').replace("xlink:href", "href")
     body = body.replace("url(#", f"url(#{name}-")
-    body = re.sub(r"#[0-9a-f]{6}\b", lambda m: style.VARIABLES.get(m[0], m[0]), body)
+    body = re.sub(r"#[0-9a-f]{6}\b", lambda m: palette.VARIABLES.get(m[0], m[0]), body)
     body = body.replace("font-family: 'DejaVu Sans'", "font-family: var(--letters)")
     body = re.sub(r"\s*\n\s*", "\n", body)
     return f'<svg {box[0]} aria-hidden="true">{body.rstrip()}'

@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator
 
 from harness.lecture import RECIPE
+from harness.report import palette
 from harness.report.frames import (
     FEW_TRIALS,
     complete_frame,
@@ -42,11 +43,11 @@ def draw_history(frame: pd.DataFrame, results: Results) -> Figure:
         if not points.empty:
             looks = {"lw": 1} if marker == "x" else {}
             style.scatter(axes, points["trial"], points["dev_nats"], color=colour, marker=marker, label=status, **looks)
-    axes.step(frame["trial"], frame["best_so_far"], where="post", color=style.BLUE, lw=1.4, label="best so far")
+    axes.step(frame["trial"], frame["best_so_far"], where="post", color=palette.BLUE, lw=1.4, label="best so far")
     marks = lines_frame(results)
     recipe = marks.loc[marks["line"] == RECIPE, "nats"]
     for nats in recipe:
-        axes.axhline(nats, color=style.REFERENCE, lw=1.1, ls=":", label=f"{RECIPE}, {nats:.3f}")
+        axes.axhline(nats, color=palette.REFERENCE, lw=1.1, ls=":", label=f"{RECIPE}, {nats:.3f}")
     focus(axes, frame["dev_nats"], list(recipe))
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.set(xlabel="trial", ylabel="dev loss (nats per symbol)")
@@ -76,9 +77,9 @@ def draw_importance(frame: pd.DataFrame, results: Results) -> Figure:
     if frame.empty:
         return style.empty(TOO_FEW, results.label)
     figure, (axes,) = style.figure(style.NARROW, 0.32 * len(frame) + 1.5)
-    sns.barplot(frame, x="importance", y="parameter", color=style.SKY, saturation=1, ax=axes)
-    axes.hlines(range(len(frame)), frame["low"], frame["high"], color=style.INK, lw=1.2)
-    axes.axvline(1 / len(frame), color=style.GREY, lw=1, ls=":")
+    sns.barplot(frame, x="importance", y="parameter", color=palette.SKY, saturation=1, ax=axes)
+    axes.hlines(range(len(frame)), frame["low"], frame["high"], color=palette.INK, lw=1.2)
+    axes.axvline(1 / len(frame), color=palette.GREY, lw=1, ls=":")
     axes.set(xlabel="share of what told the best tenth from the rest", ylabel="")
     axes.set_title("What mattered")
     n = int(frame["n"].iloc[0])

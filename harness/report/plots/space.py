@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from matplotlib.ticker import FixedLocator
 
+from harness.report import palette
 from harness.report.frames import importance_frame, is_log
 from harness.report.plots import style
 from harness.report.plots.plot import Plot
@@ -33,16 +34,16 @@ def draw_parallel(frame: pd.DataFrame, results: Results) -> Figure:
     axes.set_title("Parallel coordinates")
     places = np.column_stack([_unit(frame[name], name, axes, at, results) for at, name in enumerate(names)])
     ranks = frame["dev_nats"].rank(pct=True).to_numpy(float)
-    steps = len(style.LEVELS)
+    steps = len(palette.LEVELS)
     for row, share in sorted(zip(places, ranks, strict=True), key=lambda pair: -pair[1]):
         best = share <= max(_BEST, 1 / len(frame))
-        colour = style.VERMILION if best else style.LEVELS[min(steps - 1, int((1 - share) * steps))]
+        colour = palette.VERMILION if best else palette.LEVELS[min(steps - 1, int((1 - share) * steps))]
         axes.plot(row, color=colour, lw=1.8 if best else 0.9, alpha=0.9, zorder=3 if best else 2)
-    axes.plot([], [], color=style.VERMILION, lw=1.8, label="best tenth")
-    axes.plot([], [], color=style.LEVELS[-2], lw=1.2, label="the better the stronger")
-    axes.plot([], [], color=style.LEVELS[0], lw=1.2, label="worst")
+    axes.plot([], [], color=palette.VERMILION, lw=1.8, label="best tenth")
+    axes.plot([], [], color=palette.LEVELS[-2], lw=1.2, label="the better the stronger")
+    axes.plot([], [], color=palette.LEVELS[0], lw=1.2, label="worst")
     for at in range(len(names)):
-        axes.axvline(at, color=style.FRAME, lw=0.8, zorder=1)
+        axes.axvline(at, color=palette.FRAME, lw=0.8, zorder=1)
     axes.set_xticks(range(len(names)), [*names[:-1], "dev loss (nats)"])
     axes.set(yticks=[], xlim=(-0.35, len(names) - 0.35), ylim=(-0.06, 1.06))
     axes.grid(visible=False)
@@ -68,8 +69,8 @@ def _unit(values: pd.Series, name: str, axes: Axes, at: int, results: Results) -
         marks = {f"{values.min():.3g}": 0.0, f"{values.max():.3g}": 1.0}
     for text, height in marks.items():
         axes.text(
-            at + 0.03, height, text, fontsize=7.5, va="center", color=style.INK, zorder=5,
-            bbox={"facecolor": style.PAPER, "alpha": 0.75, "lw": 0, "pad": 0.8},
+            at + 0.03, height, text, fontsize=7.5, va="center", color=palette.INK, zorder=5,
+            bbox={"facecolor": palette.PAPER, "alpha": 0.75, "lw": 0, "pad": 0.8},
         )  # fmt: skip
     return heights
 
@@ -125,13 +126,13 @@ def draw_pair(frame: pd.DataFrame, results: Results) -> Figure:
         return style.empty(TOO_FEW, results.label)
     figure, (axes,) = style.figure(style.NARROW, 4.3)
     losses = frame["mean_dev_nats"]
-    colours = style.LEVELS[::-1]
+    colours = palette.LEVELS[::-1]
     shares = losses.rank(pct=True)
     for row, share in zip(frame.to_dict("records"), shares, strict=True):
         step = min(len(colours) - 1, int((share - 1e-9) * len(colours)))
         x, y = row["x_bin"], row["y_bin"]
         axes.add_patch(Rectangle((x - 0.48, y - 0.48), 0.96, 0.96, color=colours[step], lw=0))
-        ink = style.PAPER if step < len(colours) / 2 else style.INK
+        ink = palette.PAPER if step < len(colours) / 2 else palette.INK
         text = f"{row['mean_dev_nats']:.3f}\nn={row['n']}"
         axes.text(x, y, text, ha="center", va="center", fontsize=7.5, color=ink)
     for axis, ticks, label in ((axes.xaxis, "x", axes.set_xlabel), (axes.yaxis, "y", axes.set_ylabel)):

@@ -1,7 +1,7 @@
-"""One look for every figure and page: sizes, palette (colour-blind safe, Okabe & Ito 2008), grid, small print.
+"""One style for every figure: sizes, markers, grid, legend and the line of small print under it.
 
-A figure is drawn once. On a page each of its colours becomes a variable of the style sheet
-(`VARIABLES`), which has another value in the dark; files keep the colours of the light.
+A figure is drawn once, in the colours of `palette`. On a page each colour becomes a variable of the style
+sheet, which has another value in dark mode. Files keep the light colours.
 """
 
 from __future__ import annotations
@@ -19,23 +19,7 @@ from matplotlib.colors import ListedColormap
 from matplotlib.figure import Figure
 from matplotlib.transforms import blended_transform_factory
 
-BLACK, ORANGE, SKY, GREEN, BLUE, VERMILION = "#000000", "#e69f00", "#56b4e9", "#009e73", "#0072b2", "#d55e00"
-INK, GREY, FRAME, GRID, PAPER = "#1b1b1b", "#767676", "#9a9a9a", "#e2e2e2", "#ffffff"
-REFERENCE = VERMILION
-LEVELS = ("#b4d0e8", "#86b6dc", "#5799cb", "#2f7cb5", "#115c98", "#083b6e")
-"""Six steps from little to much, or from early to late; in the dark they run from dim to bright."""
-
-_DARK = {
-    "black": "#f2f2f2", "orange": "#f0b030", "sky": "#7cc8f4", "green": "#2fc79a", "blue": "#4aa8e8",
-    "vermilion": "#ff8a3d", "ink": "#ececec", "grey": "#a6abb0", "frame": "#7b8288", "grid": "#30363b",
-    "paper": "#14171a", "level0": "#24485f", "level1": "#2c6285", "level2": "#377dab", "level3": "#559bcb",
-    "level4": "#85bce2", "level5": "#c4e2f8",
-}  # fmt: skip
-_LIGHT = {
-    "black": BLACK, "orange": ORANGE, "sky": SKY, "green": GREEN, "blue": BLUE, "vermilion": VERMILION, "ink": INK,
-    "grey": GREY, "frame": FRAME, "grid": GRID, "paper": PAPER,
-} | {f"level{place}": colour for place, colour in enumerate(LEVELS)}  # fmt: skip
-VARIABLES = {colour: f"var(--{name})" for name, colour in _LIGHT.items()}
+from harness.report.palette import BLACK, BLUE, FRAME, GREEN, GREY, GRID, INK, LEVELS, ORANGE, SKY, VERMILION
 
 VERDICTS = {
     "well fitted": GREEN,
@@ -51,11 +35,6 @@ NARROW, WIDE = 4.5, 9.8
 """Inches. A narrow figure fills a telephone and keeps its letters readable there; a wide one scrolls in its box."""
 MANY = 3000
 """Points from which on they are stored as pixels, the rest of the figure staying vector."""
-
-
-def css_variables(dark: bool) -> str:
-    """The palette as declarations of a style sheet."""
-    return " ".join(f"--{name}: {colour};" for name, colour in (_DARK if dark else _LIGHT).items())
 
 
 def level_map() -> ListedColormap:

@@ -6,7 +6,7 @@ import pandas as pd
 from safetensors.numpy import load
 
 from harness.report.results import Results
-from harness.report.tables.table import nats_if_known
+from harness.report.tables.table import markdown, nats_if_known
 from harness.store.finalist_record import Finalist, Ranking
 from harness.store.storage import Storage
 
@@ -101,8 +101,7 @@ def to_markdown(results: Results) -> str:
     ranking = results.study.ranking
     if ranking is None:
         return f"{caption(results)}\n"
-    frame = pd.DataFrame(table_rows(ranking), columns=list(HEAD))
-    return f"{caption(results)}\n\n{frame.to_markdown(index=False, disable_numparse=True)}\n"
+    return f"{caption(results)}\n\n{markdown(HEAD, table_rows(ranking))}\n"
 
 
 def _finalists(results: Results) -> tuple[Finalist, ...]:

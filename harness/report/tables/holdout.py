@@ -5,7 +5,7 @@ from __future__ import annotations
 import pandas as pd
 from safetensors.numpy import load
 
-from harness.report.tables.table import nats_if_known
+from harness.report.tables.table import markdown, nats_if_known
 from harness.store.opening import Contender, Elsewhere, Opening, Score
 from harness.store.storage import Storage
 from harness.store.study_record import StudyRecord
@@ -107,13 +107,12 @@ def paper_line(opening: Opening) -> str:
 
 def to_markdown(opening: Opening, study: StudyRecord) -> str:
     """The frozen list, the scores, what to know of them and the sentence for a paper."""
-    frozen = pd.DataFrame(frozen_rows(opening), columns=list(FROZEN_HEAD))
-    scored = pd.DataFrame(scored_rows(opening), columns=list(SCORED_HEAD))
     parts = [
         f"# The test split of {study.key}",
         f"claimed {opening.claimed}, scored {opening.scored or 'not yet'}",
         f"{study.corpus.short} · nats per symbol, exact means over whole splits",
-        *(frame.to_markdown(index=False, disable_numparse=True) for frame in (frozen, scored)),
+        markdown(FROZEN_HEAD, frozen_rows(opening)),
+        markdown(SCORED_HEAD, scored_rows(opening)),
         "\n".join(f"- {line}" for line in remarks(opening)),
         paper_line(opening),
     ]

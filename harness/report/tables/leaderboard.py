@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pandas as pd
+from optuna.distributions import CategoricalDistribution, json_to_distribution
 
 from harness.lecture import RECIPE
 from harness.report.results import Results
@@ -55,7 +56,10 @@ def columns_of(results: Results) -> list[Column]:
     """Every column that a leaderboard can have: measured, described, and the study's own parameters."""
     fixed = [*_MEASURED, *_DESCRIBED]
     taken = {column.name for column in fixed}
-    numbers = {name: all('"choices"' not in text for text in kinds) for name, kinds in results.study.space.items()}
+    numbers = {
+        name: not any(isinstance(json_to_distribution(text), CategoricalDistribution) for text in kinds)
+        for name, kinds in results.study.space.items()
+    }
     return fixed + [Column(name, "", short, number) for name, number in numbers.items() if name not in taken]
 
 
@@ -76,7 +80,7 @@ def leaderboard_frame(results: Results, shown: int = SHOWN) -> pd.DataFrame:
 def _trial_rows(results: Results, shown: int) -> list[dict[str, Any]]:
     ranking = results.study.ranking
     records = {record.number: record for record in results.trials}
-    finalists = [] if ranking is None else [f for f in ranking.finalists if f.trial is not None]
+    finalists = [] if ranking is None else [f for f in ranking.finalists if not f.is_recipe]
     won = None if ranking is None else ranking.winner
     rows = [_confirmed(finalist, records[finalist.trial or 0], finalist.name == won) for finalist in finalists]
     done = {finalist.trial for finalist in finalists}

@@ -29,7 +29,9 @@ class Column:
     marked: bool = False
     """Whether the frame's `best` and `tied` speak of this column."""
     words: str = ""
-    """Its head, where that is not its name."""
+    """The head, if it is not the name."""
+    wrap: bool = False
+    """Whether a page may break its cells into several lines."""
 
     @property
     def head(self) -> str:
@@ -104,7 +106,10 @@ def render(frame: pd.DataFrame, columns: Sequence[Column], form: Format, caption
     if form == "csv":
         return _csv(frame, columns)
     rows = cells(frame, columns)
-    return _markdown(rows, columns, caption) if form == "md" else _latex(rows, columns, caption, label)
+    if form == "latex":
+        return _latex(rows, columns, caption, label)
+    head, right = [column.head for column in columns], [column.number for column in columns]
+    return f"{caption}\n\n{markdown(head, [list(map(_marked, row)) for row in rows], right)}\n"
 
 
 def _csv(frame: pd.DataFrame, columns: Sequence[Column]) -> str:
@@ -114,15 +119,25 @@ def _csv(frame: pd.DataFrame, columns: Sequence[Column]) -> str:
     return text
 
 
-def _markdown(rows: list[list[Cell]], columns: Sequence[Column], caption: str) -> str:
-    lines = [[column.head for column in columns], ["---:" if column.number else ":---" for column in columns]]
-    lines += [[_in_markdown(cell) for cell in row] for row in rows]
-    return f"{caption}\n\n" + "".join(f"| {' | '.join(line)} |\n" for line in lines)
+def markdown(head: Sequence[str], rows: Sequence[Sequence[str]], right: Sequence[bool] = (), space: str = "") -> str:
+    """A Markdown table of plain text, without a newline at its end.
+
+    Args:
+        right: for each column, whether it is aligned to the right; none is by default.
+        space: what to append to every cell, for readers that set columns without space between them.
+    """
+    sides = right or [False] * len(head)
+    lines = [_line(head, space), _line(["---:" if side else ":---" for side in sides], "")]
+    return "\n".join(lines + [_line(row, space) for row in rows])
 
 
-def _in_markdown(cell: Cell) -> str:
-    text = cell.text.replace("|", "\\|")
-    return f"**{text}**" if cell.best else f"{text} {TIED}" if cell.tied else text
+def _line(cells: Sequence[str], space: str) -> str:
+    escaped = (cell.replace("|", "\\|").replace("\n", " ") for cell in cells)
+    return f"| {' | '.join(f'{cell}{space}' for cell in escaped)} |"
+
+
+def _marked(cell: Cell) -> str:
+    return f"**{cell.text}**" if cell.best else f"{cell.text} {TIED}" if cell.tied else cell.text
 
 
 def _latex(rows: list[list[Cell]], columns: Sequence[Column], caption: str, label: str) -> str:
