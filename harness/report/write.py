@@ -1,4 +1,4 @@
-"""Everything under `results/<key>/`, rebuilt from the storage and its artifacts."""
+"""Writes everything in `results/<key>/` from the storage and its artifacts."""
 
 from __future__ import annotations
 
@@ -90,7 +90,7 @@ def _write_best(folder: Path, results: Results) -> None:
     tensors, facts = unpack(results.weights)
     save_folder(folder / "best", tensors, {"study": study.key, "trial": number} | facts)
     seed = facts["config"]["seed"]
-    title = f"# {study.key}, trial {number} (seed {seed}), drawn with seed 0: {SAMPLES} items · {study.corpus.short}"
+    title = f"# {study.key}, trial {number} (seed {seed}): {SAMPLES} items drawn with seed 0 · {study.corpus.short}"
     write_atomically(folder / "samples.txt", "\n".join([title, *results.samples]) + "\n")
 
 

@@ -136,7 +136,7 @@ def test_the_numbers_of_the_page_are_those_of_the_csv_files(page: str, folder: P
     assert f"{items['nats_per_symbol'].iloc[-1]:.4f}" in page
 
 
-def test_where_the_loss_sits_sums_to_the_dev_loss_of_the_stored_model(folder: Path, project: Path):
+def test_losses_by_position_symbol_and_item_sum_to_the_dev_loss_of_the_stored_model(folder: Path, project: Path):
     facts = pd.read_json(folder / "best" / "config.json", typ="series")
     for name in ("positions", "symbols"):
         frame = pd.read_csv(folder / "plots" / f"{name}.csv")
@@ -170,7 +170,7 @@ def test_without_the_corpus_the_model_dependent_parts_say_so(project: Path, monk
     assert POSITIONS.data(results).empty
     assert samples_frame(results)["seen_in_train"].isna().all()
     shown = [text.get_text() for text in POSITIONS.draw(POSITIONS.data(results), results).axes[0].texts]
-    assert shown == ["no weights stored, or the corpus is not at hand"]
+    assert shown == ["no weights stored, or the corpus is not available"]
 
 
 def test_a_sealed_test_split_is_said_to_be_sealed(page: str):
@@ -187,7 +187,7 @@ def test_the_conclusion_says_that_the_test_split_was_opened_with_its_scores(proj
     winner = scores[scores["contender"] == scores["contender"].iloc[0]]
     assert re.search(r"The test split was opened \S+: [^.]+ scores \d\.\d{4} nats on test\.", page)
     assert f"{winner['test_nats'].mean():.4f}" in page
-    assert "test less dev" in page
+    assert "test minus dev" in page
 
 
 def test_the_index_links_every_study(project: Path):

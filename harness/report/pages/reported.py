@@ -187,8 +187,8 @@ def _map_words(found: list[MapFacts]) -> list[str]:
         ranks = [facts.isolation[symbol] for facts in found]
         isolated = sum(rank <= ISOLATED for rank in ranks)
         lines.append(
-            f"“{symbol}” is isolated in {isolated} of {n} networks. By the distance to its nearest neighbour it ranks "
-            f"{', '.join(map(str, ranks))} of {found[0].symbols}."
+            f"“{symbol}” is isolated in {isolated} of {n} networks. Its distance to its nearest neighbour ranks "
+            f"{', '.join(map(str, ranks))} of {found[0].symbols}, where 1 is the largest."
         )
     return lines
 

@@ -1,4 +1,4 @@
-"""`report.html`: a study as one file that needs nothing beside it, from its verdict down to its environment."""
+"""`report.html`: a study on one page that needs no other file, from its conclusion to its environment."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ from harness.report.tables.leaderboard import caption, default_columns
 from harness.report.tables.table import Column, cells, nats, whole
 
 TITLES = {
-    "winner": "The winner, and how to run it again",
+    "winner": "The winner and how to run it again",
     "leaderboard": "Leaderboard",
-    "next": "What to turn next",
+    "next": "What to change next",
     "curves": "Train and dev curves",
     "gap": "Train against dev",
-    "search": "The search seen whole",
+    "search": "The whole search",
     "range": "Learning-rate range",
     "embedding": "The embedding",
-    "losses": "Where the loss sits",
+    "losses": "Loss by position, symbol and item",
     "samples": "Samples",
-    "environment": "What it was made with",
+    "environment": "Environment",
 }
 _ITEMS = (
     Column("item", number=False),
@@ -40,7 +40,7 @@ _ITEMS = (
 
 
 class Pieces(NamedTuple):
-    """What a page is made of besides the records; each frame also stands beside the page as csv."""
+    """What a page shows besides the records. Each frame is also written as csv."""
 
     drawn: Mapping[str, Drawn]
     leaderboard: pd.DataFrame
@@ -76,7 +76,7 @@ def report_page(results: Results, pieces: Pieces) -> str:
         plots=lambda names: [pieces.drawn[name] for name in names if name in pieces.drawn],
         best=_items(pieces.items[::-1]),
         worst=_items(pieces.items),
-        items_caption=f"{chosen_name(results)}, one run; an item's symbols include its end · {results.label}.",
+        items_caption=f"{chosen_name(results)}, a single run. An item's symbols include its end · {results.label}.",
         samples=list(pieces.samples.itertuples(index=False, name=None)),
         samples_caption=_samples_caption(results, pieces.samples),
         environment=_environment(results),
@@ -88,7 +88,7 @@ def _next(results: Results, findings: list[str]) -> list[str]:
     if results.chosen is not None and results.chosen.trial.verdict is not None:
         trial = results.chosen.trial
         lines.append(f"trial {trial.number} is {trial.verdict}: {results.chosen.advice}")
-    return [*lines, *findings] or ["nothing stands out yet"]
+    return [*lines, *findings] or ["nothing to report yet"]
 
 
 def _items(frame: pd.DataFrame) -> Shown:
@@ -110,7 +110,7 @@ def _environment(results: Results) -> list[tuple[str, str]]:
         ("fingerprint", corpus.fingerprint),
         ("items", ", ".join(f"{split} {count:,}" for split, count in corpus.items.items())),
         ("examples", ", ".join(f"{split} {count:,}" for split, count in corpus.examples.items())),
-        ("trials", f"{ended or 'none'}; {study.trials} asked for; ended by {study.ended_by or 'nothing yet'}"),
+        ("trials", f"{ended or 'none'}; {study.trials} requested; ended by {study.ended_by or 'nothing yet'}"),
         ("sampler", study.sampler),
         ("pruner", study.pruner),
         ("study seed", str(study.seed)),

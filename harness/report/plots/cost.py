@@ -1,4 +1,4 @@
-"""Figures of what losses cost: against seconds, against parameters, and where the compute went."""
+"""Figures of cost: dev loss against seconds and against parameters, and training time by outcome."""
 
 from __future__ import annotations
 
@@ -18,9 +18,10 @@ from harness.report.results import Results
 
 
 def cost_frame(results: Results, cost: str) -> pd.DataFrame:
-    """Finished trials and the recipe with their losses and one cost; `pareto` marks complete trials nobody beats.
+    """Trials and the recipe with their dev loss and one cost, `seconds` or `parameters`.
 
-    On the front: no complete trial has a lower dev loss for as little.
+    `pareto` marks the Pareto front: complete trials for which no other complete trial has a lower dev loss at the
+    same or a lower cost.
     """
     frame = trials_frame(results)
     frame = frame[frame["dev_nats"].notna() & frame[cost].notna()]
@@ -75,7 +76,7 @@ def _alt_cost(frame: pd.DataFrame, cost: str) -> str:
 
 
 def _compute(results: Results) -> pd.DataFrame:
-    """Trials and training seconds by how they ended."""
+    """Number of trials and training seconds by status."""
     frame = trials_frame(results)
     frame = frame.assign(seconds=frame["seconds"].astype(float).fillna(0.0))
     table = frame.groupby("status")["seconds"].agg(trials="count", seconds="sum").reset_index()
@@ -107,13 +108,14 @@ def _alt_compute(frame: pd.DataFrame) -> str:
 
 
 _FRONT = (
-    "One mark for each trial; low and to the left is better. The orange line is the Pareto front: the lowest loss that "
-    "any complete trial reached for at most that {}. Trials above it paid more for less."
+    "One mark for each trial; lower and further to the left is better. The orange line is the Pareto front: the lowest "
+    "loss of any complete trial with at most that {}. For a trial above the line, another one has a lower loss at no "
+    "higher cost."
 )
 SECONDS = Plot(
     "seconds",
     "Loss against seconds",
-    f"{_FRONT.format('time')} Seconds are of training alone, beside other workers, so they are rough.",
+    f"{_FRONT.format('much time')} Seconds are of training only, with other workers running, so they are rough.",
     partial(cost_frame, cost="seconds"),
     partial(draw_cost, cost="seconds", axis="seconds of training (log scale)", title="Loss against seconds"),
     partial(_alt_cost, cost="seconds"),
@@ -121,7 +123,7 @@ SECONDS = Plot(
 PARAMETERS = Plot(
     "parameters",
     "Loss against parameters",
-    f"{_FRONT.format('size')} Where it turns flat, a larger model buys nothing.",
+    f"{_FRONT.format('many parameters')} Where the line is flat, a larger model does not help.",
     partial(cost_frame, cost="parameters"),
     partial(draw_cost, cost="parameters", axis="parameters (log scale)", title="Loss against parameters"),
     partial(_alt_cost, cost="parameters"),
@@ -129,8 +131,8 @@ PARAMETERS = Plot(
 COMPUTE = Plot(
     "compute",
     "Where the compute went",
-    "Training time by how its trials ended. What went into pruned trials is the price of finding out early; what went "
-    "into failed and diverged ones is lost.",
+    "Training time by the status of the trials. Time in pruned trials is the cost of recognising bad configs early. "
+    "Time in failed and diverged trials is wasted.",
     _compute,
     draw_compute,
     _alt_compute,

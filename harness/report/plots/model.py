@@ -1,4 +1,4 @@
-"""Figures of the chosen model: learning-rate range, embedding, and where its dev loss sits."""
+"""Figures of the chosen model: learning-rate range, embedding, and dev loss by position and by symbol."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from harness.store.study_record import RangeTest
 
 _MOST_SYMBOLS = 30
 _FEWEST = 10
-"""Examples at a position from which on its mean is drawn."""
-_NO_WEIGHTS = "no weights stored, or the corpus is not at hand"
+"""Examples that a position needs for its mean to be drawn."""
+_NO_WEIGHTS = "no weights stored, or the corpus is not available"
 
 
 def _range(results: Results) -> pd.DataFrame:
@@ -85,23 +85,24 @@ def draw_embedding(frame: pd.DataFrame, caption: str) -> Figure:
     for symbol, x, y in frame[["symbol", "x", "y"]].itertuples(index=False):
         axes.text(x, y, _printable(symbol), ha="center", va="center", fontsize=9)
     axes.set_aspect("equal", adjustable="datalim")
-    axes.set(xlabel="first component", ylabel="second component")
     axes.set_title("The embedding, symbol by symbol")
     explained = float(frame["explained"].iloc[0])
+    axis = "coordinate" if explained == 1.0 else "component"
+    axes.set(xlabel=f"first {axis}", ylabel=f"second {axis}")
     note = "" if explained == 1.0 else f"PCA of unit-length rows, {100 * explained:.0f} % of the variance shown · "
     style.small_print(figure, f"{note}{caption}")
     return figure
 
 
 def _printable(symbol: str) -> str:
-    """A symbol as text that no reader of TeX takes for mathematics."""
+    """A symbol as text, with dollar signs escaped for matplotlib."""
     return repr(symbol)[1:-1].replace("$", r"\$")
 
 
 def alt_embedding(frame: pd.DataFrame) -> str:
     return (
-        f"Map of {len(frame)} symbols by their embedding; {frame['explained'].iloc[0]:.0%} of the variance lies in "
-        "these two directions. Coordinates are in the csv."
+        f"Map of {len(frame)} symbols by their embedding. These two dimensions hold {frame['explained'].iloc[0]:.0%} "
+        "of the variance. Coordinates are in the csv."
     )
 
 
@@ -125,7 +126,7 @@ def _draw_positions(frame: pd.DataFrame, results: Results) -> Figure:
     lower.bar(shown["position"], 100 * shown["share"], color=palette.SKY, width=0.7)
     lower.set(xlabel="position of the predicted symbol (1: the first)", ylabel="% of the loss")
     lower.xaxis.set_major_locator(MaxNLocator(integer=True))
-    few = f"positions with fewer than {_FEWEST} examples only in the csv · "
+    few = f"positions with fewer than {_FEWEST} examples are only in the csv · "
     style.small_print(figure, f"{chosen_name(results)}, one run · {few}{_dev(results)}")
     return figure
 
@@ -140,7 +141,7 @@ def _draw_symbols(frame: pd.DataFrame, results: Results) -> Figure:
     upper.bar(places, 100 * shown["share"], color=colours, width=0.75)
     upper.set(title="Dev loss by predicted symbol", ylabel="% of the loss")
     lower.bar(places, shown["nats"], color=colours, width=0.75)
-    lower.set_ylabel("nats, each time")
+    lower.set_ylabel("nats per symbol")
     _name_symbols(lower, shown, "." if results.corpus is None else _printable(results.corpus.vocabulary[0]))
     rest = f"{len(shown)} of {len(frame)} symbols · " if len(frame) > len(shown) else ""
     style.small_print(figure, f"{chosen_name(results)}, one run · {rest}{_dev(results)}")
@@ -171,9 +172,9 @@ def _alt_symbols(frame: pd.DataFrame) -> str:
 LR_RANGE = Plot(
     "lr_range",
     "Learning-rate range",
-    "The loss of single batches while the learning rate grows from step to step, from fresh weights. Rates at the "
-    "left are too small to learn; where the line shoots up they are too large. The green range, from the steepest "
-    "fall to the lowest point, is what to try.",
+    "The loss of single batches while the learning rate grows from step to step, from fresh weights. On the left the "
+    "rates are too small to learn; where the line rises steeply they are too large. The green range, from the steepest "
+    "fall to the lowest point, is the range to try. The dotted line is the rate of the trial itself.",
     _range,
     _draw_range,
     _alt_range,
@@ -181,8 +182,9 @@ LR_RANGE = Plot(
 EMBEDDING = Plot(
     "embedding",
     "The embedding",
-    "Each symbol where the model keeps it, seen from the side that shows most. Symbols side by side are nearly "
-    "interchangeable to the model; vowels are orange. Distances are only as true as the variance shown.",
+    "Each symbol at its place in the embedding, projected onto the two directions with the largest variance. The model "
+    "treats symbols that are close together as nearly interchangeable. Vowels are orange. If the share of the variance "
+    "under the plot is small, distances are unreliable.",
     embedding_frame,
     _draw_embedding,
     alt_embedding,
@@ -190,17 +192,19 @@ EMBEDDING = Plot(
 POSITIONS = Plot(
     "positions",
     "Loss by position",
-    "Above: how hard each position of an item is to predict, with 95 % intervals; lower is easier. The first symbol "
-    "has no context to go by. Below: what share of the whole dev loss sits there, for late positions are rare.",
+    "Top: the mean loss at each position of an item, with 95 % intervals; lower means easier to predict. The first "
+    "symbol has no context. Bottom: each position's share of the whole dev loss, which is small where few items are "
+    "long enough.",
     positions_frame,
     _draw_positions,
     _alt_positions,
 )
 SYMBOLS = Plot(
     "symbols",
-    "Loss by character",
-    "Above: which symbols the dev loss is made of; below: how badly each is predicted when it comes. A tall bar above "
-    "with a low one below is common but easy; the other way round, rare and hard. Vowels orange, end of item green.",
+    "Loss by symbol",
+    "Top: each symbol's share of the whole dev loss. Bottom: the mean loss when that symbol is the target. A symbol "
+    "with a high bar at the top and a low one at the bottom is common but easy; the reverse is rare and hard. Vowels "
+    "are orange, the end of an item is green.",
     symbols_frame,
     _draw_symbols,
     _alt_symbols,
