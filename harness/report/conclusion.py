@@ -91,7 +91,7 @@ def _recipe_note(results: Results) -> str:
         return "; no trial beat it"
     if results.reference is None or results.reference.dev_nats is None:
         figure = f" (the lecture reports {LECTURE_DEV})" if results.study.corpus.is_the_lectures else ""
-        return f"; the lecture's recipe was not run on this corpus{figure}"
+        return f"; without a reference run of the lecture's recipe{figure}"
     return ""
 
 

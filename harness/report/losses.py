@@ -75,6 +75,6 @@ def items_frame(results: Results) -> pd.DataFrame:
 
 
 def samples_frame(results: Results) -> pd.DataFrame:
-    """Items drawn from the chosen model, and whether train has them; None for that without the corpus."""
+    """Items drawn from the chosen model; `seen_in_train` says whether train has them, None without the corpus."""
     known = None if results.corpus is None else seen_in_train(results.samples, results.corpus.items("train"))
     return pd.DataFrame({"sample": results.samples, "seen_in_train": known})

@@ -20,6 +20,7 @@ from harness.dashboard.figures import curves_document, order_document
 from harness.dashboard.live import LiveBoard
 from harness.dashboard.notes import side_study_note, trial_note
 from harness.dashboard.server import HOST
+from harness.errors import ModelChanged, StorageError
 from harness.report.results import gather
 from harness.search.events import Event
 from harness.search.trial import told
@@ -117,6 +118,28 @@ def test_what_stands_beside_a_study_says_so(storage: Storage, small_corpus: Corp
     assert "the mean of 5 seeds" in side_study_note(recipe)
     run = TrialRecord(number=3, seed=1, params={"trial": 12, "repeat": 1}, status="complete", verdict="well fitted")
     assert trial_note(run, round_, None).startswith("## Trial 12, fresh seed 2: well fitted")
+
+
+def test_a_trial_whose_own_parameters_are_called_trial_and_repeat_keeps_its_name(storage: Storage):
+    record = TrialRecord(number=3, seed=1, params={"trial": 12, "repeat": 1}, status="complete")
+    assert trial_note(record, storage.study(KEY), None).startswith("## Trial 3: ")
+
+
+def test_a_trial_whose_model_cannot_be_built_any_more_has_a_note_without_samples(
+    storage: Storage, monkeypatch: pytest.MonkeyPatch
+):
+    def changed(*_: object) -> None:
+        raise ModelChanged("another model")
+
+    monkeypatch.setattr("harness.dashboard.board.restore", changed)
+    show_all(storage, KEY, [])
+    assert "drawn from it" not in note_of(storage, COMPLETE)
+
+
+def test_a_trial_whose_weights_are_missing_is_not_passed_over(storage: Storage):
+    storage.artifacts.remove(trial_of(storage, COMPLETE).weights_artifact)
+    with pytest.raises(StorageError):
+        show_all(storage, KEY, [])
 
 
 def test_the_curves_of_the_best_trials_are_two_lines_each(storage: Storage):

@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from harness.errors import ConfigError
-from harness.report.tables.table import Column, chosen, nats, render, short, whole
+from harness.report.tables.table import Column, chosen, markdown, nats, render, short, whole
 
 COLUMNS = (
     Column("run", number=False),
@@ -38,6 +38,13 @@ def test_markdown_has_units_the_best_in_bold_and_ties_marked():
         "| trial 2 | 1.9696 † | 5 |  |\n"
         "| 100 % \\| a_b |  | 1 | cosine |\n"
     )
+
+
+def test_a_markdown_cell_stays_in_its_cell_and_line_and_can_end_in_a_space():
+    assert markdown(("a", "b"), [("x|y", "two\nlines")], (False, True)) == (
+        "| a | b |\n| :--- | ---: |\n| x\\|y | two lines |"
+    )
+    assert markdown(("a",), [("x",)], space="_") == "| a_ |\n| :--- |\n| x_ |"
 
 
 def test_latex_is_booktabs_and_escapes_what_tex_would_read():

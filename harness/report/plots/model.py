@@ -174,7 +174,7 @@ LR_RANGE = Plot(
     "Learning-rate range",
     "The loss of single batches while the learning rate grows from step to step, from fresh weights. On the left the "
     "rates are too small to learn; where the line rises steeply they are too large. The green range, from the steepest "
-    "fall to the lowest point, is the range to try. The dotted line is the rate of the trial itself.",
+    "fall to the lowest point, is the range to try. The dotted line is the rate that the trial was trained with.",
     _range,
     _draw_range,
     _alt_range,

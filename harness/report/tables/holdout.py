@@ -95,17 +95,17 @@ def paper_line(opening: Opening) -> str:
     if opening.scores is None:
         return ""
     (winner, won), *others = _pairs(opening)
-    claim, from_ = opening.claim, opening.claim.study
-    chosen = f"{from_['trials']} trials, one seed each"
-    if from_["finalists"]:
-        chosen = f"{from_['finalists']} finalists of {from_['trials']} trials on {from_['seeds']} fresh seeds each"
-    rivals = "; ".join(f"{score.what} {_with_spread(score)}" for _, score in others)
+    claim, search = opening.claim, opening.claim.study
+    chosen = f"{search['trials']} trials, one seed each"
+    if search["finalists"]:
+        chosen = f"{search['finalists']} finalists of {search['trials']} trials on {search['seeds']} fresh seeds each"
+    rest = "; ".join(f"{score.what} {_with_spread(score)}" for _, score in others)
     times = "opened once" if claim.openings_before == 0 else f"opened {claim.openings_before + 1} times on this storage"
     return (
         f"On {claim.corpus} (fingerprint {claim.fingerprint}, {opening.scores.test_examples:,} test "
         f"symbols of {opening.scores.test_items:,} items), the {winner.what}, chosen on dev from {chosen}, "
         f"scores {_with_spread(won)} nats per symbol on test (95 % CI {won.low:.4f} to {won.high:.4f} "
-        f"over seeds and items; dev {winner.dev_nats:.4f}); {rivals}; test split {times}."
+        f"over seeds and items; dev {winner.dev_nats:.4f}); {rest}; test split {times}."
     )
 
 
