@@ -128,13 +128,13 @@ def study_note(results: Results, findings: Sequence[str] = ()) -> str:
     if findings:
         parts.append("### The study as a whole\n\n" + "\n".join(f"- {line}" for line in findings))
     parts.append(
-        "### How to read the plots\n\n"
-        "The objective is the dev loss in nats per symbol, an exact mean over the whole split; lower is better. "
-        "Intermediate values are plotted over per cent of a run. A pruned trial has the loss at which it was stopped. "
-        "A diverged trial is pruned for Optuna; its column `status` says diverged. Losses above log V, the loss of a "
-        "uniform guess, are plotted just above log V, so that one bad learning rate does not flatten all plots. "
-        "Untick *Include PRUNED trials* to see only complete ones. The plots include the train and dev curves of the "
-        "best trials and the search in order; each trial's note has its own curve, verdict and config."
+        "### How to read the plots\n\nThe objective is the dev loss in nats per symbol, an exact mean over the whole "
+        "split; lower is better. Intermediate values are plotted against the percentage of the run. A pruned trial has "
+        "the loss at which it was stopped. Optuna treats a diverged trial as pruned; its column `status` says "
+        "diverged. Losses above log V, the loss of a uniform guess, are plotted just above log V, so that one bad "
+        "learning rate does not flatten all plots. Untick *Include PRUNED trials* to see only complete ones. The plots "
+        "include the train and dev curves of the best trials and the search in order; each trial's note has its own "
+        "curve, verdict and config."
     )
     return "\n\n".join(parts) + "\n"
 

@@ -1,4 +1,4 @@
-"""The dashboard as people see it: served, and opened in a real Chromium."""
+"""The dashboard as a user sees it: served, and opened in Chromium."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Page]:
 
 @pytest.fixture(autouse=True)
 def picture(page: Page, request: pytest.FixtureRequest) -> Iterator[None]:
-    """With HARNESS_SCREENSHOTS=folder, what each test saw at its end is kept there."""
+    """With HARNESS_SCREENSHOTS=folder, each test saves a screenshot of its last page there."""
     yield
     if folder := os.environ.get("HARNESS_SCREENSHOTS"):
         page.picture(Path(folder) / f"{request.node.name}.png")
@@ -64,7 +64,7 @@ def test_the_first_page_lists_the_study(page: Page, address: str):
     page.wait_for_text(KEY, "MINIMIZE")
 
 
-def test_the_studys_page_names_the_metric_with_its_unit_and_draws_our_figures(page: Page, address: str):
+def test_the_studys_page_has_the_metric_with_its_unit_and_our_figures(page: Page, address: str):
     page.open(f"{address}/studies/1")
     page.wait_for_text(
         "dev nats per symbol",
@@ -82,7 +82,7 @@ def test_the_studys_page_names_the_metric_with_its_unit_and_draws_our_figures(pa
     assert page.wait_for(f"{drawn}.length") == 2
 
 
-def test_the_dashboards_own_axes_end_at_blind_guessing(page: Page, address: str, storage: Storage):
+def test_the_dashboards_own_axes_end_at_a_uniform_guess(page: Page, address: str, storage: Storage):
     assert trial_of(storage, DIVERGED).dev_nats > 10
     page.open(f"{address}/studies/1")
     page.wait_for_text("Intermediate values", "Include PRUNED trials")
@@ -108,7 +108,7 @@ def test_pruned_and_diverged_trials_say_so(page: Page, address: str):
         page.wait_for(f"{LOADED} >= 2")
 
 
-def test_the_studys_note_says_what_the_report_says_first(page: Page, address: str):
+def test_the_studys_note_begins_with_the_headline(page: Page, address: str):
     page.open(f"{address}/studies/1/note")
     page.wait_for_text("best dev ", "1 complete, 1 pruned, 1 diverged, 1 failed of 4", "a finding about it")
 

@@ -1,4 +1,4 @@
-"""What we put into the Optuna dashboard: notes, curve pictures, figures; kept current, and made again in place."""
+"""What we add to the Optuna dashboard: notes, curve pictures and figures; updated, and replaced when written again."""
 
 from __future__ import annotations
 
@@ -47,12 +47,12 @@ def attributes(storage: Storage) -> dict[str, Any]:
 
 
 def lines_of(picture: str) -> list[list[tuple[float, float]]]:
-    """The polylines of a picture, as places."""
+    """The polylines of a picture, as points."""
     found = ET.fromstring(picture).findall("{http://www.w3.org/2000/svg}polyline")
     return [[tuple(map(float, place.split(","))) for place in line.attrib["points"].split()] for line in found]
 
 
-def test_the_note_of_a_complete_trial_says_verdict_evidence_advice_config_and_samples(storage: Storage):
+def test_the_note_of_a_complete_trial_has_verdict_evidence_advice_config_and_samples(storage: Storage):
     show_all(storage, KEY, [])
     record, note = trial_of(storage, COMPLETE), note_of(storage, COMPLETE)
     assert record.gap is not None
@@ -68,7 +68,7 @@ def test_the_note_of_a_complete_trial_says_verdict_evidence_advice_config_and_sa
     assert len(note.split("```")[1].splitlines()[1:]) == 10  # its weights were kept: ten items drawn from them
 
 
-def test_pruned_diverged_and_failed_trials_say_what_they_are(storage: Storage):
+def test_the_notes_of_pruned_diverged_and_failed_trials_say_so(storage: Storage):
     show_all(storage, KEY, [])
     assert note_of(storage, PRUNED).startswith("## Trial 1: pruned at 40% of its run, dev ")
     assert "Verdict" not in note_of(storage, PRUNED)
@@ -90,7 +90,7 @@ def test_the_picture_in_a_note_is_the_trials_own_artifact(storage: Storage):
     assert (meta["filename"], meta["mimetype"]) == ("curve.svg", "image/svg+xml")
 
 
-def test_made_again_everything_takes_the_place_of_what_was_there(storage: Storage):
+def test_writing_everything_again_replaces_it(storage: Storage):
     def state() -> tuple[dict[str, Any], set[str]]:
         return attributes(storage), {path.name for path in (paths.results_folder() / "artifacts").iterdir()}
 
@@ -101,7 +101,7 @@ def test_made_again_everything_takes_the_place_of_what_was_there(storage: Storag
     assert len(before[1]) == 4  # three curves and the weights of one
 
 
-def test_the_studys_note_says_what_the_report_says_first(storage: Storage):
+def test_the_studys_note_begins_with_the_headline(storage: Storage):
     show_all(storage, KEY, ["a finding"])
     note = note_of(storage)
     assert "best dev " in note
@@ -110,7 +110,7 @@ def test_the_studys_note_says_what_the_report_says_first(storage: Storage):
     assert "nats per symbol" in note
 
 
-def test_what_stands_beside_a_study_says_so(storage: Storage, small_corpus: Corpus):
+def test_the_notes_of_finalists_and_of_the_reference_say_what_they_are(storage: Storage, small_corpus: Corpus):
     record = storage.study(KEY)
     round_ = record.model_copy(update={"key": finalists_key(KEY)})
     assert side_study_note(round_).startswith(f"## The finalists of {KEY}\n")
@@ -125,9 +125,7 @@ def test_a_trial_whose_own_parameters_are_called_trial_and_repeat_keeps_its_name
     assert trial_note(record, storage.study(KEY), None).startswith("## Trial 3: ")
 
 
-def test_a_trial_whose_model_cannot_be_built_any_more_has_a_note_without_samples(
-    storage: Storage, monkeypatch: pytest.MonkeyPatch
-):
+def test_a_trial_whose_model_has_changed_has_a_note_without_samples(storage: Storage, monkeypatch: pytest.MonkeyPatch):
     def changed(*_: object) -> None:
         raise ModelChanged("another model")
 
@@ -136,7 +134,7 @@ def test_a_trial_whose_model_cannot_be_built_any_more_has_a_note_without_samples
     assert "drawn from it" not in note_of(storage, COMPLETE)
 
 
-def test_a_trial_whose_weights_are_missing_is_not_passed_over(storage: Storage):
+def test_missing_weights_of_a_trial_are_an_error(storage: Storage):
     storage.artifacts.remove(trial_of(storage, COMPLETE).weights_artifact)
     with pytest.raises(StorageError):
         show_all(storage, KEY, [])
@@ -155,7 +153,7 @@ def test_the_curves_of_the_best_trials_are_two_lines_each(storage: Storage):
     json.dumps(document, allow_nan=False)
 
 
-def test_pruned_and_diverged_trials_are_told_apart_and_do_not_stretch_the_axis(storage: Storage):
+def test_pruned_and_diverged_trials_have_their_own_marks_and_do_not_stretch_the_axis(storage: Storage):
     document = order_document(gather(storage, storage.study(KEY)))
     traces = {trace["name"]: trace for trace in document["data"]}
     assert list(traces) == ["complete (1)", "pruned (1)", "diverged (1)", "best so far"]
@@ -167,7 +165,7 @@ def test_pruned_and_diverged_trials_are_told_apart_and_do_not_stretch_the_axis(s
     assert f"dev {trial_of(storage, DIVERGED).dev_nats:.4f}, diverged" in traces["diverged (1)"]["text"][0]
 
 
-def test_a_loss_above_blind_guessing_is_told_to_optuna_just_above_it(storage: Storage, small_corpus: Corpus):
+def test_optuna_gets_a_loss_above_a_uniform_guess_as_just_above_it(storage: Storage, small_corpus: Corpus):
     chance = math.log(small_corpus.vocabulary_size)
     trial = storage.optuna_study(KEY).get_trials()[DIVERGED]
     record = trial_of(storage, DIVERGED)
@@ -179,7 +177,7 @@ def test_a_loss_above_blind_guessing_is_told_to_optuna_just_above_it(storage: St
 
 
 @pytest.mark.parametrize("losses", [[2.0, 3.0, 3.3, 4.0, 100.0, 1e30, math.inf]])
-def test_what_optuna_is_told_keeps_the_order_of_the_losses(losses: list[float]):
+def test_the_losses_that_optuna_gets_keep_their_order(losses: list[float]):
     shown = [told(loss, 3.2958) for loss in losses]
     assert shown[:2] == losses[:2]
     assert shown == sorted(set(shown))
@@ -196,7 +194,7 @@ def trial_attributes(storage: Storage, number: int) -> dict[str, Any]:
     return storage.optuna_study(KEY).get_trials()[number].user_attrs
 
 
-def test_a_curve_with_losses_that_are_not_finite_is_drawn_around_them(storage: Storage):
+def test_a_curve_has_gaps_where_losses_are_not_finite(storage: Storage):
     losses = [2.5, None, 2.4, 2.3]
     curve = tuple(
         Point(step=n, examples=n * 10, seconds=1, learning_rate=1, train_nats=loss, dev_nats=loss)
@@ -217,7 +215,7 @@ def finished(storage: Storage, number: int) -> Event:
     return Event(0, "finished", number, record=trial_of(storage, number))
 
 
-def test_a_running_study_is_kept_current_as_trials_finish(storage: Storage):
+def test_a_running_study_is_updated_as_trials_finish(storage: Storage):
     said: list[str] = []
     listener = live(storage, said)
     listener.on_event(Event(0, "started", PRUNED))
@@ -233,7 +231,7 @@ def test_a_running_study_is_kept_current_as_trials_finish(storage: Storage):
     assert said == []
 
 
-def test_what_fails_is_said_once_and_ends_nothing(storage: Storage, monkeypatch: pytest.MonkeyPatch):
+def test_a_failure_is_reported_once_and_stops_nothing(storage: Storage, monkeypatch: pytest.MonkeyPatch):
     def broken(*_: object) -> None:
         raise RuntimeError("no room")
 
@@ -248,7 +246,7 @@ def test_what_fails_is_said_once_and_ends_nothing(storage: Storage, monkeypatch:
     assert "make report" in line
 
 
-def test_of_a_study_deleted_meanwhile_nothing_is_shown_and_nothing_said(storage: Storage):
+def test_a_study_that_was_deleted_is_ignored(storage: Storage):
     said: list[str] = []
     listener, event = live(storage, said), finished(storage, COMPLETE)
     storage.forget_study(KEY)
@@ -257,7 +255,7 @@ def test_of_a_study_deleted_meanwhile_nothing_is_shown_and_nothing_said(storage:
     assert said == []
 
 
-def test_the_dashboard_binds_loopback():
+def test_the_dashboard_binds_to_loopback():
     assert HOST == "127.0.0.1"
 
 

@@ -1,4 +1,4 @@
-"""The report page: its sections, its figures with captions and data, its numbers, and that it needs nothing else."""
+"""The report page: its sections, its figures with captions and data, its numbers, and that it needs no other file."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ VOID = {"meta", "link", "br", "hr", "img", "input"}
 
 @pytest.fixture(scope="module")
 def project(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """A project with a finished study, its finalists and its page; only read by the tests."""
+    """A project with a finished study, its finalists and its page; the tests only read it."""
     folder = tmp_path_factory.mktemp("project")
     with pytest.MonkeyPatch.context() as patched:
         patched.setenv("HARNESS_HOME", str(folder))
@@ -50,7 +50,7 @@ def page(folder: Path) -> str:
 
 
 class Balanced(HTMLParser):
-    """Opens and closes every element in turn; keeps ids, figures and what a browser would load."""
+    """Checks that every element is closed; collects ids, figures, links and what a browser would load."""
 
     def __init__(self, text: str) -> None:
         super().__init__()
@@ -86,7 +86,7 @@ class Balanced(HTMLParser):
         assert self.open.pop() == tag
 
 
-def test_the_page_is_well_formed_and_its_sections_stand_in_their_order(page: str):
+def test_the_page_is_well_formed_and_its_sections_are_in_order(page: str):
     found = Balanced(page)
     assert found.headings == [
         "winner", "leaderboard", "next", "curves", "gap", "search", "range", "embedding", "losses", "samples",
@@ -103,7 +103,7 @@ def test_the_page_needs_no_network_and_is_small(page: str):
     assert len(page.encode()) < 3_000_000
 
 
-def test_every_figure_has_words_a_caption_and_its_data_beside_it(page: str, folder: Path):
+def test_every_figure_has_an_alternative_text_a_caption_and_its_data(page: str, folder: Path):
     found = Balanced(page)
     assert len(found.figures) == found.captions == page.count("<figure ") == len(PLOTS)
     assert all(len(figure["aria-label"]) > 30 for figure in found.figures)
@@ -115,13 +115,13 @@ def test_every_figure_has_words_a_caption_and_its_data_beside_it(page: str, fold
     )
 
 
-def test_every_reference_inside_a_drawing_finds_its_target(page: str):
+def test_every_reference_inside_a_drawing_has_a_target(page: str):
     wanted = set(re.findall(r'(?:url\(|<use href=")#([\w-]+)', page))
     assert wanted
     assert wanted <= set(Balanced(page).ids)
 
 
-def test_the_numbers_of_the_page_are_those_of_the_csv_files(page: str, folder: Path):
+def test_the_page_has_the_numbers_of_the_csv_files(page: str, folder: Path):
     board = pd.read_csv(folder / "leaderboard.csv")
     assert board["best"].sum() == 1
     for nats in board["dev_nats"]:
@@ -129,8 +129,8 @@ def test_the_numbers_of_the_page_are_those_of_the_csv_files(page: str, folder: P
     winner = board[board["best"]].iloc[0]
     assert f"{winner['run'].capitalize()} won with a dev loss of {winner['dev_nats']:.4f} nats per symbol" in page
     assert f"95 % {winner['low_nats']:.4f} to {winner['high_nats']:.4f}" in page
-    standings = pd.read_csv(folder / "finalists.csv")
-    assert winner["dev_nats"] == standings.loc[standings["winner"], "dev_nats"].iloc[0]
+    finalists = pd.read_csv(folder / "finalists.csv")
+    assert winner["dev_nats"] == finalists.loc[finalists["winner"], "dev_nats"].iloc[0]
     items = pd.read_csv(folder / "plots" / "items.csv")
     assert f"{items['nats_per_symbol'].iloc[0]:.4f}" in page
     assert f"{items['nats_per_symbol'].iloc[-1]:.4f}" in page
@@ -157,9 +157,9 @@ def test_samples_are_marked_as_new_or_seen_in_train(page: str, folder: Path, pro
     assert page.count("<small>new</small>") == (~samples["seen_in_train"]).sum()
 
 
-def test_without_the_corpus_the_model_dependent_parts_say_so(project: Path, monkeypatch: pytest.MonkeyPatch):
+def test_parts_that_need_the_corpus_say_so_without_it(project: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("HARNESS_HOME", str(project))
-    write_items(project / "items.txt", seed=7)  # another corpus by now, under the old path
+    write_items(project / "items.txt", seed=7)  # another corpus under the old path
     storage = open_storage()
     try:
         results = gather(storage, storage.study(KEY))
@@ -173,7 +173,7 @@ def test_without_the_corpus_the_model_dependent_parts_say_so(project: Path, monk
     assert shown == ["no weights stored, or the corpus is not available"]
 
 
-def test_a_sealed_test_split_is_said_to_be_sealed(page: str):
+def test_the_conclusion_says_that_the_test_split_is_sealed(page: str):
     assert "The test split is sealed." in page
 
 
@@ -200,7 +200,7 @@ def test_the_index_links_every_study(project: Path):
     assert f"{frame['dev'].iloc[0]:.4f}" in page
 
 
-def test_studies_of_different_corpora_stand_side_by_side_with_a_warning(project: Path, home: Path):
+def test_a_comparison_of_different_corpora_has_a_warning(project: Path, home: Path):
     shutil.copytree(project, home, dirs_exist_ok=True)
     storage = open_storage()
     results = gather(storage, storage.study(KEY))
@@ -221,13 +221,15 @@ def test_studies_of_different_corpora_stand_side_by_side_with_a_warning(project:
     assert not pd.read_csv(folder / "configs.csv")["differs"].any()
 
 
-def test_one_study_is_no_comparison(project: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]):
+def test_a_comparison_needs_two_studies(
+    project: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+):
     monkeypatch.setenv("HARNESS_HOME", str(project))
     assert run(["compare", KEY, KEY]) == 2
     assert "a comparison needs two studies" in capfd.readouterr().err
 
 
-def test_the_leaderboard_comes_in_the_columns_and_the_format_asked_for(
+def test_the_leaderboard_has_the_requested_columns_and_format(
     project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ):
     monkeypatch.setenv("HARNESS_HOME", str(project))
@@ -245,7 +247,7 @@ def test_the_leaderboard_comes_in_the_columns_and_the_format_asked_for(
     assert "Did you mean 'parameters'?" in capfd.readouterr().err
 
 
-def test_a_drawing_gets_ids_of_its_own_and_colours_of_the_page():
+def test_a_drawing_in_a_page_has_its_own_ids_and_the_colours_of_the_page():
     svg = (
         '<?xml version="1.0"?><svg xmlns="x" width="9pt" viewBox="0 0 9 9"><metadata>m</metadata>'
         '<g id="axes_1"><clipPath id="p1"/>'
@@ -257,7 +259,7 @@ def test_a_drawing_gets_ids_of_its_own_and_colours_of_the_page():
     )
 
 
-def test_every_colour_has_a_value_in_the_light_and_in_the_dark():
+def test_every_colour_has_a_light_and_a_dark_value():
     light, dark = palette.css_variables(dark=False), palette.css_variables(dark=True)
     names = re.findall(r"--(\w+):", light)
     assert set(names) == set(re.findall(r"--(\w+):", dark))

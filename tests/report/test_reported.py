@@ -1,4 +1,4 @@
-"""The page of reported figures: what is reproduced and what is not, from stored trials alone; and its map's numbers."""
+"""The page of reported figures: which ones are reproduced, from stored trials alone; and the numbers of its map."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def test_the_margin_is_the_prediction_interval_of_one_more_seed():
     assert str(found) == "2.120 ± 0.048"
 
 
-def test_too_few_runs_take_the_margin_of_one():
+def test_too_few_runs_get_the_margin_of_a_single_run():
     assert Measured.of([2.0]).margin == Measured.of([2.0, 2.5]).margin == ONE_RUN
     assert str(Measured.of([2.0])) == "2.000"
 
@@ -121,7 +121,7 @@ def test_every_file_that_the_page_links_is_there(folder: Path):
     assert [link for link in links if not (folder / link).is_file()] == []
 
 
-def test_a_report_writes_the_page_again_to_the_same_bytes_without_the_corpus(folder: Path, tmp_path: Path):
+def test_a_report_without_the_corpus_writes_the_same_bytes_again(folder: Path, tmp_path: Path):
     before = (folder / "reported.html").read_bytes()
     (tmp_path / "items.txt").unlink()
     (folder / "reported.html").unlink()
@@ -135,7 +135,7 @@ def test_a_study_without_reported_figures_has_no_page(tmp_path: Path):
     assert not (paths.results_folder() / "tiny-items" / "reported.html").exists()
 
 
-def test_both_splits_of_all_names_may_stand_beside_the_lectures_figures():
+def test_both_splits_of_all_names_can_be_compared_with_the_lectures_figures():
     facts = {"spec": "", "label": "", "variant": "", "items": {}, "examples": {}, "by_default": False}
     found = [
         CorpusFacts(fingerprint=f, **facts).is_the_lectures for f in ("14f825ec2506", "c5d3adf15b15", "e2bd45f704e1")

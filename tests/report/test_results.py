@@ -1,4 +1,4 @@
-"""What results say of a stored model, of a search space, and of a study as a whole in its conclusion."""
+"""Results: the stored model, the search space, and the conclusion with its headline."""
 
 from __future__ import annotations
 
@@ -35,20 +35,22 @@ def raising(error: Exception) -> Any:
     return restore
 
 
-def test_a_stored_model_is_the_one_that_was_measured(results: Results):
+def test_the_stored_model_is_the_measured_one(results: Results):
     assert results.chosen is not None
     assert results.model is not None
     assert results.model[1]["dev_nats"] == results.chosen.trial.dev_nats
 
 
-def test_a_model_of_a_file_that_is_gone_or_changed_is_none(results: Results, monkeypatch: pytest.MonkeyPatch):
+def test_there_is_no_model_if_the_studys_file_is_gone_or_its_build_has_changed(
+    results: Results, monkeypatch: pytest.MonkeyPatch
+):
     assert with_study(results, own_model=True, file="").model is None
     assert with_study(results, own_model=True, file="gone.py").model is None
     monkeypatch.setattr("harness.report.results.restore", raising(ModelChanged("another model")))
     assert results.model is None
 
 
-def test_corrupt_weights_are_an_error_and_not_an_absent_model(results: Results, monkeypatch: pytest.MonkeyPatch):
+def test_corrupt_weights_are_an_error(results: Results, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr("harness.report.results.restore", raising(StorageError("damaged")))
     with pytest.raises(StorageError, match="damaged"):
         _ = results.model
@@ -86,13 +88,13 @@ def test_before_the_finalists_the_conclusion_is_about_one_run(results: Results):
     assert headline(results).endswith("; test split sealed")
 
 
-def test_where_every_finalist_is_out_nothing_won(results: Results):
+def test_no_finalist_wins_if_all_are_out(results: Results):
     lost = ranked(results, finalist(out="seed 1 diverged"), winner=None)
     assert conclusion(lost)[0] == "No finalist can win: each of them has a seed that did not finish."
     assert headline(lost) == f"{KEY}: no finalist can win, each has a seed that did not finish"
 
 
-def test_where_the_recipe_won_no_trial_is_said_to_have_beaten_it(results: Results):
+def test_the_conclusion_says_that_no_trial_beat_a_recipe_that_won(results: Results):
     recipe = finalist(name="lecture's recipe", trial=None, is_recipe=True, search_nats=None)
     won = ranked(results, recipe, finalist(), winner=recipe.name)
     assert conclusion(won)[0].startswith("Lecture's recipe won with a dev loss of 2.1000 nats per symbol (mean of 0 ")

@@ -76,7 +76,7 @@ def remarks(opening: Opening) -> list[str]:
     lines = [f"this test split (fingerprint {claim.fingerprint}) {opened} on this storage before"]
     if scores is not None:
         lines.append(
-            f"{scores.seen_items:,} of {scores.test_items:,} test items are also in train or dev of this corpus"
+            f"test items that are also in train or dev of this corpus: {scores.seen_items:,} of {scores.test_items:,}"
         )
         lines += map(_leak, scores.elsewhere)
     if opening.attempts > 1:
@@ -87,7 +87,7 @@ def remarks(opening: Opening) -> list[str]:
 def _leak(other: Elsewhere) -> str:
     many = "an unknown number" if other.items is None else f"{other.items:,}"
     where = f"train or dev of {other.corpus} ({other.fingerprint})"
-    return f"{many} of the test items are also in {where}, which was searched on this storage too"
+    return f"test items that are also in {where}, which was searched on this storage too: {many}"
 
 
 def paper_line(opening: Opening) -> str:
