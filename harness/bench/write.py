@@ -17,6 +17,7 @@ from harness.bench.compared import compared_frame, followed_frame
 from harness.bench.target import MOST_P, ToTarget
 from harness.bench.timing import Row
 from harness.files import replacing, write_atomically
+from harness.report import palette
 from harness.report.plots import style
 from harness.store.provenance import commit, machine, now, versions
 
@@ -188,7 +189,7 @@ def draw_steps(rows: Sequence[Row], made_by: str) -> Figure:
         below = [(row.median or 0.0) - (row.low or 0.0) for row in shown]
         above = [(row.high or 0.0) - (row.median or 0.0) for row in shown]
         colors = [_color(row) for row in shown]
-        axis.barh([row.contender for row in shown], medians, xerr=[below, above], color=colors, ecolor=style.GREY)
+        axis.barh([row.contender for row in shown], medians, xerr=[below, above], color=colors, ecolor=palette.GREY)
         axis.invert_yaxis()
         axis.grid(axis="y", visible=False)
         axis.set(title=_label(shape), xlabel="µs per step")
@@ -197,7 +198,7 @@ def draw_steps(rows: Sequence[Row], made_by: str) -> Figure:
         axis.set_xlim(0, 1.6 * max(row.high or 0.0 for row in shown))
         for place, row in enumerate(shown):
             text = f" {short(row.median)}  ({short(row.times_ours)} times ours)"
-            axis.text(row.high or 0.0, place, text, va="center", fontsize=8, color=style.GREY)
+            axis.text(row.high or 0.0, place, text, va="center", fontsize=8, color=palette.GREY)
     style.small_print(figure, made_by)
     return figure
 
@@ -209,5 +210,5 @@ def _label(shape: str) -> str:
 
 def _color(row: Row) -> str:
     if row.contender.startswith("ours"):
-        return style.BLUE
-    return "#d0d0d0" if row.contender.startswith("limit") else style.SKY
+        return palette.BLUE
+    return "#d0d0d0" if row.contender.startswith("limit") else palette.SKY

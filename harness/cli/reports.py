@@ -5,8 +5,8 @@ from __future__ import annotations
 from harness.cli.console import console, progress_console, show_json
 from harness.dashboard.board import show_all
 from harness.errors import StudyError
-from harness.report.headline import headline
-from harness.report.overviews import write_comparison
+from harness.report.conclusion import headline
+from harness.report.pages.comparison import write_comparison
 from harness.report.results import gather
 from harness.report.summary import summary
 from harness.report.write import write_report
@@ -26,8 +26,8 @@ def rewrite_reports(name: str | None, corpus: str | None, storage: str | None, *
         raise StudyError("a report needs a study; the storage has none. Start one with make study.")
     documents = []
     for record in records:
-        folder, results, overview = write_report(opened, record)
-        show_all(opened, record.key, overview)
+        folder, results, findings = write_report(opened, record)
+        show_all(opened, record.key, findings)
         progress_console(as_json).print(f"{folder}: {headline(results)}")
         documents.append({"folder": str(folder), "headline": headline(results), "summary": summary(results)})
     if as_json:

@@ -9,8 +9,8 @@ from harness import paths
 from harness.cli.console import console, show_json, show_pairs, show_table
 from harness.cli.json_header import json_header
 from harness.cli.sparkline import sparkline
-from harness.report.findings import overview
-from harness.report.headline import headline
+from harness.report.conclusion import headline
+from harness.report.findings import findings
 from harness.report.results import Results, gather
 from harness.report.summary import summary
 from harness.report.tables.finalists import HEAD, table_rows
@@ -57,7 +57,7 @@ def _study_facts(results: Results) -> dict[str, Any]:
     commands = [f"harness show {key} N", f"harness rerun {key} N", f"harness sample {key}", "make dashboard"]
     return summary(results) | {
         "headline": headline(results),
-        "overview": overview(results),
+        "overview": findings(results),
         "files": files,
         "commands": commands,
     }

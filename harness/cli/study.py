@@ -13,7 +13,7 @@ from harness.cli.console import console, progress_console, show_json
 from harness.cli.panel import StudyDisplay
 from harness.cli.show import print_finalists
 from harness.dashboard.live import LiveBoard
-from harness.report.headline import headline
+from harness.report.conclusion import headline
 from harness.report.results import Results, split_sizes
 from harness.report.summary import summary
 from harness.search.events import Event, OnEvent
@@ -57,7 +57,7 @@ def run_search(request: Request, *, as_json: bool) -> None:
     from harness.report.write import write_report  # after the search, because importing the plots takes two seconds
 
     report = write_report(session.storage, session.record)
-    LiveBoard(session, progress.print).finish(report.overview)
+    LiveBoard(session, progress.print).finish(report.findings)
     if as_json:
         show_json(summary(report.results))
     else:
@@ -82,7 +82,7 @@ def _announce(session: Session, to: Console) -> None:
 
 def _show_outcome(session: Session, report: Report) -> None:
     """The last lines of `make study`: how the search ended, its results, and what to do next."""
-    folder, results, overview = report
+    folder, results, findings = report
     _show_ending(session, results)
     done, wanted = count_runs(session.storage, session.record)
     print_finalists(session.record)
@@ -92,15 +92,15 @@ def _show_outcome(session: Session, report: Report) -> None:
     if results.chosen is not None and results.chosen.trial.verdict is not None:
         trial = results.chosen.trial
         console.print(f"trial {trial.number} is {trial.verdict}: {results.chosen.advice}")
-    for line in overview:
+    for line in findings:
         console.print(f"  {line}")
     key = session.record.key
-    if (folder / "road.html").is_file():
-        console.print(f"see {folder}/road.html (each reported figure and the one measured here)")
+    if (folder / "reported.html").is_file():
+        console.print(f"see {folder}/reported.html (each reported figure and the one measured here)")
     console.print(f"see {folder}/report.html")
     console.print("next: make dashboard (all trials)")
     console.print(f"      .venv/bin/harness rerun {key} N (train a trial again, to the last bit)")
-    if results.sealed:
+    if results.opening is None:
         console.print("      make study again (resume; TRIALS= for more trials, MINUTES= for more time)")
         if done == wanted:
             console.print(f"      make holdout NAME={key} (open the sealed test split, once)")

@@ -1,7 +1,7 @@
-"""The curve of one trial as a small SVG, written by hand.
+"""The curve of one trial as a small SVG, for the dashboard's notes and artifacts.
 
-The dashboard's notes and artifacts show one beside every trial. They are made while a study runs, so each
-may cost a millisecond and no import: matplotlib takes a third of a second for one on a busy machine.
+The pictures are drawn while a study runs, so they are written as text in about a millisecond each. matplotlib
+takes a third of a second for one on a busy machine.
 """
 
 from __future__ import annotations
@@ -12,28 +12,28 @@ from itertools import groupby
 from math import floor, log10
 
 from harness.lecture import RECIPE
+from harness.report.palette import BLACK, BLUE, GREY, GRID, PAPER
+from harness.store.keys import is_reference, stands_beside
 from harness.store.study_record import StudyRecord
 from harness.store.trial_record import TrialRecord
 
-BLUE, BLACK, GREY, GRID = "#0072b2", "#000000", "#767676", "#e6e6e6"
-"""As `harness.report.plots.style` has them, which takes seconds to import."""
 _COLOURS = {"complete": BLUE, "diverged": BLACK}
-"""Lines by what came of the trial; grey for those cut short."""
+"""Colours of the lines by the trial's status; grey for any other."""
 _WIDTH, _HEIGHT = 480, 310
 _LEFT, _RIGHT, _TOP, _BOTTOM = 52, 412, 50, 240
 _SCALE = 4 / 3
-"""Drawn small and shown larger, so that letters can be told in a gallery's thumbnail as well."""
+"""Drawn small and shown larger, so that the text is also readable in a gallery's thumbnails."""
 _LEAST_SPAN = 0.05
-"""Nats that the vertical axis covers at least: a flat curve is to look flat."""
+"""Smallest range of the vertical axis, in nats, so that a flat curve looks flat."""
 
 Place = tuple[float, float]
 
 
 def curve_picture(record: TrialRecord, study: StudyRecord) -> str:
-    """Train and dev loss along a trial's run as two lines; an SVG document.
+    """An SVG document with the train and dev loss over a trial's run.
 
-    One axis spans the whole run, so that it shows where a pruned trial was stopped. The other ends at log V, what
-    guessing blindly scores: lines that go higher are cut there.
+    The horizontal axis covers the whole budget, so that it shows where a pruned trial was stopped. The vertical axis
+    ends at log V, the loss of a uniform guess: lines are cut off above it.
     """
     examples = [point.examples for point in record.curve]
     lines = {name: [getattr(point, name) for point in record.curve] for name in ("dev_nats", "train_nats")}
@@ -65,7 +65,7 @@ def curve_picture(record: TrialRecord, study: StudyRecord) -> str:
 
 
 def outcome(record: TrialRecord) -> str:
-    """What came of a trial, in few words: its verdict if it has one, else where it ended."""
+    """How a trial ended, in a few words: its verdict if it is complete, else its status."""
     if record.status == "complete":
         return record.verdict or "complete"
     return record.status if record.status != "pruned" else f"pruned{_reached(record)}"
@@ -77,7 +77,7 @@ def _reached(record: TrialRecord) -> str:
 
 
 def _whole_run(record: TrialRecord) -> int | None:
-    """Examples that the run was to see."""
+    """The run's budget in examples; None if the budget is in seconds."""
     config = record.config
     steps = None if config is None else config.budget.total_steps(config.batch_size)
     return None if config is None or steps is None else steps * config.batch_size
@@ -89,31 +89,31 @@ def _limits(values: list[float], chance: float | None) -> tuple[float, float]:
     low, high = min(values), max(values)
     if chance is not None and low < chance:
         high = min(high, chance)
-    spare = max(_LEAST_SPAN - (high - low), 0.1 * (high - low)) / 2
-    return low - spare, high + spare
+    margin = max(_LEAST_SPAN - (high - low), 0.1 * (high - low)) / 2
+    return low - margin, high + margin
 
 
 def _frame(record: TrialRecord, study: StudyRecord, cut: bool) -> Iterable[str]:
     examples = study.corpus.examples
     title = f"{run_name(record, study)}: {outcome(record)}"
     under = f"{study.corpus.short} · train n={examples['train']:,}, dev n={examples['dev']:,}"
-    yield f'<rect width="{_WIDTH}" height="{_HEIGHT}" fill="#ffffff"/>'
+    yield f'<rect width="{_WIDTH}" height="{_HEIGHT}" fill="{PAPER}"/>'
     yield (
         f'<clipPath id="inside"><rect x="{_LEFT}" y="{_TOP}" width="{_RIGHT - _LEFT + 4}" '
         f'height="{_BOTTOM - _TOP}"/></clipPath>'
     )
     yield _text(10, 22, title, size=17, extra=' font-weight="bold"')
-    above = " · lines above log V are cut" if cut else ""
+    above = " · lines are cut off above log V" if cut else ""
     yield _text(10, 40, f"loss in nats per symbol{above}", size=13, colour=GREY)
     yield _text(_RIGHT, _BOTTOM + 36, "examples seen", size=13, extra=' text-anchor="end"')
     yield _text(10, _HEIGHT - 10, under, size=11, colour=GREY)
 
 
 def run_name(record: TrialRecord, study: StudyRecord) -> str:
-    """What a person calls this run: the search's trial, the recipe, or the finalist it repeats."""
-    if study.name == "reference":
+    """The name of a run in titles: a trial of the search, the recipe, or a fresh run of a finalist."""
+    if is_reference(study.key):
         return f"The {RECIPE}"
-    if "repeat" in record.params and "trial" in record.params:
+    if stands_beside(study.key):
         return f"Trial {record.params['trial']}, fresh seed {record.params['repeat'] + 1}"
     return f"Trial {record.number}"
 
@@ -136,7 +136,7 @@ def _ticks_up(low: float, high: float, place: Callable[[float, float], Place]) -
 
 
 def _round_steps(low: float, high: float, about: int) -> list[float]:
-    """Multiples of 1, 2 or 5 times a power of ten between two numbers."""
+    """Multiples of 1, 2 or 5 times a power of ten between two numbers: about this many."""
     rough = (high - low) / about
     power = 10.0 ** floor(log10(rough))
     step = next(factor * power for factor in (1, 2, 5, 10) if factor * power >= 0.999 * rough)
@@ -152,7 +152,7 @@ def _short(number: float) -> str:
 
 
 def _line(places: list[Place | None], colour: str, dashes: str, dots: bool) -> Iterable[str]:
-    """A line through the places; a loss that was not finite leaves a gap."""
+    """A line through the points, with a gap where a loss was not finite."""
     for there, part in groupby(places, key=lambda found: found is not None):
         if there:
             points = " ".join(f"{x:.1f},{y:.1f}" for x, y in filter(None, part))
@@ -170,7 +170,7 @@ def _names(
     low: float,
     high: float,
 ) -> list[str]:
-    """Each line's name and last loss at its end, kept apart from each other."""
+    """Each line's name and last loss at its end, moved so that they do not overlap."""
     ends = {}
     for name, values in lines.items():
         there = [value for value in values if value is not None]

@@ -1,6 +1,6 @@
-"""Figures of a study that the dashboard shows beside its own: the best trials' curves, and the search in order.
+"""Two figures that this package adds to a study's dashboard: the best trials' curves, and the search in order.
 
-They are plotly's documents, plain data that its JavaScript draws; Python's plotly is not needed to write them.
+They are plotly documents, plain data that its JavaScript draws. Writing them does not need plotly for Python.
 """
 
 from __future__ import annotations
@@ -9,32 +9,32 @@ from typing import Any
 
 from harness.dashboard.curve_picture import run_name
 from harness.lecture import RECIPE
+from harness.report.palette import BLACK, BLUE, GREEN, GREY, GRID, ORANGE, PAPER, PURPLE, REFERENCE, SKY
 from harness.report.results import Results
 from harness.store.keys import is_reference
 from harness.store.trial_record import TrialRecord
 
 BEST = 5
-"""Trials whose curves are drawn: two lines each."""
-_COLOURS = ("#0072B2", "#009E73", "#E69F00", "#56B4E9", "#CC79A7")
-_REFERENCE, _GREY, _BLACK = "#D55E00", "#767676", "#000000"
+"""Trials whose curves are drawn, two lines for each."""
+_COLOURS = (BLUE, GREEN, ORANGE, SKY, PURPLE)
 _LOSS = "loss (nats per symbol)"
 
 Document = dict[str, Any]
 
 
 def figures(results: Results) -> dict[str, Document]:
-    """Documents by their name in the dashboard."""
+    """The documents by their names in the dashboard; a reference has no search to show."""
     if is_reference(results.study.key):
         return {"train-and-dev-curves": curves_document(results)}
     return {"train-and-dev-curves": curves_document(results), "search-in-order": order_document(results)}
 
 
 def curves_document(results: Results) -> Document:
-    """Train (dashed) and dev (solid) loss along the runs of the best complete trials and of the reference."""
+    """Dev (solid) and train (dashed) loss over the runs of the best complete trials and of the reference."""
     best = sorted((t for t in results.trials if t.status == "complete" and t.dev_nats is not None), key=_dev)[:BEST]
     shown = [(run_name(trial, results.study), colour, trial) for trial, colour in zip(best, _COLOURS, strict=False)]
     if results.reference is not None:
-        shown.append((f"The {RECIPE}", _REFERENCE, results.reference))
+        shown.append((f"The {RECIPE}", REFERENCE, results.reference))
     traces: list[Document] = []
     for name, colour, trial in shown:
         seen = [point.examples for point in trial.curve]
@@ -50,11 +50,11 @@ def curves_document(results: Results) -> Document:
 
 
 def order_document(results: Results) -> Document:
-    """Dev loss of the trials in order: complete, pruned and diverged ones told apart, and the best so far."""
+    """Dev loss of the trials in order, marked as complete, pruned or diverged, and the best so far."""
     looks = {
         "complete": (_COLOURS[0], "circle"),
-        "pruned": (_GREY, "x-thin-open"),
-        "diverged": (_BLACK, "x"),
+        "pruned": (GREY, "x-thin-open"),
+        "diverged": (BLACK, "x"),
     }
     focus = _focus([trial.dev_nats for trial in results.trials if trial.status in ("complete", "pruned")], 0.85)
     top = focus["range"][1] if focus else None
@@ -63,9 +63,9 @@ def order_document(results: Results) -> Document:
         trials = [trial for trial in results.trials if trial.status == status]
         if not trials:
             continue
-        # What ended above the axis, or nowhere, is drawn on its upper edge: it is there, and moves nothing.
+        # A loss above the axis, or one that is not finite, is drawn at its upper end, so it does not change the scale.
         heights = [top if trial.dev_nats is None else _rounded(_under(top, trial.dev_nats)) for trial in trials]
-        texts = [f"{run_name(trial, results.study)}: {_said(trial)}" for trial in trials]
+        texts = [f"{run_name(trial, results.study)}: {_detail(trial)}" for trial in trials]
         marker = {"color": colour, "symbol": symbol, "size": 8, "line": {"color": colour, "width": 2}}
         traces.append(
             {
@@ -95,13 +95,13 @@ def _best_so_far(results: Results) -> Document:
     return {"x": numbers, "y": lowest, "name": "best so far", "mode": "lines", "type": "scatter", "line": line}
 
 
-def _said(trial: TrialRecord) -> str:
+def _detail(trial: TrialRecord) -> str:
     loss = "not finite" if trial.dev_nats is None else f"dev {trial.dev_nats:.4f}"
     return f"{loss}, {trial.verdict or trial.status}"
 
 
 def _layout(title: str, results: Results) -> Document:
-    axis = {"gridcolor": "#e6e6e6", "zeroline": False, "automargin": True}
+    axis = {"gridcolor": GRID, "zeroline": False, "automargin": True}
     return {
         "title": {"text": f"{title}<br><sub>{results.label}</sub>", "x": 0, "xref": "paper", "font": {"size": 15}},
         "xaxis": dict(axis),
@@ -109,20 +109,20 @@ def _layout(title: str, results: Results) -> Document:
         "margin": {"l": 60, "r": 10, "t": 60, "b": 110},
         "legend": {"orientation": "h", "yref": "container", "y": 0, "yanchor": "bottom", "font": {"size": 11}},
         "hovermode": "closest",
-        "paper_bgcolor": "#ffffff",
-        "plot_bgcolor": "#ffffff",
-        "font": {"color": "#000000"},
+        "paper_bgcolor": PAPER,
+        "plot_bgcolor": PAPER,
+        "font": {"color": BLACK},
     }
 
 
 def _focus(values: list[float | None], share: float) -> Document:
-    """An axis that shows this share of the losses, the lowest: what began or ended badly must not flatten the rest."""
+    """An axis for the lowest losses, this share of them: a few high ones must not flatten the rest."""
     found = sorted(value for value in values if value is not None)
     if not found:
         return {}
     low, high = found[0], found[min(len(found) - 1, round(share * len(found)))]
-    spare = 0.05 * (high - low) or 0.01
-    return {"range": [round(low - spare, 4), round(high + spare, 4)]}
+    margin = 0.05 * (high - low) or 0.01
+    return {"range": [round(low - margin, 4), round(high + margin, 4)]}
 
 
 def _dev(trial: TrialRecord) -> float:

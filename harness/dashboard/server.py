@@ -12,7 +12,7 @@ from harness.errors import ConfigError
 from harness.store.storage import Storage
 
 HOST = "127.0.0.1"
-"""Loopback: the dashboard knows no passwords and lets anyone who reaches it delete studies."""
+"""Loopback only: the dashboard has no authentication, and anyone who can reach it can delete studies."""
 DEFAULT_PORT = 8080
 
 
@@ -22,17 +22,17 @@ class _Server(ThreadingMixIn, WSGIServer):
 
 class _Quiet(WSGIRequestHandler):
     def log_message(self, *_: object) -> None:
-        """A browser polls every few seconds; nobody reads a line for each."""
+        """Log nothing: a browser polls every few seconds."""
 
 
 def make_dashboard(storage: Storage, port: int | None) -> WSGIServer:
-    """A server that is bound and ready to `serve_forever`.
+    """A server that is bound to its port and ready for `serve_forever`.
 
     Args:
-        port: None for 8080, or the next free one after it.
+        port: None for 8080, or for the next free port after it.
 
     Raises:
-        ConfigError: an explicit port that is in use or not allowed.
+        ConfigError: the given port is in use or not allowed.
     """
     app = wsgi(storage.backend, artifact_store=storage.artifacts)
     chosen = _free_port(DEFAULT_PORT) if port is None else port
@@ -41,7 +41,7 @@ def make_dashboard(storage: Storage, port: int | None) -> WSGIServer:
     except (OSError, OverflowError) as error:
         raise ConfigError(
             f"a port must be free on {HOST}; {chosen}: {getattr(error, 'strerror', None) or error}. "
-            "Give another PORT, or none to have a free one found."
+            "Give another PORT, or none to use a free one."
         ) from None
 
 
@@ -54,4 +54,4 @@ def _free_port(first: int) -> int:
             except OSError:
                 continue
             return port
-    return 0  # the system picks one
+    return 0  # the system picks a free port

@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Iterator
 from html import escape
 
-from harness.report.conclusion import verdict
+from harness.report.conclusion import conclusion
 from harness.report.results import Results
 from harness.report.tables.leaderboard import caption, columns_of, leaderboard_frame
 from harness.report.tables.table import TIED, Cell, cells, chosen
@@ -27,7 +27,7 @@ def card(results: Results) -> str:
     """An HTML element."""
     study = results.study
     lines = [f"<p><strong>{escape(study.key)}</strong> · {escape(_counts(results))}</p>"]
-    lines += [f"<p>{escape(sentence)}</p>" for sentence in verdict(results)]
+    lines += [f"<p>{escape(sentence)}</p>" for sentence in conclusion(results)]
     lines += _table(results)
     if study.own_model and not study.file:
         lines.append(f"<p {_SMALL}>{MODEL_OF_A_NOTEBOOK}</p>")

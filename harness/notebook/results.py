@@ -55,18 +55,18 @@ class StudyResults:
     @property
     def headline(self) -> str:
         """One line: the winner or best trial, its dev loss, and what it is compared with."""
-        from harness.report.headline import headline
+        from harness.report.conclusion import headline
 
         return headline(self._results)
 
     @property
     def overview(self) -> list[str]:
         """Findings about the study as a whole, one sentence each."""
-        from harness.report.findings import overview
+        from harness.report.findings import findings
         from harness.store.quiet import quiet_optuna
 
         with quiet_optuna():
-            return overview(self._results)
+            return findings(self._results)
 
     @property
     def trials(self) -> pd.DataFrame:

@@ -1,4 +1,4 @@
-"""A study in two sentences, and its chosen config with the commands that run it again."""
+"""A study's outcome in sentences and in one line, its chosen config, and the commands that repeat it."""
 
 from __future__ import annotations
 
@@ -7,84 +7,119 @@ import shlex
 
 from harness.lecture import LECTURE_DEV
 from harness.report.results import Results
+from harness.store.finalist_record import Finalist
 
 
-def verdict(results: Results) -> tuple[str, ...]:
-    """What won and by how much; what holds it back and whether the test split is sealed."""
-    if results.chosen is None or results.best is None:
-        return (f"No trial of {results.study.key} is complete yet.", f"{_test_split(results).capitalize()}.")
-    if results.study.ranking is not None and results.won is None:
-        first = "No finalist stands: each has a seed that did not come to its end."
+def conclusion(results: Results) -> tuple[str, ...]:
+    """The sentences a report begins with: what won and by how much, its diagnosis, the state of the test split."""
+    if results.chosen is None:
+        return f"No trial of {results.study.key} is complete yet.", _test_split(results)
+    if _all_out(results):
+        first = "No finalist can win: each of them has a seed that did not finish."
     else:
-        first = f"{_won(results)}{_against(results)}."
-    return first, f"{_held_back(results)}; {_test_split(results)}."
+        comparisons = _comparisons(results)
+        first = f"{_outcome(results)}{', ' if comparisons else ''}{' and '.join(comparisons)}{_recipe_note(results)}."
+    return first, f"{_diagnosis(results)} {_test_split(results)}"
 
 
-def _won(results: Results) -> str:
-    won, best = results.won, results.best
+def headline(results: Results) -> str:
+    """The outcome in one line: what won, its losses, how they compare, and the state of the test split."""
+    key, best, won = results.study.key, results.best, results.won
+    if best is None:
+        return f"{key}: no complete trial yet"
+    if _all_out(results):
+        return f"{key}: no finalist can win, each has a seed that did not finish"
     if won is None:
-        assert best is not None  # asked for only with a complete trial
-        return (
-            f"Trial {best.number} has the lowest dev loss of the search, {best.dev_nats:.4f} nats per symbol "
-            "(one run, not confirmed on fresh seeds)"
+        first = f"best dev {best.dev_nats:.4f} nats (trial {best.number}, train {best.train_nats:.4f}, one seed)"
+    else:
+        search = "" if won.search_nats is None else f"; {won.search_nats:.4f} in the search"
+        first = (
+            f"winner {won.name}: dev {won.dev_nats:.4f} nats (mean of {len(won.runs)} fresh seeds, {_interval(won)}"
+            f"{search}; train {won.train_nats:.4f})"
         )
-    name = won.name[0].upper() + won.name[1:]
+    opening = results.opening
+    test_split = "sealed" if opening is None else f"{opening.state} {opening.scored or ''}".rstrip()
+    outcome = "; ".join([first, *_comparisons(results)]) + _recipe_note(results)
+    return f"{outcome}; {results.label}; test split {test_split}"
+
+
+def _all_out(results: Results) -> bool:
+    """Whether the finalists' round ended without a winner."""
+    return results.study.ranking is not None and results.won is None
+
+
+def _outcome(results: Results) -> str:
+    won, best = results.won, results.best
+    if won is not None:
+        return (
+            f"{won.name[0].upper()}{won.name[1:]} won with a dev loss of {won.dev_nats:.4f} nats per symbol (mean of "
+            f"{len(won.runs)} fresh seeds, {_interval(won)})"
+        )
+    assert best is not None  # the caller has checked that a trial is complete
     return (
-        f"{name} won with a dev loss of {won.dev_nats:.4f} nats per symbol (mean of {len(won.runs)} fresh seeds, 95 % "
-        f"{won.low:.4f} to {won.high:.4f})"
+        f"Trial {best.number} has the lowest dev loss of the search, {best.dev_nats:.4f} nats per symbol "
+        "(one run, not confirmed on fresh seeds)"
     )
 
 
-def _against(results: Results) -> str:
-    """How far from the recipe and from what counting reaches, both on the same corpus."""
-    reference, ngrams, dev = results.reference, results.study.ngrams, results.dev_nats
-    parts, rest = [], ""
-    if dev is None:
-        return ""
-    if results.won is not None and results.won.is_recipe:
-        rest = ": no trial beat it"
-    elif reference is None or reference.dev_nats is None:
-        known = f" (its own figure is {LECTURE_DEV})" if results.study.corpus.is_the_lectures else ""
-        rest = f"; the lecture's recipe was not run beside it{known}"
-    else:
-        seeds = reference.dev_spread or "one seed"
-        where = f"the lecture's recipe on the same corpus ({reference.dev_nats:.4f}, {seeds})"
-        parts.append(f"{_distance(dev, reference.dev_nats)} {where}")
+def _interval(won: Finalist) -> str:
+    return f"95 % {won.low:.4f} to {won.high:.4f}"
+
+
+def _comparisons(results: Results) -> list[str]:
+    """How far the dev loss is from the recipe's and from the best counted n-gram's, on the same split."""
+    nats, reference, ngrams = results.dev_nats, results.reference, results.study.ngrams
+    if nats is None:
+        return []
+    found = []
+    if reference is not None and reference.dev_nats is not None and not _recipe_won(results):
+        detail = f"{reference.dev_nats:.4f}, {reference.dev_spread or 'one seed'}"
+        found.append(f"{_distance(nats, reference.dev_nats)} the lecture's recipe on the same split ({detail})")
     if ngrams is not None:
         best = ngrams.best
-        parts.append(f"{_distance(dev, best.dev_nats)} a counted {best.order}-gram ({best.dev_nats:.4f})")
-    return (f", {' and '.join(parts)}" if parts else "") + rest
+        found.append(f"{_distance(nats, best.dev_nats)} a counted {best.order}-gram ({best.dev_nats:.4f})")
+    return found
 
 
 def _distance(nats: float, other: float) -> str:
     return f"{abs(other - nats):.4f} {'below' if nats < other else 'above'}"
 
 
-def _held_back(results: Results) -> str:
-    assert results.chosen is not None  # asked for only then
-    trial = results.chosen.trial
+def _recipe_note(results: Results) -> str:
+    """What to add where there is no distance to the recipe."""
+    if _recipe_won(results):
+        return "; no trial beat it"
+    if results.reference is None or results.reference.dev_nats is None:
+        figure = f" (the lecture reports {LECTURE_DEV})" if results.study.corpus.is_the_lectures else ""
+        return f"; without a reference run of the lecture's recipe{figure}"
+    return ""
+
+
+def _recipe_won(results: Results) -> bool:
+    return results.won is not None and results.won.is_recipe
+
+
+def _diagnosis(results: Results) -> str:
+    assert results.chosen is not None  # the caller has checked it
+    trial, advice = results.chosen.trial, results.chosen.advice
     if trial.verdict is None or trial.gap is None:
-        return f"Trial {trial.number} has no verdict"
-    found = f"it is {trial.verdict} (train {trial.train_nats:.4f}, gap {trial.gap:.4f})"
-    told = results.chosen.advice
-    advice = f", so: {told[:1].lower()}{told[1:].rstrip('.')}" if told else ""
-    if trial.verdict == "well fitted":
-        return f"Nothing in its curve holds trial {trial.number} back: {found}{advice.replace(', so:', ';')}"
-    return f"What holds trial {trial.number} back: {found}{advice}"
+        return f"Trial {trial.number} has no verdict."
+    diagnosis = f"Trial {trial.number} is {trial.verdict} (train {trial.train_nats:.4f}, gap {trial.gap:.4f})."
+    return f"{diagnosis} {advice.rstrip('.')}." if advice else diagnosis
 
 
 def _test_split(results: Results) -> str:
     opening = results.opening
     if opening is None:
-        return "the test split is sealed" if results.sealed else "the test split was opened by an earlier version"
+        return "The test split is sealed."
     if opening.scores is None:
-        return f"the test split was claimed {opening.claimed} and has no scores yet"
+        return f"The test split was claimed {opening.claimed} and has no scores yet."
     first = opening.scores.scores[0]
-    return f"the test split was opened {opening.scored}: {first.what} scores {first.test_nats:.4f} nats on test"
+    return f"The test split was opened {opening.scored}: {first.what} scores {first.test_nats:.4f} nats on test."
 
 
 def config_rows(results: Results) -> list[tuple[str, str]]:
-    """The chosen trial's config, a row for each key as `harness train` takes it."""
+    """The chosen trial's config: each key, and its value as `harness train` takes it."""
     config = None if results.chosen is None else results.chosen.trial.config
     if config is None:
         return []
@@ -92,18 +127,19 @@ def config_rows(results: Results) -> list[tuple[str, str]]:
 
 
 def commands(results: Results) -> list[tuple[str, str]]:
-    """What each command does, and the command."""
+    """What each command does, and the command; none while no trial is complete."""
     chosen, study = results.chosen, results.study
     if chosen is None:
         return []
+    number = chosen.trial.number
     found = [
         (
-            f"Trial {chosen.trial.number} again, compared to the last bit",
-            f".venv/bin/harness rerun {shlex.quote(study.key)} {chosen.trial.number}",
+            f"Repeat trial {number} and check that it gives exactly the same losses",
+            f".venv/bin/harness rerun {shlex.quote(study.key)} {number}",
         )
     ]
     if not study.own_model and chosen.trial.config is not None:
         settings = " ".join(shlex.quote(f"{key}={value}") for key, value in config_rows(results))
         corpus = shlex.quote(study.corpus.spec)
-        found.append(("Its config without the study", f".venv/bin/harness train --corpus {corpus} {settings}"))
+        found.append(("Train its config without the study", f".venv/bin/harness train --corpus {corpus} {settings}"))
     return found

@@ -1,7 +1,7 @@
-"""A study looked at as a whole, before anybody trusts its best trial.
+"""What to check in a study as a whole before its best trial is trusted.
 
-The questions are those of the Deep Learning Tuning Playbook (Godbole et al. 2023): does the best
-value lie on the edge of its range, did too many trials fail, were runs too short, what mattered.
+The questions are those of the Deep Learning Tuning Playbook (Godbole et al. 2023): is the best value at the
+edge of its range, did too many trials fail, were runs too short, which parameters mattered.
 """
 
 from __future__ import annotations
@@ -21,16 +21,16 @@ from harness.report.results import Results
 EDGE = 0.05
 """Share of a range, on its own scale, that counts as its edge."""
 LOST = 0.2
-"""Share of failed and diverged trials from which on the space or the code deserves a look."""
+"""Share of failed and diverged trials from which the space or the code should be checked."""
 UNFINISHED = 0.25
-"""Share of complete trials still improving from which on the budget is too short."""
-NO_MATTER = 0.05
-"""Importance below which, all its resamples considered, a parameter did not matter."""
+"""Share of complete trials still improving from which the budget is too small."""
+UNIMPORTANT = 0.05
+"""A parameter mattered little if the upper end of its importance, over resamples, is below this."""
 
 
 @dataclass(frozen=True)
 class Edge:
-    """A best value at an end of its range, and the range to try next."""
+    """A best value at an edge of its range, and the range to try next."""
 
     parameter: str
     value: float
@@ -42,15 +42,15 @@ class Edge:
     def __str__(self) -> str:
         side = "upper" if self.next_high != self.high else "lower"
         return (
-            f"the best {self.parameter}, {self.value:.4g}, lies on the {side} edge of {self.low:g} to {self.high:g}: "
+            f"the best {self.parameter}, {self.value:.4g}, is at the {side} edge of {self.low:g} to {self.high:g}: "
             f"try {self.next_low:.4g} to {self.next_high:.4g} next"
         )
 
 
 def edges(params: Mapping[str, Any], distributions: Mapping[str, BaseDistribution]) -> list[Edge]:
-    """Best values within EDGE of an end of their ranges; an end at 0 is no edge, for nothing lies beyond it.
+    """Best values within EDGE of an end of their range. A lower end of 0 is not an edge.
 
-    The next range goes on by half of the old one beyond that end, on the range's own scale.
+    The next range extends the old one at that end by half of its width, on its own scale.
     """
     found = []
     for name, value in params.items():
@@ -74,7 +74,7 @@ def edges(params: Mapping[str, Any], distributions: Mapping[str, BaseDistributio
 
 
 def _upwards(distribution: FloatDistribution | IntDistribution, number: float) -> float:
-    """A number as people write it, never inside the range that it goes beyond."""
+    """A number rounded to two digits, if that leaves it outside the range."""
     rounded = math.ceil(number) if isinstance(distribution, IntDistribution) else float(f"{number:.2g}")
     return rounded if rounded > distribution.high else number
 
@@ -84,8 +84,8 @@ def _downwards(distribution: FloatDistribution | IntDistribution, number: float)
     return rounded if rounded < distribution.low else min(number, distribution.low)
 
 
-def overview(results: Results) -> list[str]:
-    """What stands out, a sentence each; nothing while no trial is complete."""
+def findings(results: Results) -> list[str]:
+    """What to know about a study as a whole, a sentence each; empty while no trial is complete."""
     if results.chosen is None:
         return []
     best = results.optuna_study.get_trials(deepcopy=False)[results.chosen.trial.number]
@@ -97,7 +97,7 @@ def _outcomes(results: Results) -> list[str]:
     counted = Counter(record.status for record in results.trials)
     lost, all_trials = counted["failed"] + counted["diverged"], sum(counted.values())
     if lost >= LOST * all_trials:
-        lines.append(f"{lost} of {all_trials} trials failed or diverged: narrow the learning rate, or mend the model")
+        lines.append(f"{lost} of {all_trials} trials failed or diverged: lower the learning rates, or fix the model")
     verdicts = Counter(record.verdict for record in results.trials if record.status == "complete")
     improving, complete = verdicts["still improving"], counted["complete"]
     if improving >= UNFINISHED * complete:
@@ -111,13 +111,13 @@ def _importance(results: Results) -> list[str]:
         return []
     n = int(frame["n"].iloc[0])
     if n < FEW_TRIALS:
-        return [f"{n} complete trials are too few to tell which parameters mattered ({FEW_TRIALS} at least)"]
+        return [f"{n} complete trials are too few to tell which parameters mattered (at least {FEW_TRIALS} are needed)"]
     top = frame.iloc[0]
-    if top["low"] <= 1 / len(frame):  # what chance alone would give each of them
-        return [f"no parameter stands out from the others among {n} complete trials"]
+    if top["low"] <= 1 / len(frame):  # the share that chance alone would give each of them
+        return [f"no parameter mattered clearly more than the others (n={n} complete trials)"]
     lines = [
-        f"what mattered most near the optimum: {top['parameter']}, {top['importance']:.0%} "
+        f"the parameter that mattered most near the optimum: {top['parameter']}, {top['importance']:.0%} "
         f"({top['low']:.0%} to {top['high']:.0%} over resampled trials, n={n})"
     ]
-    idle = list(frame.loc[frame["high"] < NO_MATTER, "parameter"])
-    return [*lines, f"what told little apart among these trials: {', '.join(idle)}"] if idle else lines
+    little = list(frame.loc[frame["high"] < UNIMPORTANT, "parameter"])
+    return [*lines, f"parameters that mattered little in these trials: {', '.join(little)}"] if little else lines

@@ -1,4 +1,4 @@
-"""Results as DataFrames: every table and plot starts from one of these."""
+"""Results as DataFrames: every table and plot starts from one of these. Losses are in nats per symbol."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Any
 
 import optuna
 import pandas as pd
+from optuna.distributions import json_to_distribution
 from optuna.importance import PedAnovaImportanceEvaluator, get_param_importances
 from optuna.trial import FrozenTrial
 
@@ -18,11 +19,11 @@ from harness.store.weights import unpack
 
 _RESAMPLES = 30
 FEW_TRIALS = 30
-"""PED-ANOVA compares the best tenth with the rest: of fewer trials that is a handful."""
+"""Complete trials below which importances are unreliable: PED-ANOVA compares the best tenth of them with the rest."""
 
 
 def trials_frame(results: Results) -> pd.DataFrame:
-    """One row per trial: outcome, losses (nats per symbol), cost, parameters, and what they belong to."""
+    """One row per trial: outcome, losses, cost, parameters, corpus and fingerprint."""
     rows = [_row(record) for record in results.trials]
     frame = pd.DataFrame(rows, columns=None if rows else list(_row(TrialRecord(number=0, seed=0))))
     parameters = pd.DataFrame([record.params for record in results.trials], index=frame.index)
@@ -33,24 +34,25 @@ def trials_frame(results: Results) -> pd.DataFrame:
 
 
 def _row(record: TrialRecord) -> dict[str, Any]:
-    plain = (
+    names = (
         "status", "verdict", "train_nats", "dev_nats", "gap", "gap_error", "parameters", "seconds", "steps",
         "steps_per_s", "seed", "attempt", "root", "failure", "advice",
     )  # fmt: skip
-    row = {"trial": record.number} | {name: getattr(record, name) for name in plain}
+    row = {"trial": record.number} | {name: getattr(record, name) for name in names}
     return row | {"config_hash": None if record.config is None else record.config.hash()}
 
 
 def curves_frame(results: Results) -> pd.DataFrame:
-    """One row per evaluation of every trial and of the reference (there `trial` is empty)."""
+    """One row per evaluation of every trial and of the reference, whose `trial` is missing."""
     columns = ["run", "trial", "status", "step", "examples", "seconds", "learning_rate", "train_nats", "dev_nats"]
-    runs: list[tuple[str, TrialRecord]] = [(f"trial {record.number}", record) for record in results.trials]
+    runs: list[tuple[str, int | None, TrialRecord]] = [
+        (f"trial {record.number}", record.number, record) for record in results.trials
+    ]
     if results.reference is not None:
-        runs.append((RECIPE, results.reference))
+        runs.append((RECIPE, None, results.reference))
     rows = [
-        {"run": run, "trial": None if record is results.reference else record.number, "status": record.status}
-        | point.model_dump()
-        for run, record in runs
+        {"run": run, "trial": number, "status": record.status} | point.model_dump()
+        for run, number, record in runs
         for point in record.curve
     ]
     frame = pd.DataFrame(rows, columns=columns).astype({"trial": "Int64"})
@@ -58,7 +60,7 @@ def curves_frame(results: Results) -> pd.DataFrame:
 
 
 def history_frame(results: Results) -> pd.DataFrame:
-    """Trials in order with their dev nats and the best complete one so far."""
+    """Trials in order: dev nats, and the lowest dev nats of a complete trial so far."""
     frame = trials_frame(results)[["trial", "status", "dev_nats"]]
     complete = frame["dev_nats"].where(frame["status"] == "complete")
     return frame.assign(best_so_far=complete.astype(float).cummin().ffill())
@@ -67,27 +69,28 @@ def history_frame(results: Results) -> pd.DataFrame:
 def importance_frame(results: Results) -> pd.DataFrame:
     """Share of the variation in dev nats that each parameter explains near the optimum (PED-ANOVA).
 
-    `low` and `high` are the 5 % and 95 % points over trials resampled with replacement. Only
-    parameters that every complete trial has can be compared. Empty where fewer than four
-    trials are complete or all parameters are conditional.
+    `low` and `high` are the 5 % and 95 % quantiles over trials resampled with replacement. Only parameters that
+    every complete trial has can be compared. Empty if fewer than four trials are complete, or if no parameter is
+    shared by all of them.
     """
     columns = ["parameter", "importance", "low", "high", "n"]
     complete = [t for t in results.optuna_study.get_trials(deepcopy=False) if t.state.name == "COMPLETE"]
     shares = _importances(complete)
     if not shares:
         return pd.DataFrame(columns=columns)
-    chance = random.Random(0)
-    again = pd.DataFrame([_importances(chance.choices(complete, k=len(complete))) for _ in range(_RESAMPLES)])
-    again = again.reindex(columns=list(shares)).fillna(0.0)
+    generator = random.Random(0)
+    resampled = pd.DataFrame([_importances(generator.choices(complete, k=len(complete))) for _ in range(_RESAMPLES)])
+    resampled = resampled.reindex(columns=list(shares)).fillna(0.0)
     ranked = sorted(shares.items(), key=lambda pair: -pair[1])
     rows = [
-        (name, share, again[name].quantile(0.05), again[name].quantile(0.95), len(complete)) for name, share in ranked
+        (name, share, resampled[name].quantile(0.05), resampled[name].quantile(0.95), len(complete))
+        for name, share in ranked
     ]
     return pd.DataFrame(rows, columns=columns)
 
 
 def _importances(complete: list[FrozenTrial]) -> dict[str, float]:
-    """By parameter, nothing where they cannot be told."""
+    """Importance of each parameter; empty if it cannot be computed."""
     if len(complete) < 4 or len({trial.value for trial in complete}) < 2:
         return {}
     shared = sorted(set.intersection(*(set(trial.params) for trial in complete)))
@@ -97,19 +100,23 @@ def _importances(complete: list[FrozenTrial]) -> dict[str, float]:
         study.add_trials(complete)
         try:
             return get_param_importances(study, evaluator=PedAnovaImportanceEvaluator(), params=shared)
-        except (ValueError, RuntimeError):  # every shared parameter has one value only
+        except (ValueError, RuntimeError):  # every shared parameter has a single value
             return {}
 
 
 def embedding_frame(results: Results) -> pd.DataFrame:
-    """Symbols of the chosen model's embedding, as it is in 2-D, else on its first two principal components.
+    """The embedding of the chosen model in two dimensions, as `embedding_points` gives it."""
+    return embedding_points(results.weights)
 
-    PCA takes rows scaled to unit length: rare symbols keep the large rows they began
-    with, and would push all others onto one heap.
+
+def embedding_points(weights: bytes | None) -> pd.DataFrame:
+    """Each symbol's row of a stored embedding in two dimensions; empty without one.
+
+    A 2-D embedding is taken as it is. Of a larger one these are the first two principal components, and
+    `explained` is their share of the variance. PCA takes rows scaled to unit length: rare symbols keep their
+    large initial rows, which would squeeze all others into one cluster.
     """
-    if results.weights is None:
-        return pd.DataFrame(columns=["symbol", "x", "y", "explained"])
-    tensors, facts = unpack(results.weights)
+    tensors, facts = ({}, {}) if weights is None else unpack(weights)
     if "embedding" not in tensors:
         return pd.DataFrame(columns=["symbol", "x", "y", "explained"])
     table = tensors["embedding"].double()
@@ -128,24 +135,24 @@ def embedding_frame(results: Results) -> pd.DataFrame:
 
 
 def complete_frame(results: Results) -> pd.DataFrame:
-    """The complete trials of `trials_frame` with a loss, in their order."""
+    """The rows of `trials_frame` whose trial is complete and has a dev loss."""
     frame = trials_frame(results)
     return frame[(frame["status"] == "complete") & frame["dev_nats"].notna()]
 
 
 def search_columns(results: Results, frame: pd.DataFrame) -> dict[str, str]:
-    """Parameters of the space that vary in a frame, with the columns they stand in."""
+    """Parameters of the search space that have a value in the frame, and the columns that hold them."""
     names = {name: f"{name}_param" if f"{name}_param" in frame else name for name in results.study.space}
     return {name: column for name, column in names.items() if column in frame and frame[column].notna().any()}
 
 
 def is_log(results: Results, parameter: str) -> bool:
     """Whether a parameter is searched on a logarithmic scale."""
-    return '"log": true' in results.study.space[parameter][0]
+    return bool(getattr(json_to_distribution(results.study.space[parameter][0]), "log", False))
 
 
 def lines_frame(results: Results) -> pd.DataFrame:
-    """What every loss is held against: the recipe, counted n-grams, the floor of train, the lecture's own figure."""
+    """The losses that trials are compared with: recipe, best counted n-gram, floor, the lecture's figure."""
     rows: list[tuple[str, str, float]] = []
     reference, ngrams = results.reference, results.study.ngrams
     if reference is not None and reference.dev_nats is not None:

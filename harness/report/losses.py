@@ -1,6 +1,6 @@
-"""Where the chosen model's dev loss sits: by position in the item, by symbol, by item.
+"""The chosen model's dev loss by position in the item, by symbol and by item, in nats per symbol.
 
-Computed from its stored weights: the chosen model is one run, and so are all numbers here.
+It is computed from the stored weights of a single run, so none of these numbers is a mean over seeds.
 """
 
 from __future__ import annotations
@@ -12,14 +12,14 @@ from harness.report.results import Results
 from harness.train import seen_in_train
 
 END = "end"
-"""What stands for the end of an item among the symbols."""
+"""The name of the end of an item among the symbols."""
 SHOWN_ITEMS = 10
 
 
 def examples_frame(results: Results) -> pd.DataFrame:
-    """One row per dev example: its item, position in it (from 1), symbol to predict, nats.
+    """One row per dev example: its item, its position in the item (from 1), the target symbol and its nats.
 
-    Empty where no weights are stored, or the corpus is not at hand.
+    Empty if no weights are stored or if the corpus is not available.
     """
     nats, corpus = results.dev_examples, results.corpus
     if nats is None or corpus is None:
@@ -37,24 +37,24 @@ def examples_frame(results: Results) -> pd.DataFrame:
 
 
 def positions_frame(results: Results) -> pd.DataFrame:
-    """Mean nats by position in the item, the end of an item counted where it stands; `share` of the whole loss."""
+    """Mean nats by position in the item, and their `share` of the whole loss; the end of an item is a position too."""
     return _grouped(examples_frame(results), "position").sort_values("position")
 
 
 def symbols_frame(results: Results) -> pd.DataFrame:
-    """Mean nats by the symbol to predict, with the largest share of the whole loss first."""
+    """Mean nats by target symbol, the largest `share` of the whole loss first."""
     return _grouped(examples_frame(results), "symbol").sort_values(["share", "symbol"], ascending=[False, True])
 
 
 def _grouped(examples: pd.DataFrame, by: str) -> pd.DataFrame:
-    """n, mean nats, its standard error (symbols taken for independent) and share of the total, by one column."""
+    """n, mean nats, their standard error (as if symbols were independent) and their share of the total."""
     groups = examples.groupby(by)["nats"]
     frame = groups.agg(n="count", nats="mean", standard_error="sem").reset_index()
     return frame.assign(share=groups.sum().to_numpy() / max(float(examples["nats"].sum()), 1e-300))
 
 
 def items_frame(results: Results) -> pd.DataFrame:
-    """One row per dev item, worst first: its symbols (its end included), nats per symbol and in all, seen in train."""
+    """One row per dev item, highest loss first: number of symbols (with its end), nats, and whether train has it."""
     corpus = results.corpus
     columns = ["item", "symbols", "nats_per_symbol", "nats", "seen_in_train"]
     examples = examples_frame(results)
@@ -75,6 +75,6 @@ def items_frame(results: Results) -> pd.DataFrame:
 
 
 def samples_frame(results: Results) -> pd.DataFrame:
-    """New items from the chosen model, and whether each stands in train; empty marks where that cannot be told."""
+    """Items drawn from the chosen model; `seen_in_train` says whether train has them, None without the corpus."""
     known = None if results.corpus is None else seen_in_train(results.samples, results.corpus.items("train"))
     return pd.DataFrame({"sample": results.samples, "seen_in_train": known})

@@ -1,7 +1,8 @@
-"""A study's stored records, gathered once for everything that shows them."""
+"""A study's stored records, read once for everything that shows them."""
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -11,7 +12,7 @@ import optuna
 from numpy.typing import NDArray
 
 from harness.corpus import Corpus, load
-from harness.errors import CorpusError, HarnessError
+from harness.errors import CorpusError, ModelChanged, StudyError
 from harness.model import Build, Model
 from harness.store.finalist_record import Finalist
 from harness.store.find import stored_reference
@@ -28,44 +29,42 @@ SAMPLES = 20
 
 @dataclass(frozen=True)
 class Results:
-    """Everything a report is made of: records and stored weights, nothing measured anew."""
+    """Everything that a report is made from: records and stored weights. Nothing is trained again."""
 
     study: StudyRecord
     trials: list[TrialRecord]
     reference: TrialRecord | None
     best: TrialRecord | None
-    """Of the search: one seed."""
+    """The best trial of the search, a single run."""
     chosen: Chosen | None
-    """What the study stands for; the model that samples, map and `best/` show."""
+    """The trial that represents the study; samples, the embedding and `best/` are those of its model."""
     weights: bytes | None
-    """The chosen model's."""
+    """The chosen model's weights, packed."""
     opening: Opening | None
-    sealed: bool
-    """Whether no version of this package has claimed the test split for this study."""
     optuna_study: optuna.Study
     build: Build | None = None
-    """What makes the study's models, where the caller has it at hand; None to ask the study's file."""
+    """Builds the study's models; None to take the build from the study's file."""
 
     @property
     def won(self) -> Finalist | None:
-        """The finalist that won; None before the round, and where every finalist is out."""
+        """The finalist that won; None before the finalists' round, and if all finalists are out."""
         return None if self.study.ranking is None else self.study.ranking.won
 
     @property
     def dev_nats(self) -> float | None:
-        """The winner's mean over fresh seeds, before the finalists' round the best trial's one run."""
+        """The winner's mean over fresh seeds; before the finalists' round, the best trial's single run."""
         if self.won is not None:
             return self.won.dev_nats
         return None if self.best is None else self.best.dev_nats
 
     @property
     def label(self) -> str:
-        """What stands under every figure: which corpus, which fingerprint, how many examples."""
+        """The small print under every figure: corpus, fingerprint, numbers of examples, unit."""
         return f"{self.study.corpus.short} · {split_sizes(self.study)} · nats per symbol"
 
     @cached_property
     def corpus(self) -> Corpus | None:
-        """The study's corpus; None where it is not at hand any more, or another one by now."""
+        """The study's corpus; None if it is not available any more, or has changed."""
         try:
             corpus = load(self.study.corpus.spec)
         except CorpusError:
@@ -74,17 +73,27 @@ class Results:
 
     @cached_property
     def model(self) -> tuple[Model, dict[str, Any]] | None:
-        """The chosen model and its facts; None without stored weights, or where the study's file makes others now."""
+        """The chosen model and its facts.
+
+        None if no weights are stored, or if the study's own model cannot be built any more: its file is gone, or
+        the build in it has changed.
+
+        Raises:
+            StorageError: the stored weights are corrupt.
+        """
         if self.weights is None:
             return None
         try:
-            return restore(self.weights, self.build or build_of(self.study.file, self.study.own_model))
-        except (ValueError, HarnessError):
+            build = self.build or build_of(self.study.file, self.study.own_model)
+        except StudyError:
             return None
+        with suppress(ModelChanged):
+            return restore(self.weights, build)
+        return None
 
     @cached_property
     def dev_examples(self) -> NDArray[np.float64] | None:
-        """(N,) nats of every dev example under the chosen model, in the items' order; None without both."""
+        """(N,) nats of every dev example for the chosen model, in the order of items; None without model or corpus."""
         if self.corpus is None or self.model is None:
             return None
         model, facts = self.model
@@ -94,17 +103,22 @@ class Results:
 
     @cached_property
     def samples(self) -> list[str]:
-        """SAMPLES new items from the chosen model; none without it."""
+        """SAMPLES items drawn from the chosen model; none without a model."""
         return [] if self.model is None else draw(*self.model, SAMPLES, 0)
 
 
 def split_sizes(study: StudyRecord) -> str:
+    """`train n=182,625, dev n=22,655`."""
     examples = study.corpus.examples
     return f"train n={examples['train']:,}, dev n={examples['dev']:,}"
 
 
 def gather(storage: Storage, study: StudyRecord, build: Build | None = None) -> Results:
-    """Read a study's results from the storage and its artifacts."""
+    """Read a study's results from the storage and its artifacts.
+
+    Raises:
+        StorageError: a stored file is missing.
+    """
     trials = storage.trials(study.key)
     chosen = Chosen.of(study, trials)
     return Results(
@@ -115,14 +129,18 @@ def gather(storage: Storage, study: StudyRecord, build: Build | None = None) -> 
         chosen=chosen,
         weights=storage.kept_file(chosen.weights_artifact) if chosen is not None and chosen.weights_artifact else None,
         opening=recorded(storage, study.key),
-        sealed=not storage.is_opened(study.key),
         optuna_study=storage.optuna_study(study.key),
         build=build,
     )
 
 
 def samples_of(results: Results, count: int = SAMPLES, seed: int = 0) -> list[str]:
-    """New items from the chosen model; none while no trial is complete."""
+    """Items drawn from the chosen model, the same ones for the same seed; none while no trial is complete.
+
+    Raises:
+        StudyError: the study's own model cannot be built any more.
+        StorageError: the stored weights are corrupt.
+    """
     if results.weights is None:
         return []
     build = results.build or build_of(results.study.file, results.study.own_model)

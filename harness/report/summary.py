@@ -1,4 +1,4 @@
-"""`summary.json`: a study in one document, for other programs."""
+"""`summary.json`: a study as one document for other programs."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from harness.store.finalist_record import Finalist
 from harness.store.opening import Opening
 
 UNIT = "nats per symbol, exact means over whole splits"
-"""Of every loss in the document."""
+"""The unit of every loss in the document."""
 
 
 def summary(results: Results) -> dict[str, Any]:
-    """Stable keys, finite numbers only; losses in nats per symbol."""
+    """The document. Its keys are stable and its numbers finite; losses are in nats per symbol."""
     study, best, reference = results.study, results.best, results.reference
     counted = Counter(record.status for record in results.trials)
     return {
@@ -76,7 +76,7 @@ def _finalist(finalist: Finalist) -> dict[str, Any]:
 
 
 def _winner(results: Results) -> dict[str, Any] | None:
-    """Who won and by what; before the finalists' round, the best of the search."""
+    """The winner and how it was chosen; before the finalists' round, the best trial of the search."""
     ranking, best = results.study.ranking, results.best
     if ranking is None:
         if best is None:
@@ -92,7 +92,7 @@ def _winner(results: Results) -> dict[str, Any] | None:
 
 
 def _holdout(opening: Opening) -> dict[str, Any]:
-    """Keys that name artifacts stay as the first version of this document had them."""
+    """The opening. Its keys for artifacts are those of the first version of this document."""
     claim = opening.claim.model_dump(mode="json")
     for contender in claim["contenders"]:
         for weights in contender["weights"]:
@@ -111,4 +111,5 @@ def _holdout(opening: Opening) -> dict[str, Any]:
 
 
 def to_json(results: Results) -> str:
+    """The document as text."""
     return json.dumps(summary(results), indent=2, allow_nan=False, ensure_ascii=False) + "\n"

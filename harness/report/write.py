@@ -1,4 +1,4 @@
-"""Everything under `results/<key>/`, rebuilt from the storage and its artifacts."""
+"""Writes everything in `results/<key>/` from the storage and its artifacts."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ from typing import NamedTuple
 
 from harness import paths
 from harness.files import write_atomically
-from harness.report.findings import overview
+from harness.report.findings import findings
 from harness.report.frames import curves_frame, trials_frame
 from harness.report.losses import items_frame, samples_frame
-from harness.report.overviews import write_index
-from harness.report.pages.reported import write_road
+from harness.report.pages.index import write_index
+from harness.report.pages.reported import write_reported
 from harness.report.pages.study import Pieces, report_page
 from harness.report.plots import style
 from harness.report.plots.every import PLOTS
-from harness.report.plots.plot import draw
+from harness.report.plots.plot import Drawn, draw
 from harness.report.results import SAMPLES, Results, gather
 from harness.report.summary import to_json
 from harness.report.tables import finalists, holdout
@@ -27,19 +27,19 @@ from harness.store.weights import save_folder, unpack
 
 
 class Report(NamedTuple):
-    """What was written, and what it says."""
+    """A report that was written."""
 
     folder: Path
     results: Results
-    overview: list[str]
-    """What stands out of the study as a whole, a sentence each."""
+    findings: list[str]
+    """What to know about the study as a whole, a sentence each."""
 
 
 def write_report(storage: Storage, study: StudyRecord) -> Report:
     """Write a study's page, tables, plots, best model and samples.
 
     Raises:
-        StorageError: no right or no space to write there, or stored weights are gone.
+        StorageError: the files cannot be written, or stored weights are missing or corrupt.
     """
     results = gather(storage, study)
     folder = paths.results_folder() / study.key
@@ -50,13 +50,13 @@ def write_report(storage: Storage, study: StudyRecord) -> Report:
         write_atomically(folder / f"leaderboard.{ending}", leaderboard(results, form))
     _write_finalists(folder, results, storage)
     _write_holdout(folder, results, storage)
-    lines = overview(results)
-    title = f"# {study.key} looked at as a whole\n\n{results.label}\n\n"
-    shown = lines or ["no complete trial yet, or nothing stands out"]
+    lines = findings(results)
+    title = f"# {study.key} as a whole\n\n{results.label}\n\n"
+    shown = lines or ["no complete trial yet, or nothing to report"]
     write_atomically(folder / "overview.md", title + "".join(f"- {line}\n" for line in shown))
     _write_best(folder, results)
-    _write_page(folder, results, lines)
-    write_road(storage, results, folder)
+    drawn = _write_page(folder, results, lines)
+    write_reported(storage, results, folder, drawn)
     write_atomically(folder / "summary.json", to_json(results))
     write_index(storage)
     return Report(folder, results, lines)
@@ -90,12 +90,12 @@ def _write_best(folder: Path, results: Results) -> None:
     tensors, facts = unpack(results.weights)
     save_folder(folder / "best", tensors, {"study": study.key, "trial": number} | facts)
     seed = facts["config"]["seed"]
-    title = f"# {study.key}, trial {number} (seed {seed}), drawn with seed 0: {SAMPLES} items · {study.corpus.short}"
+    title = f"# {study.key}, trial {number} (seed {seed}): {SAMPLES} items drawn with seed 0 · {study.corpus.short}"
     write_atomically(folder / "samples.txt", "\n".join([title, *results.samples]) + "\n")
 
 
-def _write_page(folder: Path, results: Results, lines: list[str]) -> None:
-    """The plots, each with its numbers, and the page that shows them all."""
+def _write_page(folder: Path, results: Results, lines: list[str]) -> dict[str, Drawn]:
+    """Write the plots, each with its numbers, and the page that shows them; returns the plots by name."""
     stamp = results.study.corpus.fingerprint
     with style.look():
         drawn = {plot.name: draw(plot, results, folder / "plots", fingerprint=stamp) for plot in PLOTS}
@@ -104,3 +104,4 @@ def _write_page(folder: Path, results: Results, lines: list[str]) -> None:
         write_atomically(folder / "plots" / f"{name}.csv", frame.assign(fingerprint=stamp).to_csv(index=False))
     pieces = Pieces(drawn, leaderboard_frame(results), items, samples, lines)
     write_atomically(folder / "report.html", report_page(results, pieces))
+    return drawn

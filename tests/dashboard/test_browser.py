@@ -1,4 +1,4 @@
-"""The dashboard as people see it: served, and opened in a real Chromium."""
+"""The dashboard as a user sees it: served, and opened in Chromium."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def storage(tmp_path_factory: pytest.TempPathFactory, data_folder: Path, small_c
         patch.setenv("HARNESS_HOME", str(tmp_path_factory.mktemp("dashboard")))
         patch.setenv("HARNESS_DATA", str(data_folder))
         found = search_four_ways(small_corpus)
-        show_all(found, KEY, ["something stands out of it"])
+        show_all(found, KEY, ["a finding about it"])
         yield found
 
 
@@ -52,7 +52,7 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Page]:
 
 @pytest.fixture(autouse=True)
 def picture(page: Page, request: pytest.FixtureRequest) -> Iterator[None]:
-    """With HARNESS_SCREENSHOTS=folder, what each test saw at its end is kept there."""
+    """With HARNESS_SCREENSHOTS=folder, each test saves a screenshot of its last page there."""
     yield
     if folder := os.environ.get("HARNESS_SCREENSHOTS"):
         page.picture(Path(folder) / f"{request.node.name}.png")
@@ -64,7 +64,7 @@ def test_the_first_page_lists_the_study(page: Page, address: str):
     page.wait_for_text(KEY, "MINIMIZE")
 
 
-def test_the_studys_page_names_the_metric_with_its_unit_and_draws_our_figures(page: Page, address: str):
+def test_the_studys_page_has_the_metric_with_its_unit_and_our_figures(page: Page, address: str):
     page.open(f"{address}/studies/1")
     page.wait_for_text(
         "dev nats per symbol",
@@ -82,7 +82,7 @@ def test_the_studys_page_names_the_metric_with_its_unit_and_draws_our_figures(pa
     assert page.wait_for(f"{drawn}.length") == 2
 
 
-def test_the_dashboards_own_axes_end_at_blind_guessing(page: Page, address: str, storage: Storage):
+def test_the_dashboards_own_axes_end_at_a_uniform_guess(page: Page, address: str, storage: Storage):
     assert trial_of(storage, DIVERGED).dev_nats > 10
     page.open(f"{address}/studies/1")
     page.wait_for_text("Intermediate values", "Include PRUNED trials")
@@ -96,7 +96,7 @@ def test_a_trials_note_shows_verdict_advice_losses_samples_and_its_curve(page: P
     record = trial_of(storage, COMPLETE)
     page.open(f"{address}/studies/1/trials?numbers={COMPLETE}")
     page.wait_for_text(
-        f"Verdict: {record.verdict}", record.advice, f"{record.dev_nats:.4f}", "Drawn from it", "curve.svg"
+        f"Verdict: {record.verdict}", record.advice, f"{record.dev_nats:.4f}", "10 items drawn from it", "curve.svg"
     )
     assert page.wait_for(f"{LOADED} >= 2 && {IMAGES}.length") == 2  # in the note, and among its artifacts
 
@@ -108,9 +108,9 @@ def test_pruned_and_diverged_trials_say_so(page: Page, address: str):
         page.wait_for(f"{LOADED} >= 2")
 
 
-def test_the_studys_note_says_what_the_report_says_first(page: Page, address: str):
+def test_the_studys_note_begins_with_the_headline(page: Page, address: str):
     page.open(f"{address}/studies/1/note")
-    page.wait_for_text("best dev ", "1 complete, 1 pruned, 1 diverged, 1 failed of 4", "something stands out of it")
+    page.wait_for_text("best dev ", "1 complete, 1 pruned, 1 diverged, 1 failed of 4", "a finding about it")
 
 
 def test_the_selection_page_has_short_columns_and_a_gallery_of_curves(page: Page, address: str, storage: Storage):

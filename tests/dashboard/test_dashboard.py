@@ -1,4 +1,4 @@
-"""What we put into the Optuna dashboard: notes, curve pictures, figures; kept current, and made again in place."""
+"""What we add to the Optuna dashboard: notes, curve pictures and figures; updated, and replaced when written again."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ from harness.dashboard import curve_picture
 from harness.dashboard.board import Board, show_all
 from harness.dashboard.figures import curves_document, order_document
 from harness.dashboard.live import LiveBoard
-from harness.dashboard.notes import note_beside, trial_note
+from harness.dashboard.notes import side_study_note, trial_note
 from harness.dashboard.server import HOST
-from harness.report.plots import style
+from harness.errors import ModelChanged, StorageError
 from harness.report.results import gather
 from harness.search.events import Event
 from harness.search.trial import reported_nats
@@ -48,18 +48,18 @@ def attributes(storage: Storage) -> dict[str, Any]:
 
 
 def lines_of(picture: str) -> list[list[tuple[float, float]]]:
-    """The polylines of a picture, as places."""
+    """The polylines of a picture, as points."""
     found = ET.fromstring(picture).findall("{http://www.w3.org/2000/svg}polyline")
     return [[tuple(map(float, place.split(","))) for place in line.attrib["points"].split()] for line in found]
 
 
-def test_the_note_of_a_complete_trial_says_verdict_evidence_advice_config_and_samples(storage: Storage):
+def test_the_note_of_a_complete_trial_has_verdict_evidence_advice_config_and_samples(storage: Storage):
     show_all(storage, KEY, [])
     record, note = trial_of(storage, COMPLETE), note_of(storage, COMPLETE)
     assert record.gap is not None
     assert f"**Verdict: {record.verdict}.**" in note
     assert f"{record.evidence['rise_from_minimum']:.4f}" in note.split("dev above its minimum")[1][:20]
-    assert f"**What to turn next:** {record.advice}" in note
+    assert f"**What to change next:** {record.advice}" in note
     assert "sgd, learning rate 0.1" in note
     assert "hidden width 16" in note
     assert f"{record.gap:.4f} ± {record.gap_error:.4f}" in note
@@ -69,14 +69,14 @@ def test_the_note_of_a_complete_trial_says_verdict_evidence_advice_config_and_sa
     assert len(note.split("```")[1].splitlines()[1:]) == 10  # its weights were kept: ten items drawn from them
 
 
-def test_pruned_diverged_and_failed_trials_say_what_they_are(storage: Storage):
+def test_the_notes_of_pruned_diverged_and_failed_trials_say_so(storage: Storage):
     show_all(storage, KEY, [])
     assert note_of(storage, PRUNED).startswith("## Trial 1: pruned at 40% of its run, dev ")
     assert "Verdict" not in note_of(storage, PRUNED)
     assert "**Verdict: diverged.**" in note_of(storage, DIVERGED)
-    assert "Optuna is told that it was pruned" in note_of(storage, DIVERGED)
+    assert "Optuna lists it as pruned" in note_of(storage, DIVERGED)
     failed = note_of(storage, FAILED)
-    assert "**Failed.** Try 1 of 3. It was put back" in failed
+    assert "**Failed.** Attempt 1 of 3. It is tried again" in failed
     assert "```\nValueError: no config | for this one\n```" in failed
     assert "![" not in failed
 
@@ -91,34 +91,54 @@ def test_the_picture_in_a_note_is_the_trials_own_artifact(storage: Storage):
     assert (meta["filename"], meta["mimetype"]) == ("curve.svg", "image/svg+xml")
 
 
-def test_made_again_everything_takes_the_place_of_what_was_there(storage: Storage):
+def test_writing_everything_again_replaces_it(storage: Storage):
     def state() -> tuple[dict[str, Any], set[str]]:
         return attributes(storage), {path.name for path in (paths.results_folder() / "artifacts").iterdir()}
 
-    show_all(storage, KEY, ["something stands out"])
+    show_all(storage, KEY, ["a finding"])
     before = state()
-    show_all(storage, KEY, ["something stands out"])
+    show_all(storage, KEY, ["a finding"])
     assert state() == before
     assert len(before[1]) == 4  # three curves and the weights of one
 
 
-def test_the_studys_note_says_what_the_report_says_first(storage: Storage):
-    show_all(storage, KEY, ["something stands out"])
+def test_the_studys_note_begins_with_the_headline(storage: Storage):
+    show_all(storage, KEY, ["a finding"])
     note = note_of(storage)
     assert "best dev " in note
-    assert "Trials: 1 complete, 1 pruned, 1 diverged, 1 failed of 4 asked for" in note
-    assert "- something stands out" in note
+    assert "Trials: 1 complete, 1 pruned, 1 diverged, 1 failed of 4 requested" in note
+    assert "- a finding" in note
     assert "nats per symbol" in note
 
 
-def test_what_stands_beside_a_study_says_so(storage: Storage, small_corpus: Corpus):
+def test_the_notes_of_finalists_and_of_the_reference_say_what_they_are(storage: Storage, small_corpus: Corpus):
     record = storage.study(KEY)
     round_ = record.model_copy(update={"key": finalists_key(KEY)})
-    assert note_beside(round_, KEY).startswith(f"## The finalists of {KEY}\n")
+    assert side_study_note(round_).startswith(f"## The finalists of {KEY}\n")
     recipe = record.model_copy(update={"key": reference_key(small_corpus), "settings": Settings(seeds=5)})
-    assert "the mean of 5 seeds" in note_beside(recipe, "")
+    assert "the mean of 5 seeds" in side_study_note(recipe)
     run = TrialRecord(number=3, seed=1, params={"trial": 12, "repeat": 1}, status="complete", verdict="well fitted")
     assert trial_note(run, round_, None).startswith("## Trial 12, fresh seed 2: well fitted")
+
+
+def test_a_trial_whose_own_parameters_are_called_trial_and_repeat_keeps_its_name(storage: Storage):
+    record = TrialRecord(number=3, seed=1, params={"trial": 12, "repeat": 1}, status="complete")
+    assert trial_note(record, storage.study(KEY), None).startswith("## Trial 3: ")
+
+
+def test_a_trial_whose_model_has_changed_has_a_note_without_samples(storage: Storage, monkeypatch: pytest.MonkeyPatch):
+    def changed(*_: object) -> None:
+        raise ModelChanged("another model")
+
+    monkeypatch.setattr("harness.dashboard.board.restore", changed)
+    show_all(storage, KEY, [])
+    assert "drawn from it" not in note_of(storage, COMPLETE)
+
+
+def test_missing_weights_of_a_trial_are_an_error(storage: Storage):
+    storage.artifacts.remove(trial_of(storage, COMPLETE).weights_artifact)
+    with pytest.raises(StorageError):
+        show_all(storage, KEY, [])
 
 
 def test_the_curves_of_the_best_trials_are_two_lines_each(storage: Storage):
@@ -134,7 +154,7 @@ def test_the_curves_of_the_best_trials_are_two_lines_each(storage: Storage):
     json.dumps(document, allow_nan=False)
 
 
-def test_pruned_and_diverged_trials_are_told_apart_and_do_not_stretch_the_axis(storage: Storage):
+def test_pruned_and_diverged_trials_have_their_own_marks_and_do_not_stretch_the_axis(storage: Storage):
     document = order_document(gather(storage, storage.study(KEY)))
     traces = {trace["name"]: trace for trace in document["data"]}
     assert list(traces) == ["complete (1)", "pruned (1)", "diverged (1)", "best so far"]
@@ -146,7 +166,7 @@ def test_pruned_and_diverged_trials_are_told_apart_and_do_not_stretch_the_axis(s
     assert f"dev {trial_of(storage, DIVERGED).dev_nats:.4f}, diverged" in traces["diverged (1)"]["text"][0]
 
 
-def test_a_loss_above_blind_guessing_is_told_to_optuna_just_above_it(storage: Storage, small_corpus: Corpus):
+def test_optuna_gets_a_loss_above_a_uniform_guess_as_just_above_it(storage: Storage, small_corpus: Corpus):
     chance = math.log(small_corpus.vocabulary_size)
     trial = storage.optuna_study(KEY).get_trials()[DIVERGED]
     record = trial_of(storage, DIVERGED)
@@ -158,7 +178,7 @@ def test_a_loss_above_blind_guessing_is_told_to_optuna_just_above_it(storage: St
 
 
 @pytest.mark.parametrize("losses", [[2.0, 3.0, 3.3, 4.0, 100.0, 1e30, math.inf]])
-def test_what_optuna_is_told_keeps_the_order_of_the_losses(losses: list[float]):
+def test_the_losses_that_optuna_gets_keep_their_order(losses: list[float]):
     shown = [reported_nats(loss, 3.2958) for loss in losses]
     assert shown[:2] == losses[:2]
     assert shown == sorted(set(shown))
@@ -175,7 +195,7 @@ def trial_attributes(storage: Storage, number: int) -> dict[str, Any]:
     return storage.optuna_study(KEY).get_trials()[number].user_attrs
 
 
-def test_a_curve_with_losses_that_are_not_finite_is_drawn_around_them(storage: Storage):
+def test_a_curve_has_gaps_where_losses_are_not_finite(storage: Storage):
     losses = [2.5, None, 2.4, 2.3]
     curve = tuple(
         Point(step=n, examples=n * 10, seconds=1, learning_rate=1, train_nats=loss, dev_nats=loss)
@@ -187,10 +207,6 @@ def test_a_curve_with_losses_that_are_not_finite_is_drawn_around_them(storage: S
     ET.fromstring(curve_picture.curve_picture(nothing, storage.study(KEY)))
 
 
-def test_the_pictures_colours_are_those_of_all_figures():
-    assert (curve_picture.BLUE, curve_picture.BLACK, curve_picture.GREY) == (style.BLUE, style.BLACK, style.GREY)
-
-
 def live(storage: Storage, said: list[str]) -> LiveBoard:
     session: Any = SimpleNamespace(storage=storage, record=storage.study(KEY))
     return LiveBoard(session, said.append)
@@ -200,7 +216,7 @@ def finished(storage: Storage, number: int) -> Event:
     return Event(0, "finished", number, record=trial_of(storage, number))
 
 
-def test_a_running_study_is_kept_current_as_trials_finish(storage: Storage):
+def test_a_running_study_is_updated_as_trials_finish(storage: Storage):
     said: list[str] = []
     listener = live(storage, said)
     listener.on_event(Event(0, "started", PRUNED))
@@ -216,7 +232,7 @@ def test_a_running_study_is_kept_current_as_trials_finish(storage: Storage):
     assert said == []
 
 
-def test_what_fails_is_said_once_and_ends_nothing(storage: Storage, monkeypatch: pytest.MonkeyPatch):
+def test_a_failure_is_reported_once_and_stops_nothing(storage: Storage, monkeypatch: pytest.MonkeyPatch):
     def broken(*_: object) -> None:
         raise RuntimeError("no room")
 
@@ -231,7 +247,7 @@ def test_what_fails_is_said_once_and_ends_nothing(storage: Storage, monkeypatch:
     assert "make report" in line
 
 
-def test_of_a_study_deleted_meanwhile_nothing_is_shown_and_nothing_said(storage: Storage):
+def test_a_study_that_was_deleted_is_ignored(storage: Storage):
     said: list[str] = []
     listener, event = live(storage, said), finished(storage, COMPLETE)
     storage.forget_study(KEY)
@@ -240,7 +256,7 @@ def test_of_a_study_deleted_meanwhile_nothing_is_shown_and_nothing_said(storage:
     assert said == []
 
 
-def test_the_dashboard_binds_loopback():
+def test_the_dashboard_binds_to_loopback():
     assert HOST == "127.0.0.1"
 
 

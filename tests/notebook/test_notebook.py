@@ -160,7 +160,7 @@ def test_the_card_names_the_best_trial_and_the_corpus_of_its_numbers(finished: S
     assert "nats per symbol" in card
     assert "dev n=" in card
     assert "counted bigram" in card
-    assert "the test split is sealed" in card
+    assert "The test split is sealed" in card
 
 
 def test_every_plot_with_data_is_a_figure(finished: StudyResults):
@@ -194,5 +194,5 @@ def test_a_model_of_a_notebook_is_sampled_there_and_reported_as_missing_elsewher
     record = storage.study("here-items")
     assert record is not None
     report = write_report(storage, record)  # pages and the dashboard's notes work without it
-    show_all(storage, record.key, report.overview)
+    show_all(storage, record.key, report.findings)
     assert (report.folder / "report.html").is_file()

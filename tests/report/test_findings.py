@@ -1,4 +1,4 @@
-"""What is said of a study as a whole: edges of ranges, outcomes, importance and how sure it is."""
+"""Findings about a study as a whole: edges of ranges, outcomes, and importances with their uncertainty."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.trial import FrozenTrial, create_trial
 
-from harness.report.findings import Edge, edges, overview
+from harness.report.findings import Edge, edges, findings
 from harness.report.frames import importance_frame
 
 RATE, WIDTH = FloatDistribution(1e-3, 1e-1, log=True), IntDistribution(50, 400)
@@ -39,20 +39,20 @@ DROPOUT, UNITS = FloatDistribution(0.0, 0.5), IntDistribution(1, 10)
         (CategoricalDistribution((1, 2)), 2, None),
     ],
 )
-def test_a_best_value_on_an_edge_gets_the_range_to_try_next(
+def test_a_best_value_at_an_edge_gets_a_range_to_try_next(
     distribution: Any, value: float, next_range: tuple[float, float] | None
 ):
     found = edges({"x": value}, {"x": distribution})
     assert [(edge.next_low, edge.next_high) for edge in found] == ([] if next_range is None else [next_range])
 
 
-def test_an_edge_is_worded_with_value_range_and_the_next_one():
+def test_the_text_of_an_edge_has_its_value_its_range_and_the_next_range():
     assert str(Edge("rate", 0.095, 0.001, 0.1, 0.001, 1.0)) == (
-        "the best rate, 0.095, lies on the upper edge of 0.001 to 0.1: try 0.001 to 1 next"
+        "the best rate, 0.095, is at the upper edge of 0.001 to 0.1: try 0.001 to 1 next"
     )
 
 
-def made_up(chance: random.Random) -> FrozenTrial:
+def random_trial(chance: random.Random) -> FrozenTrial:
     """The loss depends on `rate` and on nothing else."""
     params = {"rate": 10 ** chance.uniform(-3, -1), "width": chance.randint(50, 400)}
     value = 2 + abs(params["rate"] - 0.01)
@@ -62,7 +62,7 @@ def made_up(chance: random.Random) -> FrozenTrial:
 def results_of(trials: int, **outcomes: int) -> Any:
     chance = random.Random(0)
     study = optuna.create_study(storage=optuna.storages.InMemoryStorage())
-    study.add_trials([made_up(chance) for _ in range(trials)])
+    study.add_trials([random_trial(chance) for _ in range(trials)])
     statuses = ["complete"] * trials + [status for status, count in outcomes.items() for _ in range(count)]
     verdict = "well fitted" if "improving" not in outcomes else "still improving"
     records = [SimpleNamespace(status=status, verdict=verdict) for status in statuses if status != "improving"]
@@ -73,7 +73,7 @@ def chosen_of(study: optuna.Study) -> SimpleNamespace:
     return SimpleNamespace(trial=SimpleNamespace(number=study.best_trial.number))
 
 
-def test_the_parameter_that_decides_the_loss_is_named_with_how_sure_that_is():
+def test_the_parameter_that_decides_the_loss_is_named_with_its_uncertainty():
     frame = importance_frame(results_of(60))
     assert list(frame["parameter"]) == ["rate", "width"]
     assert frame["importance"].sum() == pytest.approx(1)
@@ -81,12 +81,12 @@ def test_the_parameter_that_decides_the_loss_is_named_with_how_sure_that_is():
     assert (frame["importance"] <= frame["high"]).all()
     assert frame["low"].iloc[0] > 0.5
     assert set(frame["n"]) == {60}
-    (line,) = (line for line in overview(results_of(60)) if line.startswith("what mattered"))
-    assert line.startswith("what mattered most near the optimum: rate, ")
+    (line,) = (line for line in findings(results_of(60)) if "mattered most" in line)
+    assert line.startswith("the parameter that mattered most near the optimum: rate, ")
     assert line.endswith("over resampled trials, n=60)")
 
 
-def test_where_nothing_matters_no_parameter_is_named():
+def test_no_parameter_is_named_if_none_matters():
     chance = random.Random(1)
     results = results_of(40)
     study = optuna.create_study(storage=optuna.storages.InMemoryStorage())
@@ -102,27 +102,27 @@ def test_where_nothing_matters_no_parameter_is_named():
         ]
     )
     results.optuna_study, results.chosen = study, chosen_of(study)
-    assert overview(results)[-1] == "no parameter stands out from the others among 60 complete trials"
+    assert findings(results)[-1] == "no parameter mattered clearly more than the others (n=60 complete trials)"
 
 
-def test_importance_repeats_exactly():
+def test_importance_is_reproducible():
     assert importance_frame(results_of(20)).equals(importance_frame(results_of(20)))
 
 
-def test_few_trials_are_said_to_be_too_few():
-    assert overview(results_of(12))[-1].startswith("12 complete trials are too few to tell which parameters mattered")
+def test_few_trials_are_reported_as_too_few():
+    assert findings(results_of(12))[-1].startswith("12 complete trials are too few to tell which parameters mattered")
 
 
-@pytest.mark.parametrize(("failed", "said"), [(2, False), (10, True)])
-def test_many_lost_trials_are_spoken_of(failed: int, said: bool):
-    lines = overview(results_of(20, failed=failed))
-    assert (f"{failed} of {20 + failed} trials failed or diverged" in " ".join(lines)) == said
+@pytest.mark.parametrize(("failed", "found"), [(2, False), (10, True)])
+def test_many_failed_or_diverged_trials_are_a_finding(failed: int, found: bool):
+    lines = findings(results_of(20, failed=failed))
+    assert (f"{failed} of {20 + failed} trials failed or diverged" in " ".join(lines)) == found
 
 
-def test_runs_that_ended_too_early_are_spoken_of():
-    lines = overview(results_of(8, improving=1))
+def test_runs_that_ended_too_early_are_a_finding():
+    lines = findings(results_of(8, improving=1))
     assert "8 of 8 complete trials were still improving at their end: raise the budget" in lines
 
 
-def test_of_a_study_without_a_complete_trial_nothing_is_said():
-    assert overview(results_of(0)) == []
+def test_a_study_without_a_complete_trial_has_no_findings():
+    assert findings(results_of(0)) == []

@@ -1,4 +1,4 @@
-"""The report page: its sections, its figures with captions and data, its numbers, and that it needs nothing else."""
+"""The report page: its sections, its figures with captions and data, its numbers, and that it needs no other file."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ import pytest
 
 from harness import load, paths
 from harness.cli.app import run
+from harness.report import palette
 from harness.report.losses import items_frame, samples_frame
-from harness.report.overviews import write_comparison
-from harness.report.plots import style
+from harness.report.pages.comparison import write_comparison
 from harness.report.plots.every import PLOTS
 from harness.report.plots.model import POSITIONS
 from harness.report.plots.plot import inline
@@ -45,7 +45,7 @@ def page(folder: Path) -> str:
 
 
 class Balanced(HTMLParser):
-    """Opens and closes every element in turn; keeps ids, figures and what a browser would load."""
+    """Checks that every element is closed; collects ids, figures, links and what a browser would load."""
 
     def __init__(self, text: str) -> None:
         super().__init__()
@@ -81,13 +81,13 @@ class Balanced(HTMLParser):
         assert self.open.pop() == tag
 
 
-def test_the_page_is_well_formed_and_its_sections_stand_in_their_order(page: str):
+def test_the_page_is_well_formed_and_its_sections_are_in_order(page: str):
     found = Balanced(page)
     assert found.headings == [
         "winner", "leaderboard", "next", "curves", "gap", "search", "range", "embedding", "losses", "samples",
         "environment",
     ]  # fmt: skip
-    assert page.index('id="verdict"') < page.index('id="winner"')
+    assert page.index('id="conclusion"') < page.index('id="winner"')
     assert len(found.ids) == len(set(found.ids))
 
 
@@ -98,7 +98,7 @@ def test_the_page_needs_no_network_and_is_small(page: str):
     assert len(page.encode()) < 3_000_000
 
 
-def test_every_figure_has_words_a_caption_and_its_data_beside_it(page: str, folder: Path):
+def test_every_figure_has_an_alternative_text_a_caption_and_its_data(page: str, folder: Path):
     found = Balanced(page)
     assert len(found.figures) == found.captions == page.count("<figure ") == len(PLOTS)
     assert all(len(figure["aria-label"]) > 30 for figure in found.figures)
@@ -110,13 +110,13 @@ def test_every_figure_has_words_a_caption_and_its_data_beside_it(page: str, fold
     )
 
 
-def test_every_reference_inside_a_drawing_finds_its_target(page: str):
+def test_every_reference_inside_a_drawing_has_a_target(page: str):
     wanted = set(re.findall(r'(?:url\(|<use href=")#([\w-]+)', page))
     assert wanted
     assert wanted <= set(Balanced(page).ids)
 
 
-def test_the_numbers_of_the_page_are_those_of_the_csv_files(page: str, folder: Path):
+def test_the_page_has_the_numbers_of_the_csv_files(page: str, folder: Path):
     board = pd.read_csv(folder / "leaderboard.csv")
     assert board["best"].sum() == 1
     for nats in board["dev_nats"]:
@@ -124,14 +124,14 @@ def test_the_numbers_of_the_page_are_those_of_the_csv_files(page: str, folder: P
     winner = board[board["best"]].iloc[0]
     assert f"{winner['run'].capitalize()} won with a dev loss of {winner['dev_nats']:.4f} nats per symbol" in page
     assert f"95 % {winner['low_nats']:.4f} to {winner['high_nats']:.4f}" in page
-    standings = pd.read_csv(folder / "finalists.csv")
-    assert winner["dev_nats"] == standings.loc[standings["winner"], "dev_nats"].iloc[0]
+    finalists = pd.read_csv(folder / "finalists.csv")
+    assert winner["dev_nats"] == finalists.loc[finalists["winner"], "dev_nats"].iloc[0]
     items = pd.read_csv(folder / "plots" / "items.csv")
     assert f"{items['nats_per_symbol'].iloc[0]:.4f}" in page
     assert f"{items['nats_per_symbol'].iloc[-1]:.4f}" in page
 
 
-def test_where_the_loss_sits_sums_to_the_dev_loss_of_the_stored_model(folder: Path, project: Path):
+def test_losses_by_position_symbol_and_item_sum_to_the_dev_loss_of_the_stored_model(folder: Path, project: Path):
     facts = pd.read_json(folder / "best" / "config.json", typ="series")
     for name in ("positions", "symbols"):
         frame = pd.read_csv(folder / "plots" / f"{name}.csv")
@@ -152,9 +152,7 @@ def test_samples_are_marked_as_new_or_seen_in_train(page: str, folder: Path, pro
     assert page.count("<small>new</small>") == (~samples["seen_in_train"]).sum()
 
 
-def test_without_the_corpus_the_model_dependent_parts_say_so(
-    project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-):
+def test_parts_that_need_the_corpus_say_so_without_it(project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("HARNESS_HOME", str(project))
     storage = open_storage()
     study, another = storage.study(KEY), str(write_items(tmp_path / "items.txt", seed=7))
@@ -165,15 +163,15 @@ def test_without_the_corpus_the_model_dependent_parts_say_so(
     assert POSITIONS.data(results).empty
     assert samples_frame(results)["seen_in_train"].isna().all()
     shown = [text.get_text() for text in POSITIONS.draw(POSITIONS.data(results), results).axes[0].texts]
-    assert shown == ["no weights stored, or the corpus is not at hand"]
+    assert shown == ["no weights stored, or the corpus is not available"]
 
 
-def test_a_sealed_test_split_is_said_to_be_sealed(page: str):
-    assert "the test split is sealed." in page
+def test_the_conclusion_says_that_the_test_split_is_sealed(page: str):
+    assert "The test split is sealed." in page
 
 
 @pytest.mark.usefixtures("plotless")
-def test_an_opened_test_split_stands_in_the_verdict_with_its_scores(project: Path, home: Path):
+def test_the_conclusion_says_that_the_test_split_was_opened_with_its_scores(project: Path, home: Path):
     shutil.copytree(project, home, dirs_exist_ok=True)
     assert run(["holdout", KEY]) == 0
     folder = paths.results_folder() / KEY
@@ -181,9 +179,9 @@ def test_an_opened_test_split_stands_in_the_verdict_with_its_scores(project: Pat
     Balanced(page)
     scores = pd.read_csv(folder / "holdout.csv")
     winner = scores[scores["contender"] == scores["contender"].iloc[0]]
-    assert re.search(r"the test split was opened \S+: [^.]+ scores \d\.\d{4} nats on test\.", page)
+    assert re.search(r"The test split was opened \S+: [^.]+ scores \d\.\d{4} nats on test\.", page)
     assert f"{winner['test_nats'].mean():.4f}" in page
-    assert "test less dev" in page
+    assert "test minus dev" in page
 
 
 def test_the_index_links_every_study(project: Path):
@@ -196,7 +194,7 @@ def test_the_index_links_every_study(project: Path):
     assert f"{frame['dev'].iloc[0]:.4f}" in page
 
 
-def test_studies_of_different_corpora_stand_side_by_side_with_a_warning(project: Path, home: Path):
+def test_a_comparison_of_different_corpora_has_a_warning(project: Path, home: Path):
     shutil.copytree(project, home, dirs_exist_ok=True)
     storage = open_storage()
     results = gather(storage, storage.study(KEY))
@@ -217,13 +215,15 @@ def test_studies_of_different_corpora_stand_side_by_side_with_a_warning(project:
     assert not pd.read_csv(folder / "configs.csv")["differs"].any()
 
 
-def test_one_study_is_no_comparison(project: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]):
+def test_a_comparison_needs_two_studies(
+    project: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+):
     monkeypatch.setenv("HARNESS_HOME", str(project))
     assert run(["compare", KEY, KEY]) == 2
     assert "a comparison needs two studies" in capfd.readouterr().err
 
 
-def test_the_leaderboard_comes_in_the_columns_and_the_format_asked_for(
+def test_the_leaderboard_has_the_requested_columns_and_format(
     project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ):
     monkeypatch.setenv("HARNESS_HOME", str(project))
@@ -241,7 +241,7 @@ def test_the_leaderboard_comes_in_the_columns_and_the_format_asked_for(
     assert "Did you mean 'parameters'?" in capfd.readouterr().err
 
 
-def test_a_drawing_gets_ids_of_its_own_and_colours_of_the_page():
+def test_a_drawing_in_a_page_has_its_own_ids_and_the_colours_of_the_page():
     svg = (
         '<?xml version="1.0"?><svg xmlns="x" width="9pt" viewBox="0 0 9 9"><metadata>m</metadata>'
         '<g id="axes_1"><clipPath id="p1"/>'
@@ -253,8 +253,8 @@ def test_a_drawing_gets_ids_of_its_own_and_colours_of_the_page():
     )
 
 
-def test_every_colour_has_a_value_in_the_light_and_in_the_dark():
-    light, dark = style.css_variables(dark=False), style.css_variables(dark=True)
+def test_every_colour_has_a_light_and_a_dark_value():
+    light, dark = palette.css_variables(dark=False), palette.css_variables(dark=True)
     names = re.findall(r"--(\w+):", light)
     assert set(names) == set(re.findall(r"--(\w+):", dark))
-    assert {variable.removeprefix("var(--").removesuffix(")") for variable in style.VARIABLES.values()} == set(names)
+    assert {variable.removeprefix("var(--").removesuffix(")") for variable in palette.VARIABLES.values()} == set(names)

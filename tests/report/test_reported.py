@@ -1,4 +1,4 @@
-"""The road's page: what comes out and what does not, from stored trials alone; and the numbers behind its map."""
+"""The page of reported figures: which ones are reproduced, from stored trials alone; and the numbers of its map."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tests.tiny_study import no_plots, workers, write_items, write_road, write_s
 
 
 @pytest.mark.parametrize(("figure", "half"), [("2.3", 0.05), ("2.17", 0.005), ("2.1260", 0.00005), ("2", 0.5)])
-def test_a_figure_may_be_off_by_half_of_its_last_digit(figure: str, half: float):
+def test_a_figures_rounding_is_half_a_unit_of_its_last_digit(figure: str, half: float):
     assert rounding(figure) == pytest.approx(half)
 
 
@@ -30,54 +30,54 @@ def test_the_margin_is_the_prediction_interval_of_one_more_seed():
     assert str(found) == "2.120 ± 0.048"
 
 
-def test_too_few_runs_take_the_margin_of_one():
+def test_too_few_runs_get_the_margin_of_a_single_run():
     assert Measured.of([2.0]).margin == Measured.of([2.0, 2.5]).margin == ONE_RUN
     assert str(Measured.of([2.0])) == "2.000"
 
 
-def test_a_figure_comes_out_within_margin_and_rounding_and_is_off_by_what_lies_beyond():
+def test_a_figure_is_reproduced_within_margin_and_rounding_and_its_excess_is_what_lies_outside():
     found = Measured.of([2.20])
-    assert found.off("2.17") == found.off("2.23") == found.off("2.2") == 0.0
-    assert found.off("2.10") == pytest.approx(0.1 - ONE_RUN - 0.005)
-    assert found.off("2.30") == pytest.approx(-(0.1 - ONE_RUN - 0.005))
+    assert found.excess("2.17") == found.excess("2.23") == found.excess("2.2") == 0.0
+    assert found.excess("2.10") == pytest.approx(0.1 - ONE_RUN - 0.005)
+    assert found.excess("2.30") == pytest.approx(-(0.1 - ONE_RUN - 0.005))
 
 
-def row(told: Reported | None, measured: Measured | None) -> Row:
-    return Row("x", 10, told, measured, measured)
+def row(reported: Reported | None, measured: Measured | None) -> Row:
+    return Row("x", 10, reported, measured, measured)
 
 
-def test_a_row_says_what_does_not_come_out_by_how_much_and_why():
-    told = Reported(train="2.20", dev="2.10", source="s", remark="another split")
-    assert row(told, Measured.of([2.20])).verdict == (
-        "does not: dev here is 0.065 higher than margin and rounding allow (another split)"
+def test_a_row_says_what_is_not_reproduced_by_how_much_and_why():
+    reported = Reported(train="2.20", dev="2.10", source="s", remark="another split")
+    assert row(reported, Measured.of([2.20])).outcome == (
+        "not reproduced: dev is 0.065 higher here than margin and rounding allow (another split)"
     )
-    assert row(told, Measured.of([2.15])).verdict == (
-        "does not: train here is 0.015 lower and dev here is 0.015 higher than margin and rounding allow "
+    assert row(reported, Measured.of([2.15])).outcome == (
+        "not reproduced: train is 0.015 lower here and dev is 0.015 higher here than margin and rounding allow "
         "(another split)"
     )
-    assert row(Reported(dev="2.19", source="s"), Measured.of([2.20])).verdict == "comes out"
-    unexplained = row(Reported(dev="2.0", source="s"), Measured.of([2.20])).verdict
-    assert "no difference is known" in unexplained
+    assert row(Reported(dev="2.19", source="s"), Measured.of([2.20])).outcome == "reproduced"
+    unexplained = row(Reported(dev="2.0", source="s"), Measured.of([2.20])).outcome
+    assert "the only known difference is the random seed" in unexplained
 
 
-def test_nothing_is_judged_where_nothing_was_reported_or_measured():
-    assert row(None, Measured.of([2.0])).verdict == "nothing reported"
-    assert row(Reported(dev="2.0", source="s"), None).verdict == "not measured"
-    assert row(None, Measured.of([2.0])).comes_out is None
-    assert row(Reported(source="s"), Measured.of([2.0])).comes_out is None
+def test_nothing_is_compared_if_nothing_was_reported_or_measured():
+    assert row(None, Measured.of([2.0])).outcome == "nothing reported"
+    assert row(Reported(dev="2.0", source="s"), None).outcome == "not measured"
+    assert row(None, Measured.of([2.0])).is_reproduced is None
+    assert row(Reported(source="s"), Measured.of([2.0])).is_reproduced is None
 
 
 LETTERS = [".", *"abcdefghij"]
 
 
-def test_vowels_on_one_heap_are_as_close_as_no_other_letters():
+def test_vowels_in_one_cluster_are_closer_together_than_any_other_letters():
     table = torch.tensor([[float(i), 0.0] for i in range(11)]) * 10
     for place, letter in enumerate("aei"):
         table[LETTERS.index(letter)] = torch.tensor([0.1 * place, 500.0])
     facts = map_facts(table, LETTERS)
     assert facts.as_close == pytest.approx(1 / 120)  # the best of all sets of three of ten letters
     assert facts.vowels < 0.01
-    assert facts.lonely == {".": 1}  # 20 from the next letter on the line, the others 10
+    assert facts.isolation == {".": 1}  # 20 from the next letter on the line, the others 10
     assert facts.symbols == 11
 
 
@@ -103,15 +103,15 @@ def folder(project: Path) -> Path:
     return project / "results" / "road-items"
 
 
-def test_the_page_holds_each_figure_against_what_came_out(folder: Path):
-    frame = pd.read_csv(folder / "road.csv")
+def test_the_page_compares_each_figure_with_the_measured_loss(folder: Path):
+    frame = pd.read_csv(folder / "reported.csv")
     assert list(frame["experiment"]) == ["counted", "narrow", "narrow", "wide"]
     assert list(frame["comes_out"].astype(object).where(frame["comes_out"].notna(), None)) == [False, True, False, None]
     assert list(frame["steps"].fillna(0)) == [0, 20, 40, 40]
     assert list(frame["n"]) == [1, 2, 2, 2]
-    page, text = (folder / "road.html").read_text(), (folder / "road.md").read_text()
-    assert "1 of 3 reported figures come out" in page
-    assert "1 of 3 reported figures come out" in text
+    page, text = (folder / "reported.html").read_text(), (folder / "reported.md").read_text()
+    assert "1 of 3 reported figures are reproduced" in page
+    assert "1 of 3 reported figures are reproduced" in text
     assert "(made up)" in page
     assert "page &lt;2&gt;" in page
     curves = pd.read_csv(folder / "curves.csv")
@@ -119,32 +119,38 @@ def test_the_page_holds_each_figure_against_what_came_out(folder: Path):
     assert frame["train_nats"][1] == pytest.approx(narrow["train_nats"].mean())
 
 
-def test_the_page_is_one_file_that_asks_for_nothing_and_marks_samples(folder: Path):
-    page = (folder / "road.html").read_text()
-    assert not re.search(r"(src|href)=|@import|url\(", page)
-    assert page.count("<svg") == 3
-    assert len(re.findall(r"<li( class=\"seen\")?>[a-z]*\*?</li>", page)) == 20
-    assert "lies inside it" in page or "lies outside it" in page
+def test_the_page_is_one_file_that_loads_nothing_and_marks_samples(folder: Path):
+    page = (folder / "reported.html").read_text()
+    assert not re.search(r"src=|https?://|@import|url\((?!#)", page)
+    assert page.count("<svg") == page.count("<figcaption>") == 3
+    assert len(re.findall(r"<li( class=\"seen\")?>[a-z]* <small>(new|in train)</small></li>", page)) == 20
+    assert re.search(r"Its training rate, 0.01, is (in|out)side that range", page)
+
+
+def test_every_file_that_the_page_links_is_there(folder: Path):
+    links = re.findall(r'<a href="([^"]+)"', (folder / "reported.html").read_text())
+    assert {"reported.csv", "plots/lr_range.csv", "plots/reported_embedding.csv", "report.html"} <= set(links)
+    assert [link for link in links if not (folder / link).is_file()] == []
 
 
 @pytest.mark.usefixtures("plotless")
-def test_a_report_writes_the_page_again_to_the_same_bytes_without_the_corpus(project: Path, home: Path):
+def test_a_report_without_the_corpus_writes_the_same_bytes_again(project: Path, home: Path):
     shutil.copytree(project, home, dirs_exist_ok=True)
     folder = home / "results" / "road-items"
-    before = (folder / "road.html").read_bytes()
-    (folder / "road.html").unlink()
+    before = (folder / "reported.html").read_bytes()
+    (folder / "reported.html").unlink()
     assert run(["report", "road"]) == 0
-    assert (folder / "road.html").read_bytes() == before
+    assert (folder / "reported.html").read_bytes() == before
 
 
 @pytest.mark.usefixtures("one_process", "plotless")
 def test_a_study_without_reported_figures_has_no_page(tmp_path: Path):
     write_study("tiny", trials=1)
     assert run(["study", "tiny", "--corpus", str(write_items(tmp_path / "items.txt"))]) == 0
-    assert not (paths.results_folder() / "tiny-items" / "road.html").exists()
+    assert not (paths.results_folder() / "tiny-items" / "reported.html").exists()
 
 
-def test_both_splits_of_all_names_may_stand_beside_the_lectures_figures():
+def test_both_splits_of_all_names_can_be_compared_with_the_lectures_figures():
     facts = {"spec": "", "label": "", "variant": "", "items": {}, "examples": {}, "by_default": False}
     found = [
         CorpusFacts(fingerprint=f, **facts).is_the_lectures for f in ("14f825ec2506", "c5d3adf15b15", "e2bd45f704e1")

@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from harness.errors import ConfigError
-from harness.report.tables.table import Column, chosen, nats, render, short, whole
+from harness.report.tables.table import Column, chosen, markdown, nats, render, short, whole
 
 COLUMNS = (
     Column("run", number=False),
@@ -40,7 +40,14 @@ def test_markdown_has_units_the_best_in_bold_and_ties_marked():
     )
 
 
-def test_latex_is_booktabs_and_escapes_what_tex_would_read():
+def test_markdown_escapes_what_would_break_a_table_and_can_append_a_space():
+    assert markdown(("a", "b"), [("x|y", "two\nlines")], (False, True)) == (
+        "| a | b |\n| :--- | ---: |\n| x\\|y | two lines |"
+    )
+    assert markdown(("a",), [("x",)], space="_") == "| a_ |\n| :--- |\n| x_ |"
+
+
+def test_latex_is_booktabs_and_escapes_special_characters():
     assert render(FRAME, COLUMNS, "latex", "50 % of a_b · †", "key").splitlines() == [
         r"\begin{table}",
         r"\centering",
@@ -59,18 +66,18 @@ def test_latex_is_booktabs_and_escapes_what_tex_would_read():
     ]
 
 
-def test_csv_keeps_full_precision_and_says_best_tied_and_fingerprint():
+def test_csv_has_full_precision_and_columns_for_best_tied_and_fingerprint():
     read = pd.read_csv(io.StringIO(render(FRAME, COLUMNS, "csv", "no caption")))
     assert list(read) == ["run", "dev_nats", "n_seeds", "schedule", "best", "tied", "fingerprint"]
     assert read["dev_nats"].iloc[0] == 1.96904222
     assert read["best"].tolist() == [True, False, False]
 
 
-def test_columns_are_chosen_by_name_in_the_order_asked_for():
+def test_columns_are_chosen_by_name_in_the_given_order():
     assert [column.head for column in chosen(COLUMNS, ["n", "run"])] == ["n (seeds)", "run"]
 
 
-def test_an_unknown_column_is_refused_with_the_nearest_one():
+def test_an_unknown_column_is_refused_with_a_suggestion():
     with pytest.raises(ConfigError, match=r"among run, dev, n, schedule; got 'shedule'. Did you mean 'schedule'\?"):
         chosen(COLUMNS, ["shedule"])
 
@@ -78,5 +85,5 @@ def test_an_unknown_column_is_refused_with_the_nearest_one():
 @pytest.mark.parametrize(
     ("value", "text"), [(0.00424252, "0.00424"), (64.0, "64"), (0.0, "0"), ("one_cycle", "one-cycle"), (1024, "1024")]
 )
-def test_values_are_written_as_people_write_them(value: object, text: str):
+def test_values_are_written_briefly(value: object, text: str):
     assert short(value) == text

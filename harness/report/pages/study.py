@@ -1,38 +1,35 @@
-"""`report.html`: a study as one file that needs nothing beside it, from its verdict down to its environment."""
+"""`report.html`: a study on one page that needs no other file, from its conclusion to its environment."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from functools import cache
-from typing import Any, NamedTuple
+from collections.abc import Mapping
+from typing import NamedTuple
 
-import jinja2
 import pandas as pd
-from markupsafe import Markup
 
-from harness.report.conclusion import commands, config_rows, verdict
+from harness.report.conclusion import commands, conclusion, config_rows
 from harness.report.losses import SHOWN_ITEMS
-from harness.report.plots import style
+from harness.report.pages.template import Shown, render_page, text_table
 from harness.report.plots.curves import chosen_name
 from harness.report.plots.plot import Drawn
 from harness.report.results import Results
 from harness.report.tables import holdout
 from harness.report.tables.leaderboard import caption, default_columns
-from harness.report.tables.table import Cell, Column, cells, nats, whole
+from harness.report.tables.table import Column, cells, nats, whole
 
 TITLES = {
-    "winner": "The winner, and how to run it again",
+    "winner": "The winner and how to run it again",
     "leaderboard": "Leaderboard",
-    "next": "What to turn next",
+    "next": "What to change next",
     "curves": "Train and dev curves",
     "gap": "Train against dev",
-    "search": "The search seen whole",
+    "search": "The whole search",
     "range": "Learning-rate range",
     "embedding": "The embedding",
-    "losses": "Where the loss sits",
+    "losses": "Loss by position, symbol and item",
     "samples": "Samples",
-    "environment": "What it was made with",
+    "environment": "Environment",
 }
 _ITEMS = (
     Column("item", number=False),
@@ -42,23 +39,14 @@ _ITEMS = (
 )
 
 
-class Shown(NamedTuple):
-    """A table as a template takes it."""
-
-    columns: Sequence[Column]
-    rows: list[list[Any]]
-    caption: str = ""
-    file: str = ""
-
-
 class Pieces(NamedTuple):
-    """What a page is made of besides the records; each frame also stands beside the page as csv."""
+    """What a page shows besides the records. Each frame is also written as csv."""
 
     drawn: Mapping[str, Drawn]
     leaderboard: pd.DataFrame
     items: pd.DataFrame
     samples: pd.DataFrame
-    overview: list[str]
+    findings: list[str]
 
 
 def report_page(results: Results, pieces: Pieces) -> str:
@@ -70,55 +58,37 @@ def report_page(results: Results, pieces: Pieces) -> str:
         title=results.study.key,
         study=results.study,
         label=results.label,
-        road=any(experiment.reported for experiment in results.study.first),
-        verdict=verdict(results),
+        reported=any(experiment.reported for experiment in results.study.first),
+        conclusion=conclusion(results),
         scored=None
         if opening is None or opening.scores is None
-        else _plain(holdout.SCORED_HEAD, holdout.scored_rows(opening)),
+        else text_table(
+            [Column(head, number=place > 0) for place, head in enumerate(holdout.SCORED_HEAD)],
+            holdout.scored_rows(opening),
+        ),
         remarks=[] if opening is None else holdout.remarks(opening),
         titles=TITLES,
         sections=list(TITLES.items()),
         config=config_rows(results),
         commands=commands(results),
         leaderboard=Shown(board, cells(pieces.leaderboard, board), caption(results), "leaderboard.csv"),
-        next=_next(results, pieces.overview),
+        next=_next(results, pieces.findings),
         plots=lambda names: [pieces.drawn[name] for name in names if name in pieces.drawn],
         best=_items(pieces.items[::-1]),
         worst=_items(pieces.items),
-        items_caption=f"{chosen_name(results)}, one run; an item's symbols include its end · {results.label}.",
+        items_caption=f"{chosen_name(results)}, a single run. An item's symbols include its end · {results.label}.",
         samples=list(pieces.samples.itertuples(index=False, name=None)),
         samples_caption=_samples_caption(results, pieces.samples),
         environment=_environment(results),
     )
 
 
-def render_page(template: str, **content: Any) -> str:
-    """A template of ours with the one style sheet."""
-    css = _templates().get_template("style.css")
-    sheet = css.render(light=style.css_variables(dark=False), dark=style.css_variables(dark=True))
-    return _templates().get_template(template).render(css=Markup(sheet), **content)
-
-
-@cache
-def _templates() -> jinja2.Environment:
-    return jinja2.Environment(
-        loader=jinja2.PackageLoader("harness.report"), autoescape=True, trim_blocks=True, lstrip_blocks=True,
-        undefined=jinja2.StrictUndefined, keep_trailing_newline=True,
-    )  # fmt: skip
-
-
-def _plain(head: Sequence[str], rows: Sequence[Sequence[str]]) -> Shown:
-    """A table that is text already, its first column words and the others numbers."""
-    columns = [Column(name, number=place > 0) for place, name in enumerate(head)]
-    return Shown(columns, [[Cell(text, text, place > 0) for place, text in enumerate(row)] for row in rows])
-
-
-def _next(results: Results, overview: list[str]) -> list[str]:
+def _next(results: Results, findings: list[str]) -> list[str]:
     lines = []
     if results.chosen is not None and results.chosen.trial.verdict is not None:
         trial = results.chosen.trial
         lines.append(f"trial {trial.number} is {trial.verdict}: {results.chosen.advice}")
-    return [*lines, *overview] or ["nothing stands out yet"]
+    return [*lines, *findings] or ["nothing to report yet"]
 
 
 def _items(frame: pd.DataFrame) -> Shown:
@@ -140,7 +110,7 @@ def _environment(results: Results) -> list[tuple[str, str]]:
         ("fingerprint", corpus.fingerprint),
         ("items", ", ".join(f"{split} {count:,}" for split, count in corpus.items.items())),
         ("examples", ", ".join(f"{split} {count:,}" for split, count in corpus.examples.items())),
-        ("trials", f"{ended or 'none'}; {study.trials} asked for; ended by {study.ended_by or 'nothing yet'}"),
+        ("trials", f"{ended or 'none'}; {study.trials} requested; ended by {study.ended_by or 'nothing yet'}"),
         ("sampler", study.sampler),
         ("pruner", study.pruner),
         ("study seed", str(study.seed)),

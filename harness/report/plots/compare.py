@@ -1,4 +1,4 @@
-"""Figures of several studies side by side."""
+"""Figures that compare several studies."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Any
 import pandas as pd
 from matplotlib.figure import Figure
 
+from harness.report import palette
 from harness.report.frames import curves_frame, trials_frame
 from harness.report.plots import style
 from harness.report.plots.curves import examples_axis
@@ -16,12 +17,12 @@ from harness.report.plots.search import focus
 from harness.report.results import Results
 
 Several = list[Results]
-_COLOURS = (style.BLUE, style.VERMILION, style.GREEN, style.ORANGE, style.SKY, style.BLACK)
+_COLOURS = (palette.BLUE, palette.VERMILION, palette.GREEN, palette.ORANGE, palette.SKY, palette.BLACK)
 _DASHES = ("-", "--", ":", "-.")
 
 
 def _progress(several: Several) -> pd.DataFrame:
-    """Every trial in order, with the best complete dev loss so far and the training seconds spent until then."""
+    """All trials in order, with the lowest dev loss of a complete trial and the training seconds so far."""
     frames = []
     for results in several:
         frame = trials_frame(results)[["trial", "status", "seconds", "dev_nats"]]
@@ -41,26 +42,26 @@ def _progress(several: Several) -> pd.DataFrame:
 def _draw_progress(frame: pd.DataFrame, several: Several, over: str, axis: str, title: str) -> Figure:
     shown = frame[frame["best_so_far"].notna()]
     if shown.empty:
-        return style.empty("no complete trial yet", _stamp(several))
+        return style.empty("no complete trial yet", _corpora(several))
     figure, (axes,) = style.figure(style.NARROW, 3.9)
     axes.set_title(title)
     for place, (key, points) in enumerate(shown.groupby("study", sort=False)):
-        axes.step(points[over], points["best_so_far"], where="post", label=key, **_look(place))
+        axes.step(points[over], points["best_so_far"], where="post", label=key, **_line_style(place))
     focus(axes, shown["best_so_far"], [])
     axes.set(xlabel=axis, ylabel="best dev loss so far (nats per symbol)")
     if over == "seconds_so_far":
         axes.xaxis.set_major_formatter(style.big_numbers)
     style.legend_above(axes)
-    style.small_print(figure, _stamp(several))
+    style.small_print(figure, _corpora(several))
     return figure
 
 
-def _look(place: int) -> dict[str, Any]:
+def _line_style(place: int) -> dict[str, Any]:
     return {"color": _COLOURS[place % len(_COLOURS)], "ls": _DASHES[(place // len(_COLOURS)) % len(_DASHES)]}
 
 
-def _stamp(several: Several) -> str:
-    """Each corpus once, with its fingerprint and size."""
+def _corpora(several: Several) -> str:
+    """Each corpus once, with its fingerprint and sizes."""
     return " · ".join(dict.fromkeys(results.label for results in several))
 
 
@@ -83,20 +84,20 @@ def _curves(several: Several) -> pd.DataFrame:
 
 def _draw_curves(frame: pd.DataFrame, several: Several) -> Figure:
     if frame.empty:
-        return style.empty("no complete trial yet", _stamp(several))
+        return style.empty("no complete trial yet", _corpora(several))
     figure, (axes,) = style.figure(style.NARROW, 4.2)
     axes.set_title("The chosen trials' curves")
     for place, (key, points) in enumerate(frame.groupby("study", sort=False)):
-        colour = _look(place)["color"]
+        colour = _line_style(place)["color"]
         run = points["run"].iloc[0]
         axes.plot(points["examples"], points["dev_nats"], color=colour, marker="o", ms=3, label=f"{key}, {run}")
         axes.plot(points["examples"], points["train_nats"], color=colour, ls="--", lw=1.2)
-    axes.plot([], [], color=style.GREY, ls="--", lw=1.2, label="train")
+    axes.plot([], [], color=palette.GREY, ls="--", lw=1.2, label="train")
     focus(axes, pd.concat([frame["dev_nats"], frame["train_nats"]]), [])
     examples_axis(axes)
     axes.set_ylabel("loss (nats per symbol)")
     style.legend_above(axes, columns=1)
-    style.small_print(figure, _stamp(several))
+    style.small_print(figure, _corpora(several))
     return figure
 
 
@@ -107,13 +108,14 @@ def _alt_curves(frame: pd.DataFrame) -> str:
 
 
 _READING = (
-    "One line for each study: the lowest dev loss of a complete trial so far. Lower and further left is better. {}"
+    "One line for each study: the lowest dev loss of a complete trial so far. Lower and further to the left is better. "
+    "{}"
 )
 COMPARED: tuple[Plot[Several], ...] = (
     Plot(
         "progress_trials",
         "Best so far, by trials",
-        _READING.format("Compare searches here if their trials cost the same."),
+        _READING.format("Compare searches by trials if their trials cost the same."),
         _progress,
         partial(_draw_progress, over="trial", axis="trial", title="Best so far, by trials"),
         partial(_alt_progress, over="trial"),
@@ -121,7 +123,9 @@ COMPARED: tuple[Plot[Several], ...] = (
     Plot(
         "progress_seconds",
         "Best so far, by training time",
-        _READING.format("Seconds are of training, all workers together, pruned trials included; they are rough."),
+        _READING.format(
+            "Seconds are of training only, summed over all workers and trials, pruned ones included. They are rough."
+        ),
         _progress,
         partial(
             _draw_progress,
@@ -134,7 +138,8 @@ COMPARED: tuple[Plot[Several], ...] = (
     Plot(
         "curves",
         "The chosen trials' curves",
-        "Dots: dev loss; dashed: train loss, in the colour of its study. The distance between the two is the gap.",
+        "Solid lines with dots are dev loss; dashed lines are train loss, in the colour of the study. The distance "
+        "between the two is the gap.",
         _curves,
         _draw_curves,
         _alt_curves,

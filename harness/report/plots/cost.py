@@ -1,4 +1,4 @@
-"""Figures of what losses cost: against seconds, against parameters, and where the compute went."""
+"""Figures of cost: dev loss against seconds and against parameters, and training time by outcome."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullLocator
 
 from harness.lecture import RECIPE
+from harness.report import palette
 from harness.report.frames import trials_frame
 from harness.report.plots import style
 from harness.report.plots.plot import Plot
@@ -17,9 +18,10 @@ from harness.report.results import Results
 
 
 def cost_frame(results: Results, cost: str) -> pd.DataFrame:
-    """Finished trials and the recipe with their losses and one cost; `pareto` marks complete trials nobody beats.
+    """Trials and the recipe with their dev loss and one cost, `seconds` or `parameters`.
 
-    On the front: no complete trial has a lower dev loss for as little.
+    `pareto` marks the Pareto front: complete trials for which no other complete trial has a lower dev loss at the
+    same or a lower cost.
     """
     frame = trials_frame(results)
     frame = frame[frame["dev_nats"].notna() & frame[cost].notna()]
@@ -46,10 +48,10 @@ def draw_cost(frame: pd.DataFrame, results: Results, cost: str, axis: str, title
             looks = {"lw": 1} if marker == "x" else {}
             style.scatter(axes, points[cost], points["dev_nats"], color=colour, marker=marker, label=status, **looks)
     front = frame[frame["pareto"]]
-    axes.step(front[cost], front["dev_nats"], where="post", color=style.ORANGE, lw=1.6, label="Pareto front")
+    axes.step(front[cost], front["dev_nats"], where="post", color=palette.ORANGE, lw=1.6, label="Pareto front")
     recipe = frame[frame["status"] == "recipe"]
     if not recipe.empty:
-        style.scatter(axes, recipe[cost], recipe["dev_nats"], color=style.REFERENCE, marker="*", s=130, label=RECIPE)
+        style.scatter(axes, recipe[cost], recipe["dev_nats"], color=palette.REFERENCE, marker="*", s=130, label=RECIPE)
     axes.set_xscale("log")
     axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
     axes.xaxis.set_minor_locator(NullLocator())
@@ -74,7 +76,7 @@ def _alt_cost(frame: pd.DataFrame, cost: str) -> str:
 
 
 def _compute(results: Results) -> pd.DataFrame:
-    """Trials and training seconds by how they ended."""
+    """Number of trials and training seconds by status."""
     frame = trials_frame(results)
     frame = frame.assign(seconds=frame["seconds"].astype(float).fillna(0.0))
     table = frame.groupby("status")["seconds"].agg(trials="count", seconds="sum").reset_index()
@@ -86,7 +88,7 @@ def draw_compute(frame: pd.DataFrame, results: Results) -> Figure:
     if frame.empty:
         return style.empty("no trial yet", results.label)
     figure, (axes,) = style.figure(style.NARROW, 0.36 * len(frame) + 1.4)
-    colours = [style.STATUSES.get(status, (style.FRAME, ""))[0] for status in frame["status"]]
+    colours = [style.STATUSES.get(status, (palette.FRAME, ""))[0] for status in frame["status"]]
     axes.barh(frame["status"], frame["seconds"], color=colours, height=0.66)
     for place, row in enumerate(frame.itertuples()):
         text = f"{row.trials} trials, {row.seconds:,.0f} s, {row.share:.0%}"
@@ -106,13 +108,14 @@ def _alt_compute(frame: pd.DataFrame) -> str:
 
 
 _FRONT = (
-    "One mark for each trial; low and to the left is better. The orange line is the Pareto front: the lowest loss that "
-    "any complete trial reached for at most that {}. Trials above it paid more for less."
+    "One mark for each trial; lower and further to the left is better. The orange line is the Pareto front: the lowest "
+    "loss of any complete trial with at most that {}. For a trial above the line, another one has a lower loss at no "
+    "higher cost."
 )
 SECONDS = Plot(
     "seconds",
     "Loss against seconds",
-    f"{_FRONT.format('time')} Seconds are of training alone, beside other workers, so they are rough.",
+    f"{_FRONT.format('much time')} Seconds are of training only, with other workers running, so they are rough.",
     partial(cost_frame, cost="seconds"),
     partial(draw_cost, cost="seconds", axis="seconds of training (log scale)", title="Loss against seconds"),
     partial(_alt_cost, cost="seconds"),
@@ -120,7 +123,7 @@ SECONDS = Plot(
 PARAMETERS = Plot(
     "parameters",
     "Loss against parameters",
-    f"{_FRONT.format('size')} Where it turns flat, a larger model buys nothing.",
+    f"{_FRONT.format('many parameters')} Where the line is flat, a larger model does not help.",
     partial(cost_frame, cost="parameters"),
     partial(draw_cost, cost="parameters", axis="parameters (log scale)", title="Loss against parameters"),
     partial(_alt_cost, cost="parameters"),
@@ -128,8 +131,8 @@ PARAMETERS = Plot(
 COMPUTE = Plot(
     "compute",
     "Where the compute went",
-    "Training time by how its trials ended. What went into pruned trials is the price of finding out early; what went "
-    "into failed and diverged ones is lost.",
+    "Training time by the status of the trials. Time in pruned trials is the cost of recognising bad configs early. "
+    "Time in failed and diverged trials is wasted.",
     _compute,
     draw_compute,
     _alt_compute,

@@ -1,4 +1,4 @@
-"""Figures of losses along and at the end of runs: train and dev curves, every trial, train against dev."""
+"""Figures of losses over runs and at their end: train and dev curves, every trial, train against dev."""
 
 from __future__ import annotations
 
@@ -7,24 +7,25 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from harness.lecture import RECIPE
+from harness.report import palette
 from harness.report.frames import complete_frame, curves_frame, lines_frame
 from harness.report.plots import style
 from harness.report.plots.plot import Plot
 from harness.report.results import Results
 from harness.train.diagnose import LARGE_GAP, SMALL_GAP
 
-_LINES = {"lecture's": (style.REFERENCE, ":"), "counted": (style.GREEN, "--"), "floor": (style.GREY, "-.")}
+_LINES = {"lecture's": (palette.REFERENCE, ":"), "counted": (palette.GREEN, "--"), "floor": (palette.GREY, "-.")}
 _COLUMNS = ["run", "examples", "train_nats", "dev_nats"]
 
 
 def chosen_name(results: Results) -> str:
-    """`winner (trial 12)`, `best (trial 12)` before the finalists' round, nothing without a complete trial."""
+    """`winner (trial 12)`; `best (trial 12)` before the finalists' round; empty without a complete trial."""
     chosen = results.chosen
     return "" if chosen is None else f"{'winner' if chosen.runs else 'best'} (trial {chosen.trial.number})"
 
 
 def _curves(results: Results) -> pd.DataFrame:
-    """The chosen trial's and the recipe's evaluations, then the levels they are held against (no examples)."""
+    """Evaluations of the chosen trial and of the recipe, then the levels to compare with, which have no `examples`."""
     curves = curves_frame(results)
     number = -1 if results.chosen is None else results.chosen.trial.number
     mine = curves[curves["trial"] == number].assign(run=chosen_name(results))
@@ -42,9 +43,9 @@ def draw_curves(frame: pd.DataFrame, results: Results) -> Figure:
     if runs.empty:
         return style.empty("no complete trial yet", results.label)
     figure, (axes,) = style.figure(style.NARROW, 4.3)
-    axes.set_title("Train and dev loss along the run")
+    axes.set_title("Train and dev loss over the run")
     for run, points in runs.groupby("run", sort=False):
-        colour = style.REFERENCE if run == RECIPE else style.BLUE
+        colour = palette.REFERENCE if run == RECIPE else palette.BLUE
         axes.plot(points["examples"], points["dev_nats"], color=colour, marker="o", ms=3, label=f"{run}, dev")
         axes.plot(points["examples"], points["train_nats"], color=colour, ls="--", lw=1.3, label="… train")
     low, high = _limits(pd.concat([runs["train_nats"], runs["dev_nats"]]), levels)
@@ -57,11 +58,11 @@ def draw_curves(frame: pd.DataFrame, results: Results) -> Figure:
 
 
 def draw_levels(axes: Axes, levels: pd.DataFrame, low: float, high: float) -> None:
-    """Horizontal lines that say what they are; one outside of the axis is said in the legend."""
+    """Horizontal lines with their names and losses in the legend, which also says if one is outside the axis."""
     for row in levels.to_dict("records"):
         nats = row["dev_nats"] if pd.notna(row["dev_nats"]) else row["train_nats"]
         colour, dash = next(
-            (look for start, look in _LINES.items() if row["run"].startswith(start)), (style.BLACK, ":")
+            (look for start, look in _LINES.items() if row["run"].startswith(start)), (palette.BLACK, ":")
         )
         outside = "" if low <= nats <= high else " (below)" if nats < low else " (above)"
         axes.axhline(nats, color=colour, lw=1.1, ls=dash, label=f"{row['run']}, {nats:.3f}{outside}")
@@ -69,7 +70,7 @@ def draw_levels(axes: Axes, levels: pd.DataFrame, low: float, high: float) -> No
 
 
 def _limits(losses: pd.Series, levels: pd.DataFrame) -> tuple[float, float]:
-    """The axis: wild first evaluations must not flatten the rest, and the floor belongs to it unless far below."""
+    """Limits of the axis: high first evaluations must not flatten the rest; levels are included unless far below."""
     losses = losses.dropna().astype(float)
     marks = pd.concat([levels["dev_nats"], levels["train_nats"]]).dropna().astype(float)
     top = max([float(losses.quantile(0.85)), *marks])
@@ -93,7 +94,7 @@ def _alt_curves(frame: pd.DataFrame) -> str:
     levels = frame[frame["examples"].isna()]
     nats = levels["dev_nats"].fillna(levels["train_nats"]).astype(float)
     marks = [f"{run} {level:.4f}" for run, level in zip(levels["run"], nats, strict=True)]
-    return f"Line plot of loss over examples. {'; '.join(ends)}. Lines: {'; '.join(marks) or 'none'}."
+    return f"Line plot of loss over training examples. {'; '.join(ends)}. Lines: {'; '.join(marks) or 'none'}."
 
 
 def _trial_curves(results: Results) -> pd.DataFrame:
@@ -110,10 +111,10 @@ def draw_trial_curves(frame: pd.DataFrame, results: Results) -> Figure:
     figure, (axes,) = style.figure(style.NARROW, 4.3)
     axes.set_title("Dev loss of every trial")
     for _, points in runs.groupby("run"):
-        colour = style.BLUE if points["status"].iloc[0] == "complete" else style.GREY
+        colour = palette.BLUE if points["status"].iloc[0] == "complete" else palette.GREY
         axes.plot(points["examples"], points["dev_nats"], color=colour, alpha=0.45, lw=0.9)
-    axes.plot([], [], color=style.BLUE, label="complete")
-    axes.plot([], [], color=style.GREY, label="stopped early")
+    axes.plot([], [], color=palette.BLUE, label="complete")
+    axes.plot([], [], color=palette.GREY, label="stopped early")
     losses = runs["dev_nats"].dropna().astype(float)
     marks = levels["dev_nats"].dropna().astype(float)
     low, high = min([losses.min(), *marks]), max([losses.quantile(0.9), *marks])
@@ -133,6 +134,7 @@ def _alt_trial_curves(frame: pd.DataFrame) -> str:
 
 
 def counted(counts: pd.Series) -> str:
+    """`12 complete, 3 pruned`."""
     return ", ".join(f"{count} {what}" for what, count in counts.items())
 
 
@@ -147,7 +149,7 @@ def _train_against_dev(results: Results) -> pd.DataFrame:
 
 
 def draw_train_against_dev(frame: pd.DataFrame, results: Results) -> Figure:
-    """Each complete trial by its final losses; the shaded bands are the gaps that the verdicts go by."""
+    """Each complete trial by its final losses; the shaded bands are the gaps that verdicts are based on."""
     trials, recipe = frame[frame["run"] != RECIPE], frame[frame["run"] == RECIPE]
     if trials.empty:
         return style.empty("no complete trial yet", results.label)
@@ -158,23 +160,23 @@ def draw_train_against_dev(frame: pd.DataFrame, results: Results) -> Figure:
         name = f"{verdict} ({len(points)})"
         _points(axes, points, colour, marker, name)
     if not recipe.empty:
-        _points(axes, recipe, style.REFERENCE, "*", RECIPE, size=150)
+        _points(axes, recipe, palette.REFERENCE, "*", RECIPE, size=150)
     beyond = _frame_axes(axes, frame)
     _bands(axes)
     axes.set(xlabel="train loss (nats per symbol)", ylabel="dev loss (nats per symbol)")
     style.legend_above(axes)
-    far = f"{beyond} beyond the axes · " if beyond else ""
+    far = f"{beyond} outside the axes · " if beyond else ""
     style.small_print(figure, f"{far}{results.label}")
     return figure
 
 
 def _points(axes: Axes, points: pd.DataFrame, colour: str, marker: str, label: str, size: float = 34) -> None:
-    looks = {"color": colour, "marker": marker, "s": size, "edgecolor": style.PAPER, "lw": 0.6, "label": label}
+    looks = {"color": colour, "marker": marker, "s": size, "edgecolor": palette.PAPER, "lw": 0.6, "label": label}
     style.scatter(axes, points["train_nats"], points["dev_nats"], zorder=3, **looks)
 
 
 def _frame_axes(axes: Axes, frame: pd.DataFrame) -> int:
-    """Limits around nine tenths of the trials and the recipe; returns how many points that leaves out."""
+    """Set limits that hold the recipe and nine tenths of the trials; returns the number of points outside."""
     recipe = frame["run"] == RECIPE
     limits = []
     for name in ("train_nats", "dev_nats"):
@@ -187,7 +189,7 @@ def _frame_axes(axes: Axes, frame: pd.DataFrame) -> int:
 
 
 def _bands(axes: Axes) -> None:
-    """Under SMALL_GAP a run counts as underfitting, over LARGE_GAP as overfitting, between them as well fitted."""
+    """Shade gaps below SMALL_GAP as underfitting, above LARGE_GAP as overfitting, between them as well fitted."""
     (left, right), (bottom, top) = axes.get_xlim(), axes.get_ylim()
     ends = [left, right]
     edges = [-10.0, SMALL_GAP, LARGE_GAP, 10.0]
@@ -196,12 +198,12 @@ def _bands(axes: Axes) -> None:
         low, high = [end + lower for end in ends], [end + upper for end in ends]
         axes.fill_between(ends, low, high, color=style.VERDICTS[verdict], alpha=0.10, lw=0, zorder=0)
     for gap in (SMALL_GAP, LARGE_GAP):
-        axes.plot(ends, [end + gap for end in ends], color=style.GREY, lw=0.8, ls=":", zorder=1)
+        axes.plot(ends, [end + gap for end in ends], color=palette.GREY, lw=0.8, ls=":", zorder=1)
         x = left + 0.03 * (right - left)
         if x + gap < bottom:
             x = bottom - gap + 0.03 * (right - left)
         axes.text(
-            x, x + gap, f"gap {gap:g}", fontsize=7.5, color=style.GREY, va="bottom", rotation=45,
+            x, x + gap, f"gap {gap:g}", fontsize=7.5, color=palette.GREY, va="bottom", rotation=45,
             rotation_mode="anchor", transform_rotates_text=True, clip_on=True,
         )  # fmt: skip
     axes.set(xlim=(left, right), ylim=(bottom, top))
@@ -219,11 +221,11 @@ def _alt_train_against_dev(frame: pd.DataFrame) -> str:
 
 CURVES = Plot(
     "curves",
-    "Train and dev loss along the run",
-    "Dots: dev loss, on items the model never trained on; dashed: train loss. Falling dev means learning; dev that "
-    "turns up while train falls means overfitting. A model is worth its training only below the dashed green line, "
-    "which counting alone reaches. No model with this context can train below the floor: it is the randomness left in "
-    "train once the context is known.",
+    "Train and dev loss over the run",
+    "Solid lines with dots are dev loss, on items the model is not trained on; dashed lines are train loss. While dev "
+    "falls, the model learns; if dev rises while train falls, it overfits. The dashed green line is the loss of a "
+    "counted n-gram: a model is only useful below it. The floor is the lowest train loss that any model with this "
+    "context length can reach, since the context does not determine the next symbol.",
     _curves,
     draw_curves,
     _alt_curves,
@@ -231,8 +233,8 @@ CURVES = Plot(
 TRIAL_CURVES = Plot(
     "trial_curves",
     "Dev loss of every trial",
-    "One line for each trial; lower is better. Grey ones were stopped early: by the pruner, because they diverged, or "
-    "by an interruption. Lines that still fall steeply at their end asked for a larger budget.",
+    "One line for each trial; lower is better. Grey trials were stopped early: by the pruner, by divergence or by an "
+    "interruption. If many lines still fall steeply at their end, the budget is too small.",
     _trial_curves,
     draw_trial_curves,
     _alt_trial_curves,
@@ -240,10 +242,10 @@ TRIAL_CURVES = Plot(
 TRAIN_AGAINST_DEV = Plot(
     "train_against_dev",
     "Train against dev loss",
-    "One mark for each complete trial; lower is better. Height above the diagonal is the gap, dev less train: in the "
-    f"bottom band, under {SMALL_GAP:g} nats, the model is too small or too short in sight; in the top band, over "
-    f"{LARGE_GAP:g}, it learns train by heart. Verdicts also look at the curve and at the gap's error, so a mark can "
-    "bear another verdict than its band.",
+    "One mark for each complete trial; lower is better. The bands show the gap, dev minus train. In the bottom band, "
+    f"below {SMALL_GAP:g} nats, the model or its context is too small. In the top band, above {LARGE_GAP:g} nats, it "
+    "memorises train. A verdict also depends on the curve and on the standard error of the gap, so a mark can have "
+    "another verdict than its band.",
     _train_against_dev,
     draw_train_against_dev,
     _alt_train_against_dev,

@@ -1,4 +1,4 @@
-"""Every plot of a study, in the order of its page."""
+"""All plots of a study, in the order of its page."""
 
 from __future__ import annotations
 

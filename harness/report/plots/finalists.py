@@ -1,4 +1,4 @@
-"""The finalists' round as a figure: every fresh run, the means, and the paired differences that decide."""
+"""The finalists' round as a figure: all fresh runs, their means, and the paired differences from the lowest mean."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+from harness.report import palette
 from harness.report.plots import style
 from harness.report.plots.plot import Plot
 from harness.report.results import Results
@@ -16,39 +17,39 @@ _MEANS = ["name", "trial", "dev_nats", "search_nats", "behind", "behind_low", "b
 
 
 def _finalists(results: Results) -> pd.DataFrame:
-    """One row per contender with its mean (no seed), lowest first, then one per fresh run; without those out."""
-    standings, runs = finalists_frame(results), runs_frame(results)
-    if standings.empty:
+    """One row per contender with its mean and no seed, lowest first; then one per fresh run. Without those out."""
+    ranked, runs = finalists_frame(results), runs_frame(results)
+    if ranked.empty:
         return pd.DataFrame(columns=["contender", "seed"])
-    placed = standings.loc[standings["out"] == "", _MEANS].rename(columns={"name": "contender"})
-    runs = runs.loc[runs["contender"].isin(placed["contender"]), ["contender", "trial", "seed", "dev_nats"]]
-    return pd.concat([placed, runs], ignore_index=True)  # the means get an empty seed
+    means = ranked.loc[ranked["out"] == "", _MEANS].rename(columns={"name": "contender"})
+    runs = runs.loc[runs["contender"].isin(means["contender"]), ["contender", "trial", "seed", "dev_nats"]]
+    return pd.concat([means, runs], ignore_index=True)  # the means have no seed
 
 
 def draw_finalists(frame: pd.DataFrame, results: Results) -> Figure:
-    """Left: every fresh run's dev loss, their mean, the search's value. Right: behind the lowest mean, paired 95 %."""
+    """Left: dev losses of the fresh runs, their mean, and the search's loss. Right: distance from the lowest mean."""
     if frame.empty:
         return style.empty("no finalists trained yet", results.label)
     placed, runs = frame[frame["seed"].isna()], frame[frame["seed"].notna()]
     figure, (left, right) = style.figure(style.WIDE, 0.34 * len(placed) + 1.8, columns=2, sharey=True)
     left.set_title("Fresh seeds")
-    right.set_title("Who can be told apart")
+    right.set_title("Difference from the lowest mean")
     for place, row in enumerate(placed.to_dict("records")):
-        colour = style.REFERENCE if pd.isna(row["trial"]) else style.GREEN if row["winner"] else style.BLUE
+        colour = palette.REFERENCE if pd.isna(row["trial"]) else palette.GREEN if row["winner"] else palette.BLUE
         dev = runs.loc[runs["contender"] == row["contender"], "dev_nats"]
         left.scatter(dev, [place] * len(dev), color=colour, s=20, alpha=0.6, lw=0)
         left.scatter([row["dev_nats"]], [place], color=colour, s=110, marker="|", lw=2.2)
         if pd.notna(row["search_nats"]):
-            left.scatter([row["search_nats"]], [place], facecolor="none", edgecolor=style.GREY, marker="D", s=26)
+            left.scatter([row["search_nats"]], [place], facecolor="none", edgecolor=palette.GREY, marker="D", s=26)
         right.plot([row["behind_low"], row["behind_high"]], [place, place], color=colour, lw=2.2)
         right.scatter([row["behind"]], [place], color=colour, s=26, zorder=3)
-    right.axvline(0, color=style.GREY, lw=0.8)
+    right.axvline(0, color=palette.GREY, lw=0.8)
     notes = ["winner" if row.winner else "tied" if row.tied else "" for row in placed.itertuples()]
     labels = [f"{name} ({note})" if note else name for name, note in zip(placed["contender"], notes, strict=True)]
     left.set_yticks(range(len(placed)), labels)
     left.set_ylim(len(placed) - 0.5, -0.5)
     left.set_xlabel("dev loss (nats per symbol)")
-    right.set_xlabel("behind the lowest mean (nats, paired 95 %)")
+    right.set_xlabel("nats above the lowest mean (paired 95 %)")
     for axes in (left, right):
         axes.xaxis.set_major_locator(MaxNLocator(6))
     _legend(left)
@@ -59,14 +60,14 @@ def draw_finalists(frame: pd.DataFrame, results: Results) -> Figure:
 
 
 def _legend(axes: Axes) -> None:
-    axes.scatter([], [], color=style.GREY, s=20, label="one seed")
-    axes.scatter([], [], color=style.GREY, s=110, marker="|", label="mean")
-    axes.scatter([], [], facecolor="none", edgecolor=style.GREY, marker="D", s=26, label="in the search")
+    axes.scatter([], [], color=palette.GREY, s=20, label="one seed")
+    axes.scatter([], [], color=palette.GREY, s=110, marker="|", label="mean")
+    axes.scatter([], [], facecolor="none", edgecolor=palette.GREY, marker="D", s=26, label="in the search")
     style.legend_above(axes, columns=3)
 
 
 def _focus(axes: Axes, placed: pd.DataFrame) -> None:
-    """A recipe far behind must not press the finalists together: the axis is theirs, and says how far off it is."""
+    """Fit the axis to the finalists if the recipe is far away, and write its distance at the edge."""
     widest = placed.loc[placed["trial"].notna(), "behind_high"].max()
     end = 1.6 * widest
     if not widest > 0 or axes.get_xlim()[1] <= 2.5 * widest:
@@ -74,13 +75,16 @@ def _focus(axes: Axes, placed: pd.DataFrame) -> None:
     axes.set_xlim(min(float(placed["behind_low"].min()), -0.1 * widest), end)
     for place, behind in enumerate(placed["behind"]):
         if behind > end:
-            axes.annotate(f"{behind:+.3f} →", (end, place), ha="right", va="center", fontsize=8, color=style.REFERENCE)
+            axes.annotate(
+                f"{behind:+.3f} →", (end, place), ha="right", va="center", fontsize=8, color=palette.REFERENCE
+            )
 
 
 def _alt(frame: pd.DataFrame) -> str:
     placed = frame[frame["seed"].isna()]
     means = [
-        f"{row.contender} {row.dev_nats:.4f}, {row.behind:.4f} behind ({row.behind_low:.4f} to {row.behind_high:.4f})"
+        f"{row.contender} {row.dev_nats:.4f}, {row.behind:.4f} above the lowest ({row.behind_low:.4f} to "
+        f"{row.behind_high:.4f})"
         for row in placed.itertuples()
     ]
     return f"Mean dev loss over fresh seeds, and paired differences from the lowest: {'; '.join(means)}."
@@ -89,9 +93,10 @@ def _alt(frame: pd.DataFrame) -> str:
 FINALISTS = Plot(
     "finalists",
     "Finalists on fresh seeds",
-    "Left: the best trials trained again with seeds the search never saw; lower is better. A diamond left of the dots "
-    "was luck in the search. Right: how far each mean lies behind the lowest; an interval that touches 0 cannot be "
-    "told from the best, and among those the smallest model wins.",
+    "Left: the best trials, trained again with seeds that the search did not use; lower is better. If the diamond is "
+    "to the left of the dots, the trial was lucky in the search. Right: the difference between each mean and the "
+    "lowest one. A trial whose interval contains 0 is statistically tied with the lowest mean. Of the tied ones, the "
+    "smallest model wins.",
     _finalists,
     draw_finalists,
     _alt,

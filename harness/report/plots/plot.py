@@ -1,4 +1,4 @@
-"""What a plot is: one frame of numbers, one figure of exactly these, and words for who cannot see it."""
+"""What a plot is: a frame of numbers, a figure of these numbers, a caption and an alternative text."""
 
 from __future__ import annotations
 
@@ -13,47 +13,51 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from harness.files import replacing, write_atomically
+from harness.report import palette
 from harness.report.plots import style
 
 Shown = TypeVar("Shown")
-"""What it is made of: a study's Results, or several."""
+"""What a plot is made from: the Results of a study, or of several."""
 
 
 @dataclass(frozen=True)
 class Plot(Generic[Shown]):
-    """One figure with everything that belongs to it; the figure sees no losses but its frame's."""
+    """One figure with everything that belongs to it. All losses that it shows are in its frame."""
 
     name: str
-    """Of its files."""
+    """Name of its files."""
     title: str
     reading: str
-    """How to read it, for who has never seen one."""
+    """How to read it, for someone who has never seen such a plot."""
     data: Callable[[Shown], pd.DataFrame]
     draw: Callable[[pd.DataFrame, Shown], Figure]
     alt: Callable[[pd.DataFrame], str]
-    """What it shows, in words and numbers; given a frame that is not empty."""
+    """The alternative text, with numbers; called with a frame that is not empty."""
     wide: bool = False
 
 
 @dataclass(frozen=True)
 class Drawn:
-    """A plot as a page takes it."""
+    """A drawn plot in the form that templates take."""
 
     name: str
     title: str
     reading: str
     alt: str
     svg: str
-    """An element to stand inside a page, coloured by the page's variables."""
+    """An element for inclusion in a page, coloured by the page's CSS variables."""
     wide: bool
     empty: bool
 
 
 def draw(plot: Plot[Shown], shown: Shown, folder: Path, **stamps: str) -> Drawn:
-    """Write a plot's csv, svg and png into `folder`; stamps are further columns of the csv, the same in every row.
+    """Write a plot's csv, svg and png into `folder`, and return it for a page.
+
+    Args:
+        stamps: further columns of the csv, with one value for all rows.
 
     Raises:
-        StorageError: no right or no space to write there.
+        StorageError: the files cannot be written.
     """
     frame = plot.data(shown)
     figure = plot.draw(frame, shown)
@@ -64,22 +68,22 @@ def draw(plot: Plot[Shown], shown: Shown, folder: Path, **stamps: str) -> Drawn:
     write_atomically(folder / f"{plot.name}.svg", vector.getvalue())
     with replacing(folder / f"{plot.name}.png") as path:
         figure.savefig(path)
-    alt = "Nothing to show yet." if frame.empty else plot.alt(frame)
+    alt = "There is nothing to show yet." if frame.empty else plot.alt(frame)
     return Drawn(plot.name, plot.title, plot.reading, alt, inline(vector.getvalue(), plot.name), plot.wide, frame.empty)
 
 
 def inline(svg: str, name: str) -> str:
-    """An svg file's element for a page: its size left to the page, its ids its own, its colours variables."""
+    """An svg file as an element for a page: without its size, with `name` before all ids, and colours as variables."""
     text = svg[svg.index("<svg") :]
     text = re.sub(r"<metadata>.*?</metadata>|<style.*?</style>|<!--.*?-->", "", text, flags=re.DOTALL)
     head, body = text.split(">", 1)
     box = re.search(r'viewBox="[^"]+"', head)
-    assert box is not None  # every figure of matplotlib has one
+    assert box is not None  # matplotlib always writes one
     used = set(re.findall(r"#([\w-]+)[\")]", body))
     body = re.sub(r' id="([^"]+)"', lambda m: f' id="{name}-{m[1]}"' if m[1] in used else "", body)
     body = body.replace('xlink:href="#', f'href="#{name}-').replace("xlink:href", "href")
     body = body.replace("url(#", f"url(#{name}-")
-    body = re.sub(r"#[0-9a-f]{6}\b", lambda m: style.VARIABLES.get(m[0], m[0]), body)
+    body = re.sub(r"#[0-9a-f]{6}\b", lambda m: palette.VARIABLES.get(m[0], m[0]), body)
     body = body.replace("font-family: 'DejaVu Sans'", "font-family: var(--letters)")
     body = re.sub(r"\s*\n\s*", "\n", body)
     return f'<svg {box[0]} aria-hidden="true">{body.rstrip()}'

@@ -1,4 +1,4 @@
-"""Figures of the search seen whole: history, importance, a slice per parameter."""
+"""Figures of the whole search: history, importance of the parameters, and a slice for each parameter."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator
 
 from harness.lecture import RECIPE
+from harness.report import palette
 from harness.report.frames import (
     FEW_TRIALS,
     complete_frame,
@@ -28,8 +29,8 @@ from harness.report.results import Results
 from harness.report.tables.table import short
 
 _FEWEST = 3
-"""Trials that must have a conditional parameter for it to be drawn."""
-TOO_FEW = "too few complete trials to say what mattered"
+"""Trials that must have a conditional parameter for its slice to be drawn."""
+TOO_FEW = "too few complete trials to rank the parameters"
 
 
 def draw_history(frame: pd.DataFrame, results: Results) -> Figure:
@@ -42,21 +43,21 @@ def draw_history(frame: pd.DataFrame, results: Results) -> Figure:
         if not points.empty:
             looks = {"lw": 1} if marker == "x" else {}
             style.scatter(axes, points["trial"], points["dev_nats"], color=colour, marker=marker, label=status, **looks)
-    axes.step(frame["trial"], frame["best_so_far"], where="post", color=style.BLUE, lw=1.4, label="best so far")
+    axes.step(frame["trial"], frame["best_so_far"], where="post", color=palette.BLUE, lw=1.4, label="best so far")
     marks = lines_frame(results)
     recipe = marks.loc[marks["line"] == RECIPE, "nats"]
     for nats in recipe:
-        axes.axhline(nats, color=style.REFERENCE, lw=1.1, ls=":", label=f"{RECIPE}, {nats:.3f}")
+        axes.axhline(nats, color=palette.REFERENCE, lw=1.1, ls=":", label=f"{RECIPE}, {nats:.3f}")
     focus(axes, frame["dev_nats"], list(recipe))
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.set(xlabel="trial", ylabel="dev loss (nats per symbol)")
     style.legend_above(axes, columns=3)
-    style.small_print(figure, f"trials stopped early at the loss they were stopped at · {results.label}")
+    style.small_print(figure, f"trials that were stopped early are drawn at their last loss · {results.label}")
     return figure
 
 
 def focus(axes: Axes, losses: pd.Series, marks: list[float]) -> None:
-    """Keep a few wild losses from flattening the rest: the axis ends above nine tenths of them."""
+    """End the axis above the marks and nine tenths of the losses, so that a few high ones do not flatten the rest."""
     losses = losses.dropna().astype(float)
     low, high = float(losses.min()), max([float(losses.quantile(0.9)), *marks])
     margin = 0.06 * (high - low) or 0.01
@@ -76,14 +77,14 @@ def draw_importance(frame: pd.DataFrame, results: Results) -> Figure:
     if frame.empty:
         return style.empty(TOO_FEW, results.label)
     figure, (axes,) = style.figure(style.NARROW, 0.32 * len(frame) + 1.5)
-    sns.barplot(frame, x="importance", y="parameter", color=style.SKY, saturation=1, ax=axes)
-    axes.hlines(range(len(frame)), frame["low"], frame["high"], color=style.INK, lw=1.2)
-    axes.axvline(1 / len(frame), color=style.GREY, lw=1, ls=":")
-    axes.set(xlabel="share of what told the best tenth from the rest", ylabel="")
-    axes.set_title("What mattered")
+    sns.barplot(frame, x="importance", y="parameter", color=palette.SKY, saturation=1, ax=axes)
+    axes.hlines(range(len(frame)), frame["low"], frame["high"], color=palette.INK, lw=1.2)
+    axes.axvline(1 / len(frame), color=palette.GREY, lw=1, ls=":")
+    axes.set(xlabel="importance (share of the total)", ylabel="")
+    axes.set_title("Importance of the parameters")
     n = int(frame["n"].iloc[0])
-    few = f", too few to rely on ({FEW_TRIALS} at least)" if n < FEW_TRIALS else ""
-    text = f"PED-ANOVA, n={n} complete trials{few}; lines: 90 % of resamples; dots: chance alone"
+    few = f", too few to be reliable (at least {FEW_TRIALS} are needed)" if n < FEW_TRIALS else ""
+    text = f"PED-ANOVA, n={n} complete trials{few}; lines: 90 % of resamples; dotted line: chance"
     style.small_print(figure, f"{text}\n{results.label}")
     return figure
 
@@ -94,6 +95,7 @@ def _alt_importance(frame: pd.DataFrame) -> str:
 
 
 def by_parameter(results: Results) -> pd.DataFrame:
+    """Complete trials with their dev nats and a column for each parameter of the search space."""
     frame = complete_frame(results)
     columns = search_columns(results, frame)
     return frame[["trial", "dev_nats", *columns.values()]].rename(columns={c: name for name, c in columns.items()})
@@ -118,17 +120,15 @@ def draw_slices(frame: pd.DataFrame, results: Results) -> Figure:
     focus(axes[0], frame["dev_nats"], [])
     for axis in axes[::columns]:
         axis.set_ylabel("dev loss (nats)")
-    figure.suptitle("A slice per parameter", x=0.01, ha="left", weight="bold", size=10)
+    figure.suptitle("One slice for each parameter", x=0.01, ha="left", weight="bold", size=10)
     rare = [name for name in frame.columns[2:] if name not in names]
-    left_out = f"fewer than {_FEWEST} have {', '.join(rare)} · " if rare else ""
-    style.small_print(
-        figure, f"n={len(frame)} complete trials, the later the stronger the colour · {left_out}{results.label}"
-    )
+    left_out = f"not shown, since fewer than {_FEWEST} trials have it: {', '.join(rare)} · " if rare else ""
+    style.small_print(figure, f"n={len(frame)} complete trials; later ones are darker · {left_out}{results.label}")
     return figure
 
 
 def _scaled_axis(axes: Axes, values: pd.Series, name: str, results: Results) -> pd.Series:
-    """Where the values stand on the axis, which is set to the parameter's own scale."""
+    """Set the axis to the parameter's own scale; returns the values' positions on it."""
     levels = levels_of(values)
     if levels is not None:
         axes.set_xticks(range(len(levels)), [short(level) for level in levels])
@@ -148,7 +148,7 @@ def _scaled_axis(axes: Axes, values: pd.Series, name: str, results: Results) -> 
 
 
 def levels_of(values: pd.Series) -> list[Any] | None:
-    """The values of a choice, in order; None for a parameter that has a scale."""
+    """The choices of a categorical parameter, in order; None for a parameter with a numeric scale."""
     if pd.api.types.is_numeric_dtype(values) and values.name != "batch_size":
         return None
     return sorted(values.unique(), key=lambda value: (isinstance(value, str), value))
@@ -158,34 +158,34 @@ def _alt_slices(frame: pd.DataFrame) -> str:
     best = frame.sort_values("dev_nats").iloc[0]
     values = ", ".join(f"{name} {short(best[name])}" for name in frame.columns[2:] if pd.notna(best[name]))
     n, number = len(frame), best["trial"]
-    return f"Dev loss of {n} complete trials against each parameter alone. The best, trial {number}: {values}."
+    return f"Dev loss of {n} complete trials against each parameter. The best, trial {number}, has {values}."
 
 
 HISTORY = Plot(
     "history",
     "The search in order",
-    "One mark for each trial, from first to last; lower is better. The step line is the best complete trial so far: "
-    "where it has long been flat, more trials of this search would gain little.",
+    "One mark for each trial, from first to last; lower is better. The step line is the best complete trial so far. If "
+    "it has been flat for a long time, more trials of this search will probably gain little.",
     history_frame,
     draw_history,
     _alt_history,
 )
 IMPORTANCE = Plot(
     "importance",
-    "What mattered",
-    "The longer a bar, the more its parameter told the best tenth of the trials from the rest. The thin line is the "
-    "range over resampled trials: where it reaches left of the dotted line, the bar may be chance. Parameters that "
-    "only some trials have cannot be compared and are left out.",
+    "Importance of the parameters",
+    "A long bar means that the best tenth of the trials differs from the rest in this parameter. The thin line is the "
+    "range over resampled trials; if it extends to the left of the dotted line, the importance may be due to chance. "
+    "Parameters that only some trials have cannot be compared and are not shown.",
     importance_frame,
     draw_importance,
     _alt_importance,
 )
 SLICES = Plot(
     "slices",
-    "A slice per parameter",
-    "The same trials again and again, laid out along one parameter each; lower is better. A valley shows where the "
-    "parameter is best; lowest points crowding at an end say that the range should go on there. Strong colours came "
-    "later, when the search knew more.",
+    "One slice for each parameter",
+    "Each panel shows the same trials against one parameter; lower is better. A valley shows the best values of that "
+    "parameter. If the lowest points are at an end of the range, extend the range there. Darker points are later "
+    "trials, when the search had more information.",
     by_parameter,
     draw_slices,
     _alt_slices,

@@ -1,4 +1,4 @@
-"""Figures of several parameters at once: parallel coordinates, and the two that mattered most."""
+"""Figures of several parameters at once: parallel coordinates, and the two most important parameters."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from matplotlib.ticker import FixedLocator
 
+from harness.report import palette
 from harness.report.frames import importance_frame, is_log
 from harness.report.plots import style
 from harness.report.plots.plot import Plot
@@ -21,7 +22,7 @@ from harness.report.tables.table import short
 
 _BINS = 5
 _BEST = 0.1
-"""Share of the trials whose lines stand out."""
+"""Share of the trials whose lines are highlighted."""
 
 
 def draw_parallel(frame: pd.DataFrame, results: Results) -> Figure:
@@ -33,28 +34,30 @@ def draw_parallel(frame: pd.DataFrame, results: Results) -> Figure:
     axes.set_title("Parallel coordinates")
     places = np.column_stack([_unit(frame[name], name, axes, at, results) for at, name in enumerate(names)])
     ranks = frame["dev_nats"].rank(pct=True).to_numpy(float)
-    steps = len(style.LEVELS)
+    steps = len(palette.LEVELS)
     for row, share in sorted(zip(places, ranks, strict=True), key=lambda pair: -pair[1]):
         best = share <= max(_BEST, 1 / len(frame))
-        colour = style.VERMILION if best else style.LEVELS[min(steps - 1, int((1 - share) * steps))]
+        colour = palette.VERMILION if best else palette.LEVELS[min(steps - 1, int((1 - share) * steps))]
         axes.plot(row, color=colour, lw=1.8 if best else 0.9, alpha=0.9, zorder=3 if best else 2)
-    axes.plot([], [], color=style.VERMILION, lw=1.8, label="best tenth")
-    axes.plot([], [], color=style.LEVELS[-2], lw=1.2, label="the better the stronger")
-    axes.plot([], [], color=style.LEVELS[0], lw=1.2, label="worst")
+    axes.plot([], [], color=palette.VERMILION, lw=1.8, label="best tenth")
+    axes.plot([], [], color=palette.LEVELS[-2], lw=1.2, label="darker is better")
+    axes.plot([], [], color=palette.LEVELS[0], lw=1.2, label="worst")
     for at in range(len(names)):
-        axes.axvline(at, color=style.FRAME, lw=0.8, zorder=1)
+        axes.axvline(at, color=palette.FRAME, lw=0.8, zorder=1)
     axes.set_xticks(range(len(names)), [*names[:-1], "dev loss (nats)"])
     axes.set(yticks=[], xlim=(-0.35, len(names) - 0.35), ylim=(-0.06, 1.06))
     axes.grid(visible=False)
     for side in ("left", "bottom"):
         axes.spines[side].set_visible(False)
     style.legend_above(axes, columns=3)
-    style.small_print(figure, f"n={len(frame)} complete trials; parameters that every one has · {results.label}")
+    style.small_print(
+        figure, f"n={len(frame)} complete trials; only parameters that all of them have · {results.label}"
+    )
     return figure
 
 
 def _unit(values: pd.Series, name: str, axes: Axes, at: int, results: Results) -> np.ndarray[Any, Any]:
-    """Values as heights from 0 to 1 on their own scale, whose ends or choices are written beside the axis."""
+    """Values as heights from 0 to 1 on the parameter's own scale; writes its ends or choices next to the axis."""
     levels = levels_of(values)
     if levels is not None:
         place = {level: (i + 0.5) / len(levels) for i, level in enumerate(levels)}
@@ -68,8 +71,8 @@ def _unit(values: pd.Series, name: str, axes: Axes, at: int, results: Results) -
         marks = {f"{values.min():.3g}": 0.0, f"{values.max():.3g}": 1.0}
     for text, height in marks.items():
         axes.text(
-            at + 0.03, height, text, fontsize=7.5, va="center", color=style.INK, zorder=5,
-            bbox={"facecolor": style.PAPER, "alpha": 0.75, "lw": 0, "pad": 0.8},
+            at + 0.03, height, text, fontsize=7.5, va="center", color=palette.INK, zorder=5,
+            bbox={"facecolor": palette.PAPER, "alpha": 0.75, "lw": 0, "pad": 0.8},
         )  # fmt: skip
     return heights
 
@@ -85,7 +88,7 @@ def _alt_parallel(frame: pd.DataFrame) -> str:
 
 
 def _pair(results: Results) -> pd.DataFrame:
-    """Cells over the ranges of the two most important parameters: how many trials, their mean and lowest dev."""
+    """A grid over the two most important parameters: number of trials, mean and lowest dev nats of each cell."""
     ranked = list(importance_frame(results)["parameter"])[:2]
     columns = ["x", "y", "x_bin", "y_bin", "x_values", "y_values", "n", "mean_dev_nats", "lowest_dev_nats"]
     if len(ranked) < 2:
@@ -102,7 +105,7 @@ def _pair(results: Results) -> pd.DataFrame:
 
 
 def _binned(values: pd.Series, log: bool) -> tuple[list[int], list[str]]:
-    """The bin of each value, and every bin in words: the choices, or equal parts of the range on its scale."""
+    """The bin of each value, and the name of each bin: the choices, or equal parts of the range on its scale."""
     levels = levels_of(values)
     if levels is None and values.nunique() <= _BINS:
         levels = sorted(values.unique())
@@ -125,13 +128,13 @@ def draw_pair(frame: pd.DataFrame, results: Results) -> Figure:
         return style.empty(TOO_FEW, results.label)
     figure, (axes,) = style.figure(style.NARROW, 4.3)
     losses = frame["mean_dev_nats"]
-    colours = style.LEVELS[::-1]
+    colours = palette.LEVELS[::-1]
     shares = losses.rank(pct=True)
     for row, share in zip(frame.to_dict("records"), shares, strict=True):
         step = min(len(colours) - 1, int((share - 1e-9) * len(colours)))
         x, y = row["x_bin"], row["y_bin"]
         axes.add_patch(Rectangle((x - 0.48, y - 0.48), 0.96, 0.96, color=colours[step], lw=0))
-        ink = style.PAPER if step < len(colours) / 2 else style.INK
+        ink = palette.PAPER if step < len(colours) / 2 else palette.INK
         text = f"{row['mean_dev_nats']:.3f}\nn={row['n']}"
         axes.text(x, y, text, ha="center", va="center", fontsize=7.5, color=ink)
     for axis, ticks, label in ((axes.xaxis, "x", axes.set_xlabel), (axes.yaxis, "y", axes.set_ylabel)):
@@ -143,8 +146,8 @@ def draw_pair(frame: pd.DataFrame, results: Results) -> Figure:
     axes.set_ylim(frame["y_bin"].min() - 0.6, frame["y_bin"].max() + 0.6)
     axes.grid(visible=False)
     axes.tick_params(labelsize=7.5)
-    axes.set_title("The two parameters that mattered most")
-    style.small_print(figure, f"mean dev loss of n complete trials; strong colours are low · {results.label}")
+    axes.set_title("The two most important parameters")
+    style.small_print(figure, f"mean dev loss of n complete trials; darker is lower · {results.label}")
     return figure
 
 
@@ -152,7 +155,7 @@ def _alt_pair(frame: pd.DataFrame) -> str:
     best = frame.sort_values("mean_dev_nats").iloc[0]
     place = f"{best['x']} {best['x_values']}, {best['y']} {best['y_values']}"
     return (
-        f"Heat map of mean dev loss over {best['x']} and {best['y']}, {len(frame)} cells with trials in them. Lowest: "
+        f"Heat map of mean dev loss over {best['x']} and {best['y']}, {len(frame)} cells with trials. Lowest: "
         f"{best['mean_dev_nats']:.4f} (n={best['n']}) at {place}."
     )
 
@@ -160,9 +163,9 @@ def _alt_pair(frame: pd.DataFrame) -> str:
 PARALLEL = Plot(
     "parallel",
     "Parallel coordinates",
-    "Each trial is one line across all parameters, each axis on its own scale from lowest to highest; the last is the "
-    "loss. Where the orange lines, the best tenth, run close together, that parameter's value was settled; where they "
-    "fan out, it did not matter.",
+    "Each trial is one line across all parameters; the last axis is the loss. Each axis has its own scale, from the "
+    "lowest to the highest value. Where the orange lines, the best tenth, are close together, the search has found the "
+    "best values of that parameter; where they are spread out, it matters little.",
     by_parameter,
     draw_parallel,
     _alt_parallel,
@@ -170,9 +173,9 @@ PARALLEL = Plot(
 )
 PAIR = Plot(
     "pair",
-    "The two parameters that mattered most",
-    "Each cell holds the trials with both values in its ranges: their mean dev loss, and their number. The stronger "
-    "the colour, the lower. Empty cells were never tried; cells of one or two trials say little.",
+    "The two most important parameters",
+    "Each cell shows the mean dev loss and the number of the trials with both parameters in its ranges; darker is "
+    "lower. Empty cells were not tried. Means of one or two trials are unreliable.",
     _pair,
     draw_pair,
     _alt_pair,

@@ -1,7 +1,7 @@
-"""One look for every figure and page: sizes, palette (colour-blind safe, Okabe & Ito 2008), grid, small print.
+"""One style for every figure: sizes, markers, grid, legend and the line of small print under it.
 
-A figure is drawn once. On a page each of its colours becomes a variable of the style sheet
-(`VARIABLES`), which has another value in the dark; files keep the colours of the light.
+A figure is drawn once, in the colours of `palette`. On a page each colour becomes a variable of the style
+sheet, which has another value in dark mode. Files keep the light colours.
 """
 
 from __future__ import annotations
@@ -19,23 +19,7 @@ from matplotlib.colors import ListedColormap
 from matplotlib.figure import Figure
 from matplotlib.transforms import blended_transform_factory
 
-BLACK, ORANGE, SKY, GREEN, BLUE, VERMILION = "#000000", "#e69f00", "#56b4e9", "#009e73", "#0072b2", "#d55e00"
-INK, GREY, FRAME, GRID, PAPER = "#1b1b1b", "#767676", "#9a9a9a", "#e2e2e2", "#ffffff"
-REFERENCE = VERMILION
-LEVELS = ("#b4d0e8", "#86b6dc", "#5799cb", "#2f7cb5", "#115c98", "#083b6e")
-"""Six steps from little to much, or from early to late; in the dark they run from dim to bright."""
-
-_DARK = {
-    "black": "#f2f2f2", "orange": "#f0b030", "sky": "#7cc8f4", "green": "#2fc79a", "blue": "#4aa8e8",
-    "vermilion": "#ff8a3d", "ink": "#ececec", "grey": "#a6abb0", "frame": "#7b8288", "grid": "#30363b",
-    "paper": "#14171a", "level0": "#24485f", "level1": "#2c6285", "level2": "#377dab", "level3": "#559bcb",
-    "level4": "#85bce2", "level5": "#c4e2f8",
-}  # fmt: skip
-_LIGHT = {
-    "black": BLACK, "orange": ORANGE, "sky": SKY, "green": GREEN, "blue": BLUE, "vermilion": VERMILION, "ink": INK,
-    "grey": GREY, "frame": FRAME, "grid": GRID, "paper": PAPER,
-} | {f"level{place}": colour for place, colour in enumerate(LEVELS)}  # fmt: skip
-VARIABLES = {colour: f"var(--{name})" for name, colour in _LIGHT.items()}
+from harness.report.palette import BLACK, BLUE, FRAME, GREEN, GREY, GRID, INK, LEVELS, ORANGE, SKY, VERMILION
 
 VERDICTS = {
     "well fitted": GREEN,
@@ -48,14 +32,9 @@ MARKERS = {"well fitted": "o", "underfitting": "v", "overfitting": "^", "still i
 STATUSES = {"complete": (BLUE, "o"), "pruned": (GREY, "x"), "diverged": (BLACK, "X"), "failed": (VERMILION, "P")}
 
 NARROW, WIDE = 4.5, 9.8
-"""Inches. A narrow figure fills a telephone and keeps its letters readable there; a wide one scrolls in its box."""
+"""Inches. A narrow figure is readable on a phone at full width; a wide one scrolls there."""
 MANY = 3000
-"""Points from which on they are stored as pixels, the rest of the figure staying vector."""
-
-
-def css_variables(dark: bool) -> str:
-    """The palette as declarations of a style sheet."""
-    return " ".join(f"--{name}: {colour};" for name, colour in (_DARK if dark else _LIGHT).items())
+"""Points above which they are stored as pixels; the rest of the figure stays vector graphics."""
 
 
 def level_map() -> ListedColormap:
@@ -64,7 +43,7 @@ def level_map() -> ListedColormap:
 
 @contextmanager
 def look() -> Iterator[None]:
-    """Everything drawn inside looks the same; nothing outside changes."""
+    """Apply the style to everything drawn inside the context."""
     settings: dict[str, Any] = {
         **sns.axes_style("whitegrid"),
         **sns.plotting_context("paper"),
@@ -87,7 +66,7 @@ def look() -> Iterator[None]:
         **dict.fromkeys(("text.color", "axes.labelcolor", "axes.titlecolor", "xtick.color", "ytick.color"), INK),
         "axes.edgecolor": FRAME,
         "grid.color": GRID,
-        "svg.hashsalt": "harness",  # the same figure gives the same file
+        "svg.hashsalt": "harness",  # so that the same figure gives the same file
         "svg.fonttype": "none",
     }
     with mpl.rc_context(cast("Any", settings)):  # seaborn's keys are plain strings
@@ -95,14 +74,14 @@ def look() -> Iterator[None]:
 
 
 def figure(width: float, height: float, columns: int = 1, rows: int = 1, **grid: Any) -> tuple[Figure, list[Axes]]:
-    """A figure (inches) and its axes, row by row; apart from pyplot's global state."""
+    """A figure (inches) and its axes, row by row, without pyplot's global state."""
     made = Figure(figsize=(width, height), layout="constrained")
     axes = made.subplots(rows, columns, squeeze=False, **grid)
     return made, [axis for row in axes for axis in row]
 
 
 def settle(made: Figure) -> None:
-    """Work out the layout once; else every file that is written would, twice."""
+    """Compute the layout once. Otherwise each file that is written computes it twice."""
     engine = made.get_layout_engine()
     if engine is not None:
         engine.execute(made)
@@ -110,7 +89,7 @@ def settle(made: Figure) -> None:
 
 
 def empty(why: str, caption: str) -> Figure:
-    """A figure that says why there is nothing to show."""
+    """A figure that only says why there is nothing to show."""
     made, (axes,) = figure(NARROW, 1.6)
     axes.text(0.5, 0.5, why, ha="center", va="center", transform=axes.transAxes, color=GREY, fontsize=9)
     axes.set_axis_off()
@@ -119,25 +98,25 @@ def empty(why: str, caption: str) -> Figure:
 
 
 def small_print(made: Figure, text: str) -> None:
-    """The line under a figure that says what its numbers belong to."""
+    """The text under a figure that names the corpus and what else its numbers belong to."""
     made.supxlabel("\n".join(_wrapped(text, made)), fontsize=8, color=GREY, x=0.01, ha="left")
 
 
 def _wrapped(text: str, made: Figure) -> list[str]:
-    per_line = int(made.get_figwidth() * 17)  # characters of this size to the inch
+    per_line = int(made.get_figwidth() * 17)  # characters of this size per inch
     return [line for part in text.splitlines() for line in textwrap.wrap(part, per_line)]
 
 
 def legend_above(axes: Axes, columns: int = 2) -> None:
-    """The legend between title and plot, where it hides no point, in as many of the columns as fit."""
+    """Put the legend between title and plot, where it hides nothing, in at most that many columns."""
     handles, labels = axes.get_legend_handles_labels()
     if not handles:
         return
     figure = axes.get_figure(root=True)
-    assert figure is not None  # axes are never without one here
+    assert figure is not None  # axes made by `figure` always have one
     while columns > 1 and _legend_width(labels, columns) > 72 * figure.get_figwidth() / _columns(axes):
         columns -= 1
-    # From the figure's left edge on, above the axes.
+    # It starts at the figure's left edge, above the axes.
     across = blended_transform_factory(figure.transFigure, axes.transAxes)
     first = _columns(axes) == 1
     legend = axes.legend(
@@ -145,13 +124,13 @@ def legend_above(axes: Axes, columns: int = 2) -> None:
         bbox_transform=across if first else axes.transAxes, borderaxespad=0.2, handlelength=1.8, columnspacing=1.2,
         labelspacing=0.3, borderpad=0.2,
     )  # fmt: skip
-    legend.set_in_layout(False)  # the title's distance makes its room; in the layout it would narrow the axes
+    legend.set_in_layout(False)  # the title's padding makes room for it; inside the layout it would narrow the axes
     rows = -(-len(handles) // columns)
     axes.set_title(axes.get_title(loc="left"), pad=7 + 13.2 * rows)
 
 
 def _legend_width(labels: list[str], columns: int) -> float:
-    """In points, a letter of the legend's size taken for 5, a handle with its distances for 34."""
+    """In points, with 5 for a character and 34 for a handle with its margins."""
     rows = -(-len(labels) // columns)
     return sum(34 + 5.0 * max(map(len, labels[start : start + rows])) for start in range(0, len(labels), rows))
 
@@ -162,12 +141,12 @@ def _columns(axes: Axes) -> int:
 
 
 def scatter(axes: Axes, x: pd.Series, y: pd.Series, **looks: Any) -> None:
-    """Points; as pixels where there are thousands of them, so that the file stays small."""
+    """Draw points, as pixels if there are thousands of them, so that the file stays small."""
     axes.scatter(x, y, rasterized=len(x) > MANY, **({"s": 24, "lw": 0} | looks))
 
 
 def big_numbers(value: float, _: object = None) -> str:
-    """`250 k`, `2.5 M`: for axes."""
+    """Labels for axes: `250 k`, `2.5 M`."""
     for size, letter in ((1e9, " G"), (1e6, " M"), (1e3, " k")):
         if abs(value) >= size:
             return f"{value / size:g}{letter}"

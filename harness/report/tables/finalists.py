@@ -1,4 +1,4 @@
-"""The finalists' round as frames and a table: means over fresh seeds, intervals, and who won."""
+"""The finalists' round as frames and as a table: means over fresh seeds, intervals, and the winner."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ import pandas as pd
 from safetensors.numpy import load
 
 from harness.report.results import Results
-from harness.report.tables.table import nats_if_known
+from harness.report.tables.table import markdown, nats_if_known
 from harness.store.finalist_record import Finalist, Ranking
 from harness.store.storage import Storage
 
 
 def runs_frame(results: Results) -> pd.DataFrame:
-    """One row per contender and fresh seed: exact losses of whole splits, in nats per symbol."""
+    """One row per contender and fresh seed. Losses are exact means over whole splits, in nats per symbol."""
     columns = ["contender", "trial", "seed", "status", "train_nats", "dev_nats"]
     rows = [
         {"contender": finalist.name, "trial": finalist.trial} | run.model_dump(exclude={"weights_artifact"})
@@ -26,24 +26,27 @@ def runs_frame(results: Results) -> pd.DataFrame:
 def finalists_frame(results: Results) -> pd.DataFrame:
     """One row per contender, lowest mean dev first: mean, spread, 95 % intervals, optimism, ties, the winner."""
     ranking = results.study.ranking
-    plain = (
+    names = (
         "name", "trial", "parameters", "train_nats", "dev_nats", "deviation", "low", "high", "search_nats", "optimism",
         "behind", "behind_low", "behind_high", "tied", "out",
     )  # fmt: skip
     rows = [
-        {name: getattr(finalist, name) for name in plain}
+        {name: getattr(finalist, name) for name in names}
         | {"winner": ranking is not None and finalist.name == ranking.winner, "seeds": len(finalist.runs)}
         | {f"p_better_than_{other}": p for other, p in finalist.p_better.items()}
         for finalist in _finalists(results)
     ]
-    frame = pd.DataFrame(rows, columns=None if rows else [*plain, "winner", "seeds"]).astype({"trial": "Int64"})
+    frame = pd.DataFrame(rows, columns=None if rows else [*names, "winner", "seeds"]).astype({"trial": "Int64"})
     return frame.assign(fingerprint=results.study.corpus.fingerprint)
 
 
 def items_frame(results: Results, storage: Storage) -> pd.DataFrame:
-    """One row per dev item: its symbols, and its nats under each contender's seeds (`trial 12, seed 123`).
+    """One row per dev item: its number of symbols, and its nats for each run (`trial 12, seed 123`).
 
-    Everything in `finalists_frame` can be recomputed from these columns; empty without a ranking.
+    `finalists_frame` can be recomputed from these columns. Empty without a ranking.
+
+    Raises:
+        StorageError: the stored losses are missing.
     """
     ranking = results.study.ranking
     if ranking is None or ranking.items_artifact is None:
@@ -61,7 +64,7 @@ HEAD = ("contender", "mean dev", "95 %", "spread", "search", "optimism", "parame
 
 
 def table_rows(ranking: Ranking) -> list[tuple[str, ...]]:
-    """What a person reads of the round, beneath `HEAD`."""
+    """The rows of the table as text, under HEAD."""
     return [_row(finalist, ranking) for finalist in ranking.finalists]
 
 
@@ -82,27 +85,28 @@ def _row(finalist: Finalist, ranking: Ranking) -> tuple[str, ...]:
 
 
 def caption(results: Results) -> str:
-    """What the table's numbers are and how the winner was chosen."""
+    """What the numbers of the table are, and how the winner is chosen."""
     ranking = results.study.ranking
     if ranking is None:
-        return f"{results.study.key}: its finalists have not been trained yet."
+        return f"The finalists of {results.study.key} have not been trained yet."
     return (
-        f"Finalists of {results.study.key}, each trained from the same {len(ranking.seeds)} fresh seeds: mean dev "
-        f"loss in nats per symbol, exact means over the whole split ({results.label}). 95 % intervals from "
-        f"{ranking.resamples:,} resamples of seeds and items, paired across contenders; "
-        "of few seeds S, the seeds' part of them is too narrow by sqrt((S - 1) / S). Spread: standard deviation "
-        "between seeds. Optimism: the search's value less the fresh mean. Tied with the lowest mean is whoever's "
-        "paired interval of the difference contains 0; the winner is the one of these with the fewest parameters, then "
-        "the lower mean. The lecture's recipe never wins by a tie; who has a diverged seed is out."
+        f"Finalists of {results.study.key}, each trained with the same {len(ranking.seeds)} fresh seeds. Losses are in "
+        f"nats per symbol, exact means over the whole split ({results.label}). The 95 % intervals are from "
+        f"{ranking.resamples:,} resamples of seeds and items, paired across contenders. With few seeds S, the part of "
+        "the interval that is due to seeds is too narrow by a factor of sqrt((S - 1) / S). Spread is the standard "
+        "deviation between seeds. Optimism is the loss in the search minus the fresh mean. A contender is tied with "
+        "the lowest mean if the paired interval of their difference contains 0. The winner is the tied contender with "
+        "the fewest parameters, then the one with the lower mean. The lecture's recipe never wins by a tie. A "
+        "contender with a diverged seed is out."
     )
 
 
 def to_markdown(results: Results) -> str:
+    """`finalists.md`: the caption and the table."""
     ranking = results.study.ranking
     if ranking is None:
         return f"{caption(results)}\n"
-    frame = pd.DataFrame(table_rows(ranking), columns=list(HEAD))
-    return f"{caption(results)}\n\n{frame.to_markdown(index=False, disable_numparse=True)}\n"
+    return f"{caption(results)}\n\n{markdown(HEAD, table_rows(ranking))}\n"
 
 
 def _finalists(results: Results) -> tuple[Finalist, ...]:

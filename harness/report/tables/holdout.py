@@ -1,21 +1,21 @@
-"""An opening of the test split as tables and as a line fit for a paper."""
+"""The opening of the test split as tables, and as a sentence for a paper."""
 
 from __future__ import annotations
 
 import pandas as pd
 from safetensors.numpy import load
 
-from harness.report.tables.table import nats_if_known
+from harness.report.tables.table import markdown, nats_if_known
 from harness.store.opening import Contender, Elsewhere, Opening, Score
 from harness.store.storage import Storage
 from harness.store.study_record import StudyRecord
 
 FROZEN_HEAD = ("to be scored", "seeds", "train", "dev", "SHA-256")
-SCORED_HEAD = ("scored", "dev", "test", "95 %", "spread", "test less dev")
+SCORED_HEAD = ("scored", "dev", "test", "95 %", "spread", "test minus dev")
 
 
 def frozen_rows(opening: Opening) -> list[tuple[str, ...]]:
-    """The list as it was before the split was opened, beneath `FROZEN_HEAD`."""
+    """The list that was frozen before the split was opened, under FROZEN_HEAD."""
     return [
         (c.what, str(len(c.weights) or ""), nats_if_known(c.train_nats), nats_if_known(c.dev_nats), c.sha256[:12])
         for c in opening.claim.contenders
@@ -23,7 +23,7 @@ def frozen_rows(opening: Opening) -> list[tuple[str, ...]]:
 
 
 def scored_rows(opening: Opening) -> list[tuple[str, ...]]:
-    """Test beside dev, beneath `SCORED_HEAD`."""
+    """Dev and test losses, under SCORED_HEAD."""
     return [
         (
             score.what,
@@ -38,7 +38,7 @@ def scored_rows(opening: Opening) -> list[tuple[str, ...]]:
 
 
 def runs_frame(opening: Opening) -> pd.DataFrame:
-    """One row per contender and seed: dev and test loss, in nats per symbol."""
+    """One row per contender and seed: dev and test loss in nats per symbol."""
     columns = ["contender", "seed", "dev_nats", "test_nats"]
     rows = []
     for contender, score in _pairs(opening):
@@ -50,7 +50,13 @@ def runs_frame(opening: Opening) -> pd.DataFrame:
 
 
 def items_frame(opening: Opening, storage: Storage) -> pd.DataFrame:
-    """One row per test item: its symbols and its nats under each model; the scores can be recomputed from it."""
+    """One row per test item: its number of symbols, and its nats for each model.
+
+    The scores can be recomputed from it.
+
+    Raises:
+        StorageError: the stored losses are missing.
+    """
     if opening.scores is None:
         return pd.DataFrame(columns=["item", "symbols"])
     kept = load(storage.kept_file(opening.scores.items_artifact))
@@ -63,57 +69,54 @@ def items_frame(opening: Opening, storage: Storage) -> pd.DataFrame:
 
 
 def remarks(opening: Opening) -> list[str]:
-    """What a reader has to know to trust the scores."""
+    """What a reader should know about the scores, a sentence each."""
     claim, scores, before = opening.claim, opening.scores, opening.claim.openings_before
-    opened = "had never been opened" if before == 0 else f"had been opened for {_many(before, 'other study')}"
+    studies = "1 other study" if before == 1 else f"{before} other studies"
+    opened = "had not been opened" if before == 0 else f"had been opened for {studies}"
     lines = [f"this test split (fingerprint {claim.fingerprint}) {opened} on this storage before"]
     if scores is not None:
         lines.append(
-            f"{scores.seen_items:,} of {scores.test_items:,} test items stand in this corpus's train or dev too"
+            f"test items that are also in train or dev of this corpus: {scores.seen_items:,} of {scores.test_items:,}"
         )
         lines += map(_leak, scores.elsewhere)
     if opening.attempts > 1:
-        lines.append(f"the opening took {opening.attempts} attempts; each was for the same frozen list")
+        lines.append(f"the opening took {opening.attempts} attempts, all with the same frozen list")
     return lines
-
-
-def _many(count: int, what: str) -> str:
-    return f"{count} {what if count == 1 else what.removesuffix('y') + 'ies'}"
 
 
 def _leak(other: Elsewhere) -> str:
     many = "an unknown number" if other.items is None else f"{other.items:,}"
-    return f"{many} of them stand in train or dev of {other.corpus} ({other.fingerprint}), which was searched here too"
+    where = f"train or dev of {other.corpus} ({other.fingerprint})"
+    return f"test items that are also in {where}, which was searched on this storage too: {many}"
 
 
 def paper_line(opening: Opening) -> str:
-    """One sentence with everything a reader needs; empty until scored."""
+    """One sentence with everything that a reader needs; empty before the scores."""
     if opening.scores is None:
         return ""
     (winner, won), *others = _pairs(opening)
-    claim, from_ = opening.claim, opening.claim.study
-    chosen = f"{from_['trials']} trials, one seed each"
-    if from_["finalists"]:
-        chosen = f"{from_['finalists']} finalists of {from_['trials']} trials on {from_['seeds']} fresh seeds each"
-    rivals = "; ".join(f"{score.what} {_with_spread(score)}" for _, score in others)
+    claim, search = opening.claim, opening.claim.study
+    chosen = f"{search['trials']} trials, one seed each"
+    if search["finalists"]:
+        chosen = f"{search['finalists']} finalists of {search['trials']} trials on {search['seeds']} fresh seeds each"
+    rest = "; ".join(f"{score.what} {_with_spread(score)}" for _, score in others)
     times = "opened once" if claim.openings_before == 0 else f"opened {claim.openings_before + 1} times on this storage"
     return (
         f"On {claim.corpus} (fingerprint {claim.fingerprint}, {opening.scores.test_examples:,} test "
         f"symbols of {opening.scores.test_items:,} items), the {winner.what}, chosen on dev from {chosen}, "
         f"scores {_with_spread(won)} nats per symbol on test (95 % CI {won.low:.4f} to {won.high:.4f} "
-        f"over seeds and items; dev {winner.dev_nats:.4f}); {rivals}; test split {times}."
+        f"over seeds and items; dev {winner.dev_nats:.4f}); {rest}; test split {times}."
     )
 
 
 def to_markdown(opening: Opening, study: StudyRecord) -> str:
-    """The frozen list, the scores, what to know of them and the sentence for a paper."""
-    frozen = pd.DataFrame(frozen_rows(opening), columns=list(FROZEN_HEAD))
-    scored = pd.DataFrame(scored_rows(opening), columns=list(SCORED_HEAD))
+    """`holdout.md`: the frozen list, the scores, the remarks and the sentence for a paper."""
     parts = [
         f"# The test split of {study.key}",
         f"claimed {opening.claimed}, scored {opening.scored or 'not yet'}",
         f"{study.corpus.short} · nats per symbol, exact means over whole splits",
-        *(frame.to_markdown(index=False, disable_numparse=True) for frame in (frozen, scored)),
+        markdown(FROZEN_HEAD, frozen_rows(opening)),
+        markdown(SCORED_HEAD, scored_rows(opening)),
         "\n".join(f"- {line}" for line in remarks(opening)),
         paper_line(opening),
     ]

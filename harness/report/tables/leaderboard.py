@@ -1,10 +1,11 @@
-"""The leaderboard: the best trials, confirmed ones first, then what they are held against."""
+"""The leaderboard: finalists, the best other trials, then the recipe and the counted n-grams."""
 
 from __future__ import annotations
 
 from typing import Any
 
 import pandas as pd
+from optuna.distributions import CategoricalDistribution, json_to_distribution
 
 from harness.lecture import RECIPE
 from harness.report.results import Results
@@ -52,18 +53,21 @@ DEFAULT = (
 
 
 def columns_of(results: Results) -> list[Column]:
-    """Every column that a leaderboard can have: measured, described, and the study's own parameters."""
+    """All columns that a leaderboard can have: results, config, and the study's own parameters."""
     fixed = [*_MEASURED, *_DESCRIBED]
     taken = {column.name for column in fixed}
-    numbers = {name: all('"choices"' not in text for text in kinds) for name, kinds in results.study.space.items()}
+    numbers = {
+        name: not any(isinstance(json_to_distribution(text), CategoricalDistribution) for text in kinds)
+        for name, kinds in results.study.space.items()
+    }
     return fixed + [Column(name, "", short, number) for name, number in numbers.items() if name not in taken]
 
 
 def leaderboard_frame(results: Results, shown: int = SHOWN) -> pd.DataFrame:
     """Finalists by their fresh means, the best other trials by their one run, then the recipe and counted n-grams.
 
-    Losses in nats per symbol, exact means over whole splits. `best` is the winner, or before the finalists' round
-    the lowest; `tied` who cannot be told from the lowest.
+    Losses are exact means over whole splits, in nats per symbol. `best` marks the winner, or the lowest dev loss
+    before the finalists' round. `tied` marks those that are statistically tied with the lowest dev loss.
     """
     rows = [*_trial_rows(results, shown), *_recipe_row(results), *_counted_rows(results)]
     names = [*(column.name for column in columns_of(results)), "best", "tied"]
@@ -76,7 +80,7 @@ def leaderboard_frame(results: Results, shown: int = SHOWN) -> pd.DataFrame:
 def _trial_rows(results: Results, shown: int) -> list[dict[str, Any]]:
     ranking = results.study.ranking
     records = {record.number: record for record in results.trials}
-    finalists = [] if ranking is None else [f for f in ranking.finalists if f.trial is not None]
+    finalists = [] if ranking is None else [f for f in ranking.finalists if not f.is_recipe]
     won = None if ranking is None else ranking.winner
     rows = [_confirmed(finalist, records[finalist.trial or 0], finalist.name == won) for finalist in finalists]
     done = {finalist.trial for finalist in finalists}
@@ -119,7 +123,7 @@ def _of_record(record: TrialRecord, run: str) -> dict[str, Any]:
 
 
 def _confirmed(finalist: Finalist, record: TrialRecord, won: bool) -> dict[str, Any]:
-    """A finalist's row: its means over fresh seeds in place of the search's one run."""
+    """A finalist's row, with its means over fresh seeds in place of its run in the search."""
     gap = None if finalist.dev_nats is None or finalist.train_nats is None else finalist.dev_nats - finalist.train_nats
     note = f"out: {finalist.out}" if finalist.out else "winner" if won else "tied" if finalist.tied else ""
     return _of_record(record, finalist.name) | {
@@ -139,18 +143,18 @@ def _confirmed(finalist: Finalist, record: TrialRecord, won: bool) -> dict[str, 
 
 
 def _recipe_row(results: Results) -> list[dict[str, Any]]:
-    """The recipe beside the search; its spread is between its own seeds, its interval that of the finalists' round."""
+    """The recipe's row: as it ranks in the finalists' round, or else as the mean of its own seeds."""
     if results.reference is None:
         return []
     row = _of_record(results.reference, RECIPE) | {"trial": None}
     ranking = results.study.ranking
-    beside = next((f for f in ranking.finalists if f.is_recipe), None) if ranking is not None else None
-    if beside is not None:
+    ranked = next((f for f in ranking.finalists if f.is_recipe), None) if ranking is not None else None
+    if ranked is not None:
         fresh = ("dev_nats", "low", "high", "deviation", "train_nats")
-        dev, low, high, spread, train = (getattr(beside, name) for name in fresh)
-        row |= {"dev": dev, "low": low, "high": high, "spread": spread, "train": train, "n": len(beside.runs)}
-        won = ranking is not None and ranking.winner == beside.name
-        row |= {"best": won, "tied": beside.tied, "note": "winner" if won else beside.out and f"out: {beside.out}"}
+        dev, low, high, spread, train = (getattr(ranked, name) for name in fresh)
+        row |= {"dev": dev, "low": low, "high": high, "spread": spread, "train": train, "n": len(ranked.runs)}
+        won = ranking is not None and ranking.winner == ranked.name
+        row |= {"best": won, "tied": ranked.tied, "note": "winner" if won else ranked.out and f"out: {ranked.out}"}
         return [row | {"gap": None if dev is None or train is None else dev - train}]
     return [row | {"spread": _spread(results.reference.seeds)}]
 
@@ -161,7 +165,7 @@ def _spread(seeds: tuple[SeedRun, ...]) -> float | None:
 
 
 def _counted_rows(results: Results) -> list[dict[str, Any]]:
-    """Counting has no seeds: n stays empty."""
+    """The counted n-grams. They have no seeds, so `n` is empty."""
     study = results.study
     ngram = None if study.ngrams is None else study.ngrams.best
     counted: list[tuple[str, Any]] = [] if ngram is None else [(f"counted {ngram.order}-gram (Kneser-Ney)", ngram)]
@@ -173,47 +177,52 @@ def _counted_rows(results: Results) -> list[dict[str, Any]]:
 
 
 def caption(results: Results) -> str:
-    """What the leaderboard's numbers are, in a few sentences."""
+    """What the numbers of the leaderboard are, in a few sentences."""
     ranking = results.study.ranking
     if ranking is None:
         rows = (
-            "each trial is one run of the search, and the best of many; † marks those within "
-            f"{SEED_SPAN} of the lowest, which may be the seed's doing"
+            "Each trial is a single run, the best of many. † marks trials within "
+            f"{SEED_SPAN} of the lowest, a difference that seeds alone can make."
         )
     else:
         rows = (
-            f"finalists are means over {len(ranking.seeds)} fresh seeds with 95 % intervals, seeds and items "
-            "resampled, and the spread between seeds; the trials below them one run of the search each, which flatters "
-            "them; the winner is bold, † marks who cannot be told from the lowest mean"
+            f"Finalists are means over {len(ranking.seeds)} fresh seeds, with 95 % intervals over seeds and items and "
+            "the standard deviation between seeds. The trials below them are single runs of the search, so their "
+            "losses are optimistic. The winner is bold; † marks trials that are statistically tied with the lowest "
+            "mean."
         )
     return (
-        f"Best trials of {results.study.key}: dev and train loss in nats per symbol, exact means over whole splits "
-        f"({results.label}); {rows}. Gap: dev less train.{_parts(results)}"
+        f"Best trials of {results.study.key}. Losses are in nats per symbol, exact means over whole splits "
+        f"({results.label}). {rows} Gap is dev minus train.{_parts(results)}"
     )
 
 
 def _parts(results: Results) -> str:
-    """The best trial's dev loss on items that stand in train too, and on the others."""
+    """The chosen trial's dev loss on items that are also in train, and on the others."""
     parts = results.study.dev_parts
     if parts is None or parts.seen_nats is None or parts.unseen_nats is None:
         return ""
     over = "" if parts.seeds == 1 else f" (mean of {parts.seeds} fresh seeds)"
     return (
-        f" {parts.seen_items:,} of {parts.seen_items + parts.unseen_items:,} dev items also stand in train: "
+        f" {parts.seen_items:,} of {parts.seen_items + parts.unseen_items:,} dev items are also in train: "
         f"trial {parts.trial}{over} scores {parts.seen_nats:.4f} on them and {parts.unseen_nats:.4f} on the others."
     )
 
 
 def default_columns(results: Results, frame: pd.DataFrame) -> list[Column]:
-    """DEFAULT without those that this study has nothing for."""
+    """The columns in DEFAULT that are not empty for this study."""
     return [column for column in chosen(columns_of(results), DEFAULT) if frame[column.name].notna().any()]
 
 
 def leaderboard(results: Results, form: Format, names: tuple[str, ...] = (), shown: int = SHOWN) -> str:
-    """The leaderboard as text; without names, the default columns, or as csv all of them.
+    """The leaderboard as text.
+
+    Args:
+        names: columns; none for the default ones, or for all columns as csv.
+        shown: number of trials.
 
     Raises:
-        ConfigError: there is no such column.
+        ConfigError: there is no column of that name.
     """
     frame = leaderboard_frame(results, shown)
     known = columns_of(results)

@@ -1,4 +1,4 @@
-"""A table once, for csv, Markdown, LaTeX (booktabs) and the page: units in the head, the best in bold, ties marked."""
+"""Tables for csv, Markdown, LaTeX (booktabs) and pages: units in the head, the best in bold, ties marked."""
 
 from __future__ import annotations
 
@@ -17,19 +17,21 @@ TIED = "†"
 
 @dataclass(frozen=True)
 class Column:
-    """One column of a frame, and how a person reads it."""
+    """One column of a frame, and how to show it."""
 
     name: str
-    """In the frame, and on the command line."""
+    """Its name in the frame and on the command line."""
     unit: str = ""
     show: Callable[[Any], str] = str
-    """Of a value that is not missing."""
+    """Formats a value that is not missing."""
     number: bool = True
-    """Whether it is set to the right."""
+    """Whether it is aligned to the right and sorted by number."""
     marked: bool = False
-    """Whether the frame's `best` and `tied` speak of this column."""
+    """Whether the frame's columns `best` and `tied` mark its cells."""
     words: str = ""
-    """Its head, where that is not its name."""
+    """The head, if it is not the name."""
+    wrap: bool = False
+    """Whether a page may break its cells into several lines."""
 
     @property
     def head(self) -> str:
@@ -38,7 +40,7 @@ class Column:
 
 
 class Cell(NamedTuple):
-    """What stands in a table, and what it is sorted by."""
+    """The text of a cell, and the value that it is sorted by."""
 
     text: str
     sort: str
@@ -49,29 +51,32 @@ class Cell(NamedTuple):
 
 
 def nats(value: float) -> str:
+    """A loss with four decimals."""
     return f"{value:.4f}"
 
 
 def nats_if_known(value: float | None) -> str:
+    """A loss with four decimals; empty for None."""
     return "" if value is None else nats(value)
 
 
 def whole(value: float) -> str:
+    """A count with thousands separators."""
     return f"{value:,.0f}"
 
 
 def short(value: Any) -> str:
-    """A parameter's value as people write it."""
+    """A parameter's value: floats with three digits, hyphens in place of underscores."""
     if isinstance(value, float):
         return f"{value:.0f}" if value.is_integer() and abs(value) >= 1 else f"{value:.3g}"
     return str(value).replace("_", "-")
 
 
 def chosen(columns: Sequence[Column], names: Sequence[str]) -> list[Column]:
-    """Columns by name.
+    """The columns with these names, in their order.
 
     Raises:
-        ConfigError: there is none of that name.
+        ConfigError: there is no column of that name.
     """
     known = {column.name: column for column in columns}
     for name in names:
@@ -84,7 +89,7 @@ def chosen(columns: Sequence[Column], names: Sequence[str]) -> list[Column]:
 
 
 def cells(frame: pd.DataFrame, columns: Sequence[Column]) -> list[list[Cell]]:
-    """The rows as text; `best` and `tied` of the frame mark the columns that ask for it."""
+    """The rows of a frame as text; its columns `best` and `tied` mark the cells of marked columns."""
     return [
         [_cell(row[column.name], column, bool(row.get("best")), bool(row.get("tied"))) for column in columns]
         for row in frame.to_dict("records")
@@ -100,11 +105,14 @@ def _cell(value: Any, column: Column, best: bool, tied: bool) -> Cell:
 
 
 def render(frame: pd.DataFrame, columns: Sequence[Column], form: Format, caption: str, label: str = "") -> str:
-    """The table as text. The csv holds full precision, with `best` and `tied` as columns, and no caption."""
+    """The table as text. The csv has full precision, `best` and `tied` as columns, and no caption."""
     if form == "csv":
         return _csv(frame, columns)
     rows = cells(frame, columns)
-    return _markdown(rows, columns, caption) if form == "md" else _latex(rows, columns, caption, label)
+    if form == "latex":
+        return _latex(rows, columns, caption, label)
+    head, right = [column.head for column in columns], [column.number for column in columns]
+    return f"{caption}\n\n{markdown(head, [list(map(_marked, row)) for row in rows], right)}\n"
 
 
 def _csv(frame: pd.DataFrame, columns: Sequence[Column]) -> str:
@@ -114,15 +122,25 @@ def _csv(frame: pd.DataFrame, columns: Sequence[Column]) -> str:
     return text
 
 
-def _markdown(rows: list[list[Cell]], columns: Sequence[Column], caption: str) -> str:
-    lines = [[column.head for column in columns], ["---:" if column.number else ":---" for column in columns]]
-    lines += [[_in_markdown(cell) for cell in row] for row in rows]
-    return f"{caption}\n\n" + "".join(f"| {' | '.join(line)} |\n" for line in lines)
+def markdown(head: Sequence[str], rows: Sequence[Sequence[str]], right: Sequence[bool] = (), space: str = "") -> str:
+    """A Markdown table of plain text, without a newline at its end.
+
+    Args:
+        right: for each column, whether it is aligned to the right; none is by default.
+        space: what to append to every cell, for readers that set columns without space between them.
+    """
+    sides = right or [False] * len(head)
+    lines = [_line(head, space), _line(["---:" if side else ":---" for side in sides], "")]
+    return "\n".join(lines + [_line(row, space) for row in rows])
 
 
-def _in_markdown(cell: Cell) -> str:
-    text = cell.text.replace("|", "\\|")
-    return f"**{text}**" if cell.best else f"{text} {TIED}" if cell.tied else text
+def _line(cells: Sequence[str], space: str) -> str:
+    escaped = (cell.replace("|", "\\|").replace("\n", " ") for cell in cells)
+    return f"| {' | '.join(f'{cell}{space}' for cell in escaped)} |"
+
+
+def _marked(cell: Cell) -> str:
+    return f"**{cell.text}**" if cell.best else f"{cell.text} {TIED}" if cell.tied else cell.text
 
 
 def _latex(rows: list[list[Cell]], columns: Sequence[Column], caption: str, label: str) -> str:
