@@ -137,7 +137,7 @@ def test_a_finished_study_says_that_nothing_is_left_and_more_trials_carry_on(
 
 @pytest.mark.usefixtures("searched")
 def test_a_resumed_study_keeps_seed_corpus_and_space(items: str, capfd: pytest.CaptureFixture[str]):
-    assert "begun" in (line := refused(["study", "tiny", "--corpus", items, "--seed", "5"], capfd))
+    assert "was started" in (line := refused(["study", "tiny", "--corpus", items, "--seed", "5"], capfd))
     assert "SEED=0, got 5" in line
     write_study("tiny", trials=4, widest=9)
     assert "another range for embedding_size" in refused(["study", "tiny", "--corpus", items], capfd)
@@ -192,10 +192,10 @@ def test_a_longer_search_that_was_killed_has_not_come_to_its_end(
     assert run(["study", "tiny", "--corpus", items, "--trials", "60"]) == 130
     assert seen == [None]  # what a kill -9 would have left
     capfd.readouterr()
-    assert "has not come to its end" in refused(["holdout", searched], capfd)
+    assert "has not ended" in refused(["holdout", searched], capfd)
     storage = open_storage()
     storage.write_study(storage.study(searched).model_copy(update={"ended_by": None}))
-    assert "has not come to its end" in refused(["holdout", searched], capfd)
+    assert "has not ended" in refused(["holdout", searched], capfd)
 
 
 @pytest.mark.slow

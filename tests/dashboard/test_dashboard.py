@@ -250,7 +250,7 @@ def test_a_failure_is_reported_once_and_stops_nothing(storage: Storage, monkeypa
 def test_a_study_that_was_deleted_is_ignored(storage: Storage):
     said: list[str] = []
     listener, event = live(storage, said), finished(storage, COMPLETE)
-    storage.forget_study(KEY)
+    optuna.delete_study(study_name=KEY, storage=storage.backend)
     listener.on_event(event)
     listener.finish([])
     assert said == []
