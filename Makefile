@@ -1,5 +1,5 @@
-# Two commands do everything on a fresh machine: `make study` and `make test`.
-# Each builds .venv on first use. Variables count when given on make's command line.
+# `make study` and `make test` are all that a fresh machine needs: each builds .venv on first use.
+# Variables count only if they are given on make's command line.
 
 PYTHON  ?= python3
 VENV    := .venv
@@ -8,7 +8,7 @@ HARNESS := $(BIN)/harness
 
 STUDY   := beat_lecture
 
-# A flag for a variable given on the command line: the environment's NAME or WORKERS is not meant for us.
+# A flag for a variable that is given on the command line. NAME or WORKERS in the environment are ignored.
 flag = $(if $(filter command,$(firstword $(origin $(1)))),--$(2) "$($(1))")
 
 COMMON  = $(call flag,STORAGE,storage)
@@ -16,45 +16,51 @@ SETTINGS = $(call flag,NAME,name) $(call flag,TRIALS,trials) $(call flag,MINUTES
 	$(call flag,WORKERS,workers) $(call flag,CORPUS,corpus) \
 	$(call flag,FINALISTS,finalists) $(call flag,SEEDS,seeds) $(call flag,SEED,seed) \
 	$(call flag,SAMPLER,sampler) $(call flag,PRUNER,pruner) $(COMMON)
-# What names a stored study: its NAME if it was given one, else the study file's.
+# The name of a stored study: NAME if it is given, else that of the study file.
 STORED  = "$(if $(filter command,$(firstword $(origin NAME))),$(NAME),$(STUDY))" $(call flag,CORPUS,corpus) $(COMMON)
 
-.DEFAULT_GOAL := help
-.PHONY: help study dashboard report holdout bench docs test lint typecheck clean
+# What to test: a folder, a file or one test, if any was named. Each core takes tests from the others once it is done.
+TESTS = $(if $(filter command,$(firstword $(origin T))),$(T))
+ON_CORES = --numprocesses logical --maxprocesses 4 --dist worksteal
 
-help:  ## This list
+.DEFAULT_GOAL := help
+.PHONY: help study dashboard report holdout bench docs test coverage lint typecheck clean
+
+help:  ## List the targets
 	@echo "make study STUDY=beat_lecture NAME= TRIALS= MINUTES= FINALISTS= SEEDS= WORKERS= CORPUS= SEED= SAMPLER= PRUNER= STORAGE="
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-study: $(VENV)/.run  ## Search on all cores, write results/, say what to look at next (carries on where it stopped)
+study: $(VENV)/.run  ## Search on all cores and write results/; run it again to resume
 	@$(HARNESS) study "$(STUDY)" $(SETTINGS)
 
-dashboard: $(VENV)/.run  ## The Optuna dashboard over every study, on 127.0.0.1:8080 (PORT=)
+dashboard: $(VENV)/.run  ## Serve the Optuna dashboard for every study, on 127.0.0.1:8080 (PORT=)
 	@$(HARNESS) dashboard $(call flag,PORT,port) $(COMMON)
 
-report: $(VENV)/.run  ## Pages, tables and plots again, from the stored trials of every study (NAME= for one)
+report: $(VENV)/.run  ## Write pages, tables and plots again, from the stored trials of every study (NAME= for one)
 	@$(HARNESS) report $(if $(filter command,$(firstword $(origin NAME) $(origin STUDY))),$(STORED),$(COMMON))
 
-holdout: $(VENV)/.run  ## Open the test split, once, for the study's winner (RESUME=1 after a crash; VERIFY=1 checks the ledger)
+holdout: $(VENV)/.run  ## Open the test split, once, for the study's winner (RESUME=1 after a crash, VERIFY=1 to check the ledger)
 	@$(HARNESS) holdout $(if $(filter 1,$(VERIFY)),--verify $(COMMON),$(STORED) $(if $(filter 1,$(RESUME)),--resume)) || [ $$? -eq 3 ]
 
-bench: $(VENV)/.bench  ## This trainer beside other ways to write it, and advice beside chance, into results/bench/ (SECTIONS="steps exact target study advice")
+bench: $(VENV)/.bench  ## Compare this trainer with others, and its advice with random changes (SECTIONS="steps exact target study advice")
 	@$(HARNESS) bench $(if $(filter command,$(firstword $(origin SECTIONS))),$(SECTIONS))
 
-docs: $(VENV)/.dev  ## Documentation of the public names, from their docstrings, into results/docs/
-	@$(BIN)/pdoc --docformat google --output-directory results/docs harness harness.search.study
-	@echo "look at results/docs/index.html"
+docs: $(VENV)/.dev  ## Write pages for every public module and for the command line into results/docs/
+	@$(BIN)/python docs/build.py
 
-test: $(VENV)/.dev  ## The tests
-	@$(BIN)/python -m pytest
+test: $(VENV)/.dev  ## The tests, on all cores up to four (T=tests/store or T=tests/test_files.py::test_… for some, on one)
+	@$(BIN)/python -m pytest $(or $(TESTS),$(ON_CORES))
 
-lint: $(VENV)/.dev  ## ruff, rules and format
+coverage: $(VENV)/.dev  ## The tests, and the share of the package's lines they run, which must not fall below the floor in pyproject.toml
+	@$(BIN)/python -m pytest $(ON_CORES) --durations=15 --cov --cov-report=term
+
+lint: $(VENV)/.dev  ## Run ruff: rules and format
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check .
 
-typecheck: $(VENV)/.dev  ## mypy, strict on harness
+typecheck: $(VENV)/.dev  ## Run mypy, strict on harness
 	@$(BIN)/mypy
 
-clean:  ## Remove .venv and caches; data, storage, ledger and results stay
+clean:  ## Remove .venv and caches; keep data, storage, ledger and results
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis *.egg-info build
 	find harness studies tests -name __pycache__ -type d -prune -exec rm -rf {} +
 
@@ -69,10 +75,10 @@ $(VENV)/.run: pyproject.toml constraints.txt | $(VENV)/.python
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e .
 	@touch $@
 
-# JAX is one contender of several: where it cannot be had, the bench says so and goes on.
+# JAX is one of several contenders. If it cannot be installed, the bench says so and runs without it.
 $(VENV)/.bench: $(VENV)/.run
 	@{ $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[bench]' && touch $@; } || \
-		echo "JAX could not be installed; the bench goes on without it"
+		echo "JAX could not be installed; the bench runs without it"
 
 $(VENV)/.dev: $(VENV)/.run
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'

@@ -1,7 +1,7 @@
-"""What a run is, validated: model, optimiser, schedule, batches, budget and seed.
+"""The validated config of a run: model, optimiser, schedule, batches, budget and seed.
 
-Every config is frozen, refuses unknown keys, survives JSON unchanged and has a
-stable hash, so that a trial's record is enough to run it again.
+Every config is frozen, rejects unknown keys, survives JSON unchanged and has a stable
+hash, so that a trial can be run again from its record.
 """
 
 from __future__ import annotations
@@ -17,7 +17,11 @@ from harness.errors import ConfigError, nearest
 
 
 class Config(BaseModel):
-    """Base of all configs: frozen, finite numbers only, one clear line on bad input."""
+    """Base class of all configs: frozen, finite numbers only.
+
+    Raises:
+        ConfigError: a key or value breaks a rule; the message is one line.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
@@ -29,13 +33,13 @@ class Config(BaseModel):
 
     @classmethod
     def parse(cls, data: str | dict[str, Any]) -> Self:
-        """From JSON text or plain data.
+        """A config from JSON text or from a dict.
 
         Raises:
             ConfigError: the text is not JSON, or a key or value breaks a rule.
         """
         if not isinstance(data, str | dict):
-            raise ConfigError(f"a config must be JSON text or a dict of keys; got {data!r}. Give one of them.")
+            raise ConfigError(f"a config must be JSON text or a dict of keys; got {data!r}. Give one of these.")
         try:
             return cls.model_validate_json(data) if isinstance(data, str) else cls(**data)
         except ValidationError as error:
@@ -46,17 +50,17 @@ class ModelConfig(Config):
     """The lecture's MLP: embedding table, concatenated context, tanh hidden layer, softmax."""
 
     embedding_size: int = Field(16, ge=1, le=512)
-    """Numbers that stand for one symbol (the paper's m)."""
+    """Numbers per symbol in the embedding (the paper's m)."""
     hidden_width: int = Field(200, ge=1, le=8192)
     """Units in the tanh layer (the paper's h)."""
     context_length: int = Field(8, ge=1, le=64)
     """Symbols the model sees before the one it predicts (the paper's n - 1)."""
     init: Literal["scaled", "normal"] = "scaled"
-    """`scaled` keeps activations near unit size; `normal` is the lecture's N(0, 1) everywhere."""
+    """`scaled` keeps activations near unit size. `normal` draws all weights from N(0, 1), as the lecture does."""
 
 
 class SGD(Config):
-    """Stochastic gradient descent; weight decay is added to the gradient."""
+    """Stochastic gradient descent. Weight decay is added to the gradient."""
 
     kind: Literal["sgd"] = "sgd"
     learning_rate: float = Field(0.1, gt=0)
@@ -75,13 +79,13 @@ class AdamW(Config):
 
 
 class Constant(Config):
-    """The learning rate as given, to the end."""
+    """The same learning rate for the whole run."""
 
     kind: Literal["constant"] = "constant"
 
 
 class Step(Config):
-    """The lecture's decay: the rate times `factor` from the fraction `at` of the run on."""
+    """The lecture's decay: the rate is multiplied by `factor` from fraction `at` of the run on."""
 
     kind: Literal["step"] = "step"
     at: float = Field(0.5, gt=0, lt=1)
@@ -89,16 +93,16 @@ class Step(Config):
 
 
 class Linear(Config):
-    """Straight down from the rate to `final` times it."""
+    """Linear warm-up, then linear decay to `final` times the rate."""
 
     kind: Literal["linear"] = "linear"
     warmup: float = Field(0.0, ge=0, lt=1)
-    """Fraction of the run that climbs linearly from nothing to the full rate."""
+    """Fraction of the run in which the rate rises linearly from zero to the full rate."""
     final: float = Field(0.0, ge=0, le=1)
 
 
 class Cosine(Config):
-    """Linear warm-up, then half a cosine down to `final` times the rate."""
+    """Linear warm-up, then decay along half a cosine to `final` times the rate."""
 
     kind: Literal["cosine"] = "cosine"
     warmup: float = Field(0.05, ge=0, lt=1)
@@ -106,9 +110,9 @@ class Cosine(Config):
 
 
 class OneCycle(Config):
-    """Cosine up from rate/`start_divisor` until `peak_at`, cosine down to nothing (Smith 2018).
+    """The rate rises along a cosine from rate / `start_divisor` until `peak_at`, then falls to zero (Smith 2018).
 
-    The rate alone cycles; momentum stays as the optimiser has it.
+    Only the rate changes; momentum is constant.
     """
 
     kind: Literal["one_cycle"] = "one_cycle"
@@ -117,9 +121,9 @@ class OneCycle(Config):
 
 
 class InverseTime(Config):
-    """rate / (1 + `decay` * t), t the fraction of the run done (Bengio et al. 2003, section 3.1).
+    """rate / (1 + `decay` * t), where t is the fraction of the run done (Bengio et al. 2003, section 3.1).
 
-    The paper counts t in updates; as a fraction the same value serves every budget.
+    The paper counts t in updates. With a fraction, the same value works for every budget.
     """
 
     kind: Literal["inverse_time"] = "inverse_time"
@@ -131,7 +135,7 @@ Schedule = Annotated[Constant | Step | Linear | Cosine | OneCycle | InverseTime,
 
 
 class Budget(Config):
-    """How long a run trains: exactly one of examples seen, optimiser steps or seconds of training."""
+    """The length of a run: exactly one of examples seen, optimiser steps or seconds of training."""
 
     examples: int | None = Field(None, ge=1)
     steps: int | None = Field(None, ge=1)
@@ -145,7 +149,7 @@ class Budget(Config):
         return self
 
     def total_steps(self, batch_size: int) -> int | None:
-        """Optimiser steps of the whole run; None where only the clock ends it."""
+        """Optimiser steps of the whole run; None if the budget is in seconds."""
         if self.examples is not None:
             return max(1, round(self.examples / batch_size))
         return self.steps
@@ -160,19 +164,19 @@ class TrainConfig(Config):
     batch_size: int = Field(256, ge=1, le=65_536)
     """Examples per step, drawn with replacement from the train split."""
     dropout: float = Field(0.0, ge=0, lt=1)
-    """Share of hidden units silenced in each training step."""
+    """Share of hidden units set to zero in each training step."""
     budget: Budget = Budget(examples=2_000_000)
     evaluations: int = Field(10, ge=1, le=1000)
-    """Exact train and dev losses along the run, evenly spaced, the last one at its end."""
+    """How often exact train and dev losses are computed, evenly spaced. The last time is at the end of the run."""
     seed: int = Field(0, ge=0, lt=2**63)
 
     def by_key(self) -> dict[str, Any]:
-        """Its plain values by dotted key, as `harness train` takes them; without those that are not set."""
+        """Plain values by dotted key, in the form `harness train` takes. Keys whose value is None are left out."""
         return dict(_dotted(self.model_dump(mode="json")))
 
     def hash(self) -> str:
-        """Twelve hexadecimal digits that name this config on any machine."""
-        return hashlib.sha256(self.model_dump_json().encode()).hexdigest()[:12]
+        """Twelve hexadecimal digits that identify this config; the same on every machine."""
+        return hashlib.sha256(self.model_dump_json().encode("utf-8")).hexdigest()[:12]
 
 
 def _dotted(nested: dict[str, Any], before: str = "") -> Iterator[tuple[str, Any]]:
@@ -184,7 +188,7 @@ def _dotted(nested: dict[str, Any], before: str = "") -> Iterator[tuple[str, Any
 
 
 def _one_line(model: type[BaseModel], error: ValidationError) -> str:
-    # Configs inside a config speak for themselves: their own __init__ raises first, with their own fields.
+    # A config inside a config has already raised its own error in its own __init__, with its own fields.
     first = error.errors(include_url=False)[0]
     place = ".".join(str(part) for part in first["loc"])
     if first["type"] == "extra_forbidden":
@@ -193,11 +197,11 @@ def _one_line(model: type[BaseModel], error: ValidationError) -> str:
     rule = first["msg"].removeprefix("Value error, ").removeprefix("Input ")
     shown = "" if first["type"] == "value_error" else f"; got {first['input']!r}"
     near = _nearest_choice(first.get("ctx", {}), first["input"])
-    return f"{model.__name__}: {place + ' ' if place else ''}{rule}{shown}.{near} Correct it where the config is made."
+    return f"{model.__name__}: {place + ' ' if place else ''}{rule}{shown}.{near} Fix it where the config is made."
 
 
 def _nearest_choice(context: dict[str, Any], given: object) -> str:
-    """For a word that must be one of some: a literal, or the tag of an optimiser or schedule."""
+    """A hint if the value must be one of several words: a literal, or the tag of an optimiser or schedule."""
     choices = re.findall(r"'([^']+)'", str(context.get("expected_tags") or context.get("expected") or ""))
     word = context.get("tag", given)
     return nearest(word, choices) if isinstance(word, str) else ""

@@ -1,7 +1,7 @@
-"""What can go wrong in a way the user can mend: one root, few leaves.
+"""Errors that the user can fix, with one base class.
 
-Every message is one line that says the rule, the value given and the way out.
-The command line prints it and leaves with `exit_code`; nobody sees a traceback.
+Every message is one line with the rule, the value given and the way out. The command
+line prints the message without a traceback and exits with `exit_code`.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import difflib
 
 
 class HarnessError(Exception):
-    """Root of every error this package raises on purpose."""
+    """Base class of all errors that this package raises on purpose."""
 
     exit_code = 2
 
@@ -20,11 +20,11 @@ class ConfigError(HarnessError):
 
 
 class CorpusError(HarnessError):
-    """A corpus that cannot serve: unknown, unreadable or too small."""
+    """A corpus that cannot be used: unknown, unreadable or too small."""
 
 
 class CorpusUnavailable(CorpusError):
-    """A known corpus that is not on this machine and could not be fetched."""
+    """A known corpus that is not on this machine and could not be downloaded."""
 
 
 class StorageError(HarnessError):
@@ -32,7 +32,7 @@ class StorageError(HarnessError):
 
 
 class StudyError(HarnessError):
-    """A study in the wrong state for what was asked of it."""
+    """A study that does not exist or is in the wrong state for the request."""
 
 
 class ModelChanged(StudyError):
@@ -40,18 +40,18 @@ class ModelChanged(StudyError):
 
 
 class TrialsFailed(StudyError):
-    """Every trial of a study failed for the same reason; there is nothing to search."""
+    """Every trial of a study failed for the same reason, so there is nothing to search."""
 
     exit_code = 1
 
 
 def first_line(error: BaseException) -> str:
-    """What an error says, in a line; its kind where it says nothing."""
+    """The first line of an error's message, or its type if the message is empty."""
     return next(iter(str(error).strip().splitlines()), type(error).__name__)
 
 
 def nearest(word: str, known: list[str]) -> str:
-    """` Did you mean 'x'?` for a near miss or a beginning, whatever its capitals; else nothing."""
+    """` Did you mean 'x'?` if a known name is similar or starts with the word, ignoring case; else an empty text."""
     folded = {name.casefold(): name for name in reversed(known)}
     wanted = word.casefold()
     close = difflib.get_close_matches(wanted, folded, n=1) or [n for n in folded if wanted and n.startswith(wanted)]

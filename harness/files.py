@@ -1,4 +1,4 @@
-"""Files are written whole or not at all, and refusals of the file system get one line."""
+"""Atomic writes, and one-line errors for files that cannot be written."""
 
 from __future__ import annotations
 
@@ -13,22 +13,22 @@ from harness.errors import StorageError
 
 
 def write_atomically(path: Path, content: str | bytes) -> None:
-    """Write a whole file or nothing: readers never meet half of one.
+    """Write a file completely or not at all. Readers never see a partial file. Text is written as UTF-8.
 
     Raises:
-        StorageError: no right or no space to write there.
+        StorageError: there is no permission or no space to write there.
     """
-    data = content.encode() if isinstance(content, str) else content
+    data = content.encode("utf-8") if isinstance(content, str) else content
     with replacing(path) as temporary:
         temporary.write_bytes(data)
 
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """A temporary path beside `path` that takes its place if the block succeeds."""
+    """A temporary path in the same folder. It replaces `path` if the block succeeds and is deleted otherwise."""
     with explained(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        # The suffix stays last: some writers (matplotlib, pandas) choose a format by it.
+        # The suffix must stay last, because some writers (matplotlib, pandas) choose the format by it.
         handle, name = tempfile.mkstemp(prefix=f".{path.stem}-", suffix=path.suffix, dir=path.parent)
         os.close(handle)
         temporary = Path(name)
@@ -42,14 +42,18 @@ def replacing(path: Path) -> Iterator[Path]:
 
 @contextmanager
 def explained(path: Path) -> Iterator[None]:
-    """Turn the operating system's refusals into one line that names the place and the way out."""
+    """Turn an operating system error into one line with the path and the way out.
+
+    Raises:
+        StorageError: there is no permission or no space; other errors are raised unchanged.
+    """
     try:
         yield
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            way_out = "Free some space and run the command again; nothing finished is lost."
+            way_out = "Free some space and run the command again; finished work is kept."
         elif error.errno in (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST):
-            way_out = "Make that place writable, or set HARNESS_HOME to a folder that is."
+            way_out = "Make that path writable, or set HARNESS_HOME to a folder that is."
         else:
             raise
         raise StorageError(f"{path} must be writable; got {error.strerror!r}. {way_out}") from error

@@ -1,4 +1,4 @@
-"""Where a project keeps its data, studies and results."""
+"""The folders of a project: data, studies and results."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 
 
 def home() -> Path:
-    """The project folder: `HARNESS_HOME`, else the checkout this package runs from, else here."""
+    """The project folder: `HARNESS_HOME`, else the checkout this package runs from, else the current folder."""
     if given := os.environ.get("HARNESS_HOME"):
         return Path(given).expanduser().resolve()
     checkout = Path(__file__).resolve().parents[1]
@@ -26,8 +26,18 @@ def results_folder() -> Path:
     return home() / "results"
 
 
+def default_storage() -> str:
+    """URL of the SQLite database that is used where no other storage is named."""
+    return f"sqlite:///{results_folder() / 'studies.db'}"
+
+
+def known_studies() -> list[str]:
+    """Names of the study files, without those that begin with an underscore."""
+    return sorted(path.stem for path in studies_folder().glob("[!_]*.py"))
+
+
 def lock_file(name: str) -> Path:
-    """A file to lock, in a folder that is made if need be."""
+    """The path of a lock file. Its folder is created if it is missing."""
     folder = results_folder() / ".locks"
     folder.mkdir(parents=True, exist_ok=True)
     return folder / name

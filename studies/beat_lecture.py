@@ -1,4 +1,4 @@
-"""Beat the lecture's 2.17: embedding, width, context, batch and schedule of its own MLP, searched together."""
+"""Beat the lecture's dev loss of 2.17: search its MLP's embedding, width, context, batch size and schedule together."""
 
 import optuna
 
@@ -38,7 +38,7 @@ def suggest(trial: optuna.Trial) -> TrainConfig:
 
 
 def suggest_schedule(trial: optuna.Trial) -> Schedule:
-    """Only what a schedule needs is asked for it: the space is conditional, as Optuna spaces can be."""
+    """Each schedule draws only its own parameters, so the space is conditional."""
     match trial.suggest_categorical("schedule", ["constant", "step", "linear", "cosine", "one_cycle", "inverse_time"]):
         case "step":
             return Step(at=trial.suggest_float("step_at", 0.4, 0.9))

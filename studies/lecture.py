@@ -1,4 +1,4 @@
-"""The lecture's road: the experiments of makemore part 2 in its order, each beside what the lecture says of it."""
+"""The experiments of makemore part 2 in the lecture's order, each with what the lecture reports for it."""
 
 import optuna
 from optuna.pruners import NopPruner
@@ -7,10 +7,11 @@ from harness import SGD, Budget, Experiment, ModelConfig, RateRange, Reported, S
 
 ABOUT = (
     "The experiments of Andrej Karpathy's lecture “Building makemore Part 2: MLP” in its order. Times are those of the "
-    "video (youtube.com/watch?v=TCH_1BHY58I), whose figures are as spoken; the notebook is makemore_part2_mlp.ipynb of "
-    "karpathy/nn-zero-to-hero, as published with its outputs (commit 4c35597). A network of 2 x 100 has embeddings of "
-    "2 numbers and 100 hidden units; each sees 3 symbols, begins with plain normal weights and takes steps of 32 "
-    "examples. They are run on names-published, for there the lecture's own losses were measured."
+    "video (youtube.com/watch?v=TCH_1BHY58I), and its figures are quoted as spoken. The notebook is "
+    "makemore_part2_mlp.ipynb of karpathy/nn-zero-to-hero, as published with its outputs (commit 4c35597). A network "
+    "of 2 x 100 has embeddings of 2 numbers and 100 hidden units. Every network sees 3 symbols, starts with standard "
+    "normal weights and trains on batches of 32 examples. They run on names-published, the split on which the "
+    "lecture's own losses were measured."
 )
 
 
@@ -25,7 +26,7 @@ def network(embedding: int, hidden: int, steps: int, decay: Step, evaluations: i
     )
 
 
-# One evaluation every 10,000 or 30,000 or 50,000 steps, where the lecture looks too.
+# One evaluation every 10,000, 30,000 or 50,000 steps, at the points where the lecture reports losses.
 CONFIGS = {
     "2 x 100": network(2, 100, 40_000, Step(at=3 / 4, factor=0.1), 4),
     "2 x 300, rate halved": network(2, 300, 150_000, Step(at=3 / 5, factor=0.5), 5),
@@ -43,9 +44,9 @@ def chosen(name: str) -> dict[str, str]:
     return {"experiment": name}
 
 
-BEFORE_THE_SPLIT = "before there was a split: a loss over all 228,146 examples, or of a batch, which is not said"
+BEFORE_THE_SPLIT = "before the split: a loss over all 228,146 examples or of one batch; the lecture does not say which"
 
-ROAD = (
+EXPERIMENTS = (
     Experiment(
         title="counted bigram",
         params=None,
@@ -53,7 +54,7 @@ ROAD = (
             Reported(
                 train="2.45",
                 source="video 52:20",
-                remark="counted and scored on all names; here counted on train, with add one",
+                remark="there, counted and scored on all names; here, counted on train with add-one smoothing",
             ),
         ),
     ),
@@ -67,7 +68,7 @@ ROAD = (
                 step=40_000,
                 dev="2.3",
                 source="video 59:59",
-                remark="train “about equal”; steps after the split are not said, so those before it are taken",
+                remark="train “about equal”; the steps after the split are not given, so those before it are used",
             ),
         ),
         range_test=RateRange(lowest=1e-3, highest=1.0, steps=1000),
@@ -81,7 +82,7 @@ ROAD = (
                 step=90_000,
                 dev="2.52",
                 source="video 1:03:23",
-                remark="whether after 60,000 steps or 90,000 cannot be told",
+                remark="the video does not show whether this is after 60,000 or 90,000 steps",
             ),
             Reported(step=120_000, dev="2.32", source="video 1:03:50"),
             Reported(step=150_000, dev="2.32", source="video 1:04:16"),
@@ -96,7 +97,7 @@ ROAD = (
                 train="2.23",
                 dev="2.24",
                 source="video 1:05:17",
-                remark="rates after the halving are not said; half the rate does not go this low here, a tenth does",
+                remark="the later rates are not given; here, half the rate does not get this low, and a tenth does",
             ),
         ),
         shows=("embedding",),
@@ -121,13 +122,13 @@ ROAD = (
     ),
 )
 REPEATS = 5
-"""One run says little: seeds of the last recipe differ by 0.02 nats, and those at rate 0.1 by more."""
+"""One run is not enough: seeds of the last recipe differ by 0.02 nats, and runs that end at rate 0.1 by more."""
 
 STUDY = Study(
     name="lecture",
     about=ABOUT,
     suggest=suggest,
-    first=ROAD,
+    first=EXPERIMENTS,
     repeats=REPEATS,
     trials=REPEATS * len(CONFIGS),
     minutes=30,

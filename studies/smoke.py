@@ -1,4 +1,4 @@
-"""A minute's look at the whole road: a tiny search that never trains the reference itself."""
+"""A tiny search that runs every step in about a minute. It never trains the reference itself."""
 
 import optuna
 

@@ -1,4 +1,4 @@
-"""What every test shares: a home of its own, the corpora, one thread, and properties that repeat exactly."""
+"""What every test shares: a home of its own, the corpora, a finished study, one thread, properties that repeat."""
 
 from __future__ import annotations
 
@@ -6,14 +6,20 @@ import os
 import random
 import shutil
 from collections.abc import Callable, Iterator
+from contextlib import redirect_stdout
+from io import StringIO
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 import torch
+from alembic.script import ScriptDirectory
+from filelock import FileLock
 from hypothesis import settings
 
 from harness import AdamW, Budget, Constant, Corpus, ModelConfig, TrainConfig, load, paths
+from harness.cli.app import run
+from tests.tiny_study import no_plots, workers, write_items, write_study
 
 torch.set_num_threads(1)
 settings.register_profile("harness", derandomize=True, deadline=None)
@@ -34,6 +40,22 @@ def data_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
                 shutil.copyfile(place / "names.txt", home / "data" / "names.txt")
         patch.setenv("HARNESS_DATA", str(home / "data"))
         yield home / "data"
+
+
+@pytest.fixture(scope="session", autouse=True)
+def migrations_are_read_once() -> Iterator[None]:
+    """Optuna reads its eleven migration scripts whenever a storage is opened, which is a third of a small test."""
+    newest = ScriptDirectory.get_current_head
+    known: dict[str, str | None] = {}
+
+    def get_current_head(self: ScriptDirectory) -> str | None:
+        if self.dir not in known:
+            known[self.dir] = newest(self)
+        return known[self.dir]
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(ScriptDirectory, "get_current_head", get_current_head)
+        yield
 
 
 @pytest.fixture(autouse=True)
@@ -83,3 +105,57 @@ def tiny_config() -> Callable[..., TrainConfig]:
         return TrainConfig(**(settled | changes))
 
     return make
+
+
+@pytest.fixture
+def one_process() -> Iterator[None]:
+    """Searches train in the test's own process."""
+    with workers():
+        yield
+
+
+@pytest.fixture
+def plotless() -> Iterator[None]:
+    """Reports are written without plots."""
+    with no_plots():
+        yield
+
+
+class Project(NamedTuple):
+    """A folder that is somebody's HARNESS_HOME, and what was printed when it was made."""
+
+    folder: Path
+    shown: str
+
+
+@pytest.fixture(scope="session")
+def finished_project(data_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Project:  # noqa: ARG001
+    """`harness study tiny` with worker processes, two finalists and its whole report. To change it, copy it first.
+
+    It takes some seconds, so the first of the processes that run tests makes it for all.
+    """
+    shared = tmp_path_factory.getbasetemp()
+    shared = shared.parent if "PYTEST_XDIST_WORKER" in os.environ else shared
+    folder, printed = shared / "finished", shared / "finished.txt"
+    with FileLock(shared / "finished.lock"):
+        if not printed.exists():
+            _finish(folder, printed)
+    return Project(folder, printed.read_text(encoding="utf-8"))
+
+
+def _finish(folder: Path, printed: Path) -> None:
+    folder.mkdir()
+    items, shown = write_items(folder / "items.txt"), StringIO()
+    with pytest.MonkeyPatch.context() as patched, redirect_stdout(shown):
+        patched.setenv("HARNESS_HOME", str(folder))
+        write_study("tiny", trials=5, finalists=2)
+        assert run(["study", "tiny", "--corpus", str(items), "--workers", "2"]) == 0
+    printed.write_text(shown.getvalue(), encoding="utf-8")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Whatever uses the finished project is slow: it may be the first that does, and wait until it is made."""
+    for item in items:
+        if "finished_project" in getattr(item, "fixturenames", ()):
+            item.add_marker("slow")

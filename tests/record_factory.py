@@ -17,6 +17,7 @@ from harness.store.keys import finalists_key
 from harness.store.storage import open_storage
 from harness.store.study_record import CorpusFacts, StudyRecord
 from harness.store.trial_record import TrialRecord
+from harness.study.settings import Settings
 
 KEY = "beat_lecture-names"
 SHORT = "E51 H611 T6 B1024 adamw 4.2e-03 cosine"
@@ -46,15 +47,12 @@ def made_session(workers: int = 2, trials: int = 60, **changes: Any) -> Session:
         "name": "beat_lecture",
         "file": "studies/beat_lecture.py",
         "corpus": corpus,
-        "seed": 0,
         "space": {},
         "sampler": "TPESampler",
         "pruner": "SuccessiveHalvingPruner",
-        "trials": trials,
+        "settings": Settings(trials=trials, finalists=3, seeds=2, seed=0),
         "created": "2026-11-22T12:00:00+00:00",
         "commit": None,
-        "asked_finalists": 3,
-        "asked_seeds": 2,
     }
     record = StudyRecord(**settled | changes)
     storage.create_study(record)
@@ -68,7 +66,7 @@ def made_session(workers: int = 2, trials: int = 60, **changes: Any) -> Session:
         handles.add_trial(create_trial(state=state, value=nats, params=params, distributions=kinds))
     study = Study(name="beat_lecture", suggest=lambda _: TrainConfig())
     ends_at = time.time() + 212
-    return Session(storage, study, record, None, True, False, ends_at, workers)  # type: ignore[arg-type]
+    return Session(storage, study, record, None, True, False, ends_at, workers, trials=storage.trials(KEY))  # type: ignore[arg-type]
 
 
 def searching(session: Session) -> Progress:

@@ -1,7 +1,8 @@
-"""What the README shows works as written."""
+"""The README and docs/: the code works as written, links lead somewhere, and every file has its line."""
 
 from __future__ import annotations
 
+import ast
 import dataclasses
 import re
 import shutil
@@ -13,8 +14,16 @@ import pytest
 from harness import Corpus, Study
 from harness.study.space import space_of
 
-README = Path(__file__).parents[1] / "README.md"
-BLOCKS = re.findall(r"```python\n(.*?)```", README.read_text(), re.DOTALL)
+ROOT = Path(__file__).parents[1]
+README = ROOT / "README.md"
+PAGES = [README, ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md"))]
+BLOCKS = [block for page in PAGES for block in re.findall(r"```python\n(.*?)```", page.read_text(), re.DOTALL)]
+
+
+def anchors(page: Path) -> set[str]:
+    """The links to a page's headings, as GitHub makes them."""
+    headings = re.findall(r"^#+ (.+)$", page.read_text(), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
 
 
 def block_with(words: str) -> str:
@@ -48,6 +57,7 @@ def test_the_study_of_your_own_is_a_study():
     assert sorted(space_of(study).signature) == ["hidden_width", "learning_rate"]
 
 
+@pytest.mark.slow
 def test_the_notebooks_lines_run_in_a_notebook(small_corpus_file: Path):
     study = quick('name="widths"')["STUDY"]
     made: dict[str, Any] = {"STUDY": dataclasses.replace(study, corpus=str(small_corpus_file), finalists=0)}
@@ -67,9 +77,40 @@ def test_the_corpus_of_your_own_is_a_corpus(
     assert int(dev) > 100
 
 
+@pytest.mark.slow
 def test_the_model_of_your_own_is_searched(small_corpus_file: Path):
     study = quick("build=build")["STUDY"]
     found = study.run(trials=2, corpus=str(small_corpus_file), finalists=0)
     assert set(found.trials["status"]) <= {"complete", "pruned"}
     assert found.trials["dev_nats"].max() < 3
     assert len(found.samples(3)) == 3
+
+
+def test_the_winner_is_a_model_of_few_lines(small_corpus_file: Path, capsys: pytest.CaptureFixture[str]):
+    study = quick('name="widths"')["STUDY"]
+    study.run(trials=2, corpus=str(small_corpus_file), finalists=2, seeds=2)
+    exec(block_with("load_model").replace("beat_lecture", "widths"), {})
+    loss, *_, samples = capsys.readouterr().out.splitlines()
+    assert 0 < float(loss.split()[0]) < 4
+    assert len(ast.literal_eval(samples)) == 20
+
+
+def test_the_readme_is_short():
+    assert len(README.read_text().splitlines()) < 250
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_lead_somewhere(page: Path):
+    for link in re.findall(r"\]\(([^)\s]+)\)", page.read_text()):
+        if link.startswith("http"):
+            continue
+        path, _, anchor = link.partition("#")
+        target = (page.parent / path).resolve() if path else page
+        assert target.exists(), link
+        assert not anchor or anchor in anchors(target), link
+
+
+def test_the_architecture_lists_every_file():
+    listed = re.findall(r"^\| `([\w/]+\.py)` \|", (ROOT / "docs" / "architecture.md").read_text(), re.MULTILINE)
+    files = [path.relative_to(ROOT / "harness").as_posix() for path in (ROOT / "harness").rglob("*.py")]
+    assert sorted(listed) == sorted(file for file in files if not file.endswith("/__init__.py"))

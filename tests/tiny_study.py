@@ -1,22 +1,34 @@
-"""What several test files need: made-up corpora and tiny studies in a project of their own."""
+"""What several test files need: made-up corpora, tiny studies in a project of their own, and ways to run them."""
 
 from __future__ import annotations
 
 import dataclasses
+import os
 import random
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
+from optuna.exceptions import OptunaError
+from sqlalchemy.exc import SQLAlchemyError
 
 from harness import Budget, Experiment, RateRange, Reported, Study, lecture_recipe, paths
+from harness.errors import HarnessError
+from harness.search.engines.in_process import work
 from harness.search.events import Job, OnEvent
+from harness.search.finalists import Round, read_round
 from harness.search.reference import REFERENCE
 from harness.search.request import Request
 from harness.search.session import Session, run_study
-from harness.search.trial import Deadline
-from harness.search.workers import Worker
-from harness.store.storage import Storage
+from harness.store.storage import Storage, open_storage
+from harness.store.study_record import StudyRecord
+from harness.store.trial_record import TrialRecord
+from harness.study.settings import Settings
 
 TINY = """
 from optuna.pruners import NopPruner
@@ -87,6 +99,15 @@ def write_study(
     return path
 
 
+def long_while(hold: Path) -> str:
+    """A budget for `write_study`: minutes as long as the file `hold` is there, 40 steps otherwise.
+
+    Trial 0 is always short. A test can so act on trials that are certain to be running, and still finish soon.
+    """
+    hold.touch()
+    return f"steps=2_000_000 if trial.number > 0 and __import__('os').path.exists({str(hold)!r}) else 40"
+
+
 ROAD_FILE = """
 from optuna.pruners import NopPruner
 
@@ -154,13 +175,57 @@ def brief_reference() -> Study:
     return dataclasses.replace(REFERENCE, suggest=lambda _: recipe)
 
 
-def work_here(job: Job, _count: int, _storage: Storage, on_event: OnEvent) -> None:
-    """What `run_workers` does, in this process: no start of new ones to wait for."""
-    Worker(job, 0, on_event, Deadline(job.ends_at)).work()
+def work_here(job: Job, _count: int, storage: Storage, on_event: OnEvent) -> None:
+    """An engine in this process: each worker process would take two seconds to load torch."""
+    work(None, job, storage, on_event)
+
+
+def round_of(storage: Storage, record: StudyRecord) -> Round:
+    """The finalists' round of a search as it is stored."""
+    return read_round(storage, record, storage.trials(record.key))
+
+
+@contextmanager
+def workers(run_workers: Any = work_here) -> Iterator[None]:
+    """Searches inside this block run their jobs with `run_workers`."""
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr("harness.search.session.run_workers", run_workers)
+        yield
+
+
+@contextmanager
+def no_plots() -> Iterator[None]:
+    """Reports inside this block have no plots: drawing all of them takes three seconds."""
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr("harness.report.write.PLOTS", ())
+        yield
 
 
 def search(corpus: Path | str, study: str = "tiny", run_workers: Any = work_here, **asked: Any) -> Session:
     """`make study` without worker processes and without its report."""
-    with pytest.MonkeyPatch.context() as patched:
-        patched.setattr("harness.search.session.run_workers", run_workers)
-        return run_study(Request(study, corpus=str(corpus), **asked), lambda _: None, lambda _: None)
+    with workers(run_workers):
+        name, settings = asked.pop("name", None), Settings(corpus=str(corpus), **asked)
+        return run_study(Request(study=study, name=name, settings=settings), lambda _: None, lambda _: None)
+
+
+def begin_in_background(*arguments: str) -> subprocess.Popen[str]:
+    """`harness study tiny` in a process of its own, with real worker processes; its report has no plots."""
+    program = "from harness.report import write; write.PLOTS = (); from harness.cli.app import main; main()"
+    command = [sys.executable, "-c", program, "study", "tiny", *arguments]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=os.environ)
+
+
+def wait_for(condition: Callable[[], bool], seconds: float = 120) -> None:
+    """Look every 50 ms until the condition holds; a test fails if that takes longer than `seconds`."""
+    until = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < until, "what was waited for did not come"
+        time.sleep(0.05)
+
+
+def stored_trials(key: str) -> list[TrialRecord]:
+    """The trials in this project's storage; none while another process is still creating it."""
+    try:
+        return open_storage().trials(key)
+    except (HarnessError, SQLAlchemyError, OptunaError):
+        return []

@@ -1,1 +1,1 @@
-"""This core beside what people would write instead: one run, one core, side by side."""
+"""Benchmarks: this trainer and this search compared with the usual ways to write them, on one core."""

@@ -1,6 +1,6 @@
-"""How others train the same model on the same data, each as its users write it.
+"""Other ways to train the same model on the same data, each written as its users usually write it.
 
-Every function makes a fresh model and returns `steps(n)`, which takes n training steps.
+Every function makes a new model and returns `steps(n)`, which takes n training steps.
 """
 
 from __future__ import annotations
@@ -11,14 +11,14 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F  # noqa: N812  # as everybody has it
+from torch.nn import functional as F  # noqa: N812  # the usual name
 
 Steps = Callable[[int], None]
 
 
 @dataclass(frozen=True)
 class Problem:
-    """What all contenders train: a shape, an optimiser by name, and the examples of a train split."""
+    """The problem that all contenders solve: a shape, an optimiser by name, and the examples of a train split."""
 
     batch_size: int
     context_length: int
@@ -43,13 +43,13 @@ BETAS = (0.9, 0.99)
 
 
 def raw_loop(problem: Problem) -> Steps:
-    """The lecture's way: five tensors, autograd, and an update written out by hand."""
+    """The lecture's loop: five tensors, autograd and a hand-written update."""
     loop = RawLoop(problem, torch.Generator().manual_seed(0))
     return lambda n: loop.run(n, RATE[problem.optimizer])
 
 
 class RawLoop:
-    """The lecture's training loop, with its plain normal initialisation."""
+    """The lecture's training loop, with its N(0, 1) initialisation."""
 
     def __init__(self, problem: Problem, generator: torch.Generator) -> None:
         T, E, H, V = problem.context_length, problem.embedding_size, problem.hidden_width, problem.vocabulary_size
@@ -94,23 +94,23 @@ class PlainMLP(nn.Module):
 
 
 def module_loop(problem: Problem) -> Steps:
-    """nn.Module with torch's fused optimiser, batches drawn by index."""
+    """nn.Module with torch's fused optimiser; batches are drawn by index."""
     return _module_steps(problem, _drawn(problem), compiled=False)
 
 
 def compiled_loop(problem: Problem) -> Steps:
-    """The same under torch.compile.
+    """The same with torch.compile.
 
     Raises:
-        RuntimeError: there is no C++ compiler.
+        RuntimeError: no C++ compiler is installed.
     """
     if not any(map(shutil.which, ("g++", "clang++", "c++"))):
-        raise RuntimeError("no C++ compiler here")
+        raise RuntimeError("no C++ compiler found")
     return _module_steps(problem, _drawn(problem), compiled=True)
 
 
 def loader_loop(problem: Problem) -> Steps:
-    """The same fed by a shuffling DataLoader, as most tutorials have it."""
+    """The same with a shuffling DataLoader, as in most tutorials."""
     dataset = torch.utils.data.TensorDataset(problem.contexts, problem.targets)
     B = problem.batch_size
     loader = torch.utils.data.DataLoader(dataset, batch_size=B, shuffle=True, drop_last=len(dataset) >= B)

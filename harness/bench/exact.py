@@ -1,4 +1,4 @@
-"""Exact losses and building contexts, beside the plain way of doing either."""
+"""Times of exact losses and of building contexts, compared with the plain way to do each."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ from harness.model import CharMLP
 from harness.train import split_nats, stream
 
 SHAPES = ((3, 10, 200, "20 times"), (8, 24, 256, "5 times"), (12, 24, 256, "5 times"))
-"""Context length, embedding size, hidden width, and by how much exact losses are to be faster."""
+"""Context length, embedding size, hidden width, and the goal: how many times faster exact losses should be."""
 _CONTEXT = 8
 _SPLITS: tuple[OpenSplit, ...] = ("train", "dev")
 
 
-def measure_exact(corpus: Corpus, rounds: int) -> Iterator[list[Row]]:
-    """Exact train and dev loss per context length, then contexts from text; medians in milliseconds.
+def measure_exact(corpus: Corpus, repeats: int) -> Iterator[list[Row]]:
+    """Time exact train and dev losses per context length, then contexts from text; medians in milliseconds.
 
     Raises:
-        HarnessError: the two ways disagree by more than 1e-6 nats.
+        HarnessError: the losses of the two ways differ by more than 1e-6 nats.
     """
     for context_length, embedding_size, hidden_width, goal in SHAPES:
         shape = ModelConfig(embedding_size=embedding_size, hidden_width=hidden_width, context_length=context_length)
@@ -38,14 +38,14 @@ def measure_exact(corpus: Corpus, rounds: int) -> Iterator[list[Row]]:
             "forward over all examples": _timed(partial(_plain_nats, model, corpus, context_length)),
         }
         what = f"exact train + dev loss, context {context_length}"
-        seconds = interleave(bursts, rounds)
+        seconds = interleave(bursts, repeats)
         yield rows_of("exact", what, "ms", 1e3, seconds, ours="ours", goal={"forward over all examples": goal})
     items, vocabulary = corpus.items("train"), corpus.vocabulary
     builders: dict[str, Burst] = {
         "ours": _timed(lambda: examples_of(items, vocabulary, _CONTEXT)),
         "the lecture's double loop": _timed(lambda: _double_loop(items, vocabulary)),
     }
-    seconds = interleave(builders, rounds)
+    seconds = interleave(builders, repeats)
     loop_goal = {"the lecture's double loop": "20 times"}
     yield rows_of(
         "exact", f"train contexts from text, context {_CONTEXT}", "ms", 1e3, seconds, ours="ours", goal=loop_goal
@@ -54,9 +54,9 @@ def measure_exact(corpus: Corpus, rounds: int) -> Iterator[list[Row]]:
 
 def _timed(work: Callable[[], object]) -> Burst:
     def burst() -> float:
-        begun = time.perf_counter()
+        started = time.perf_counter()
         work()
-        return time.perf_counter() - begun
+        return time.perf_counter() - started
 
     return burst
 
@@ -67,17 +67,19 @@ def _our_nats(model: CharMLP, corpus: Corpus, context_length: int) -> list[float
 
 @torch.no_grad()
 def _plain_nats(model: CharMLP, corpus: Corpus, context_length: int, dtype: torch.dtype = torch.float32) -> list[float]:
-    """One forward pass over every example of a split, as the lecture has it."""
+    """One forward pass over all examples of each split, as in the lecture."""
     splits = [corpus.examples(split, context_length) for split in _SPLITS]
     return [F.cross_entropy(model.logits(each.contexts).to(dtype), each.targets).item() for each in splits]
 
 
 def _check(model: CharMLP, corpus: Corpus, context_length: int) -> None:
-    # The same float32 logits, but summed in float64: summing 200,000 in float32 alone is worth 1e-6.
+    # float32 logits summed in float64, because summing 200,000 values in float32 alone has an error of 1e-6.
     ours, plain = _our_nats(model, corpus, context_length), _plain_nats(model, corpus, context_length, torch.float64)
-    for split, by_counts, plainly in zip(_SPLITS, ours, plain, strict=True):
-        if abs(by_counts - plainly) > 1e-6:
-            raise HarnessError(f"exact losses must agree to 1e-6; {split}: {by_counts} by counts, {plainly} plainly.")
+    for split, by_counts, over_examples in zip(_SPLITS, ours, plain, strict=True):
+        if abs(by_counts - over_examples) > 1e-6:
+            raise HarnessError(
+                f"exact losses must agree to 1e-6; {split}: {by_counts} by counts, {over_examples} over all examples."
+            )
 
 
 def _double_loop(items: list[str], vocabulary: tuple[str, ...]) -> tuple[torch.Tensor, torch.Tensor]:

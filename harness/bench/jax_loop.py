@@ -1,4 +1,4 @@
-"""The same training in JAX: one jitted scan over all steps, on one core. Needs the extra `bench`."""
+"""The same training in JAX: one jitted scan over all steps, on one core. Requires the extra `bench`."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from harness.bench.contenders import BETAS, RATE, Problem, Steps
 
 
 def jax_loop(problem: Problem) -> Steps:
-    """`steps(n)` compiles once for each n; the burn-in round pays for it.
+    """Return `steps(n)`. It compiles once for each n, during the burn-in repeat.
 
     Raises:
-        ImportError: JAX is missing.
+        ImportError: JAX is not installed.
     """
     os.environ.setdefault("XLA_FLAGS", "--xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1")
     os.environ.setdefault("JAX_PLATFORMS", "cpu")

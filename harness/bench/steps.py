@@ -1,4 +1,4 @@
-"""Training steps a second: every contender at four shapes."""
+"""Time per training step of every contender, at four shapes."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ SHAPES = (
     (1024, 8, 24, 256, "adamw"),
     (1024, 10, 48, 512, "adamw"),
 )
-"""Batch, context length, embedding size, hidden width, optimiser; the first is the lecture's."""
+"""Batch size, context length, embedding size, hidden width, optimiser. The first shape is the lecture's."""
 OURS, STACKED = "ours", "ours, 5 seeds side by side (per seed)"
 _REPLICAS = 5
 _OTHERS: dict[str, Callable[[Problem], Steps]] = {
@@ -36,16 +36,16 @@ _SECONDS_A_BURST = 0.4
 _FIRST = 20
 
 
-def measure_steps(corpus: Corpus, rounds: int) -> Iterator[list[Row]]:
+def measure_steps(corpus: Corpus, repeats: int) -> Iterator[list[Row]]:
     """One list of rows per shape; medians in microseconds a step."""
     for *shape, optimizer in SHAPES:
         B, T, E, H = map(int, shape)
         examples = corpus.examples("train", T)
         problem = Problem(B, T, E, H, str(optimizer), examples.contexts, examples.targets, corpus.vocabulary_size)
-        yield _measure(problem, corpus, rounds)
+        yield _measure(problem, corpus, repeats)
 
 
-def _measure(problem: Problem, corpus: Corpus, rounds: int) -> list[Row]:
+def _measure(problem: Problem, corpus: Corpus, repeats: int) -> list[Row]:
     bursts: dict[str, Burst] = {OURS: _ours(problem, corpus)}
     stacked = problem.batch_size == SHAPES[0][0]
     if stacked:
@@ -54,10 +54,10 @@ def _measure(problem: Problem, corpus: Corpus, rounds: int) -> list[Row]:
     for name, make in _OTHERS.items():
         try:
             burst = _theirs(make(problem))
-            burst()  # what compiles does so now
+            burst()  # compiles if necessary
         except (ImportError, RuntimeError) as error:
             reason = (str(error).splitlines() or [type(error).__name__])[0]
-            skipped.append(Row("steps", problem.label, name, "µs a step", note=f"skipped: {reason}"))
+            skipped.append(Row("steps", problem.label, name, "µs per step", note=f"skipped: {reason}"))
         else:
             bursts[name] = burst
     bursts |= _limits(problem, corpus)
@@ -67,8 +67,8 @@ def _measure(problem: Problem, corpus: Corpus, rounds: int) -> list[Row]:
     }
     if not stacked:
         goal[OURS] = "3 times as fast as the fastest other"
-    seconds = interleave(bursts, rounds)
-    return rows_of("steps", problem.label, "µs a step", 1e6, seconds, ours=OURS, goal=goal) + skipped
+    seconds = interleave(bursts, repeats)
+    return rows_of("steps", problem.label, "µs per step", 1e6, seconds, ours=OURS, goal=goal) + skipped
 
 
 def _config(problem: Problem, steps: int) -> TrainConfig:
@@ -87,35 +87,35 @@ def _config(problem: Problem, steps: int) -> TrainConfig:
 
 
 def _ours(problem: Problem, corpus: Corpus) -> Burst:
-    """The project's own `train`, by its own clock, which stands still during the evaluation at the end."""
+    """This project's `train`, timed by its own clock, which excludes the evaluation at the end."""
     return _burst(lambda steps: train(_config(problem, steps), corpus).seconds)
 
 
 def _stacked(problem: Problem, corpus: Corpus) -> Burst:
-    """The same for several seeds side by side; a seed's share of the clock."""
+    """The same for several seeds trained together; the time is one seed's share."""
     return _burst(lambda steps: train_seeds(_config(problem, steps), corpus, range(_REPLICAS))[0].seconds)
 
 
 def _theirs(steps: Steps) -> Burst:
     def run(n: int) -> float:
-        begun = time.perf_counter()
+        started = time.perf_counter()
         steps(n)
-        return time.perf_counter() - begun
+        return time.perf_counter() - started
 
     return _burst(run)
 
 
 def _burst(run: Callable[[int], float]) -> Burst:
-    """Seconds a step over a number of steps that fits the contender's speed; found in its first call.
+    """A burst that returns seconds per step. Its first call chooses a number of steps that suits the speed.
 
     Args:
-        run: takes so many steps and returns their seconds.
+        run: takes the given number of steps and returns their seconds.
     """
     chosen: list[int] = []
 
     def burst() -> float:
         if not chosen:
-            run(_FIRST)  # compiles what wants compiling
+            run(_FIRST)  # compiles if necessary
             chosen.append(max(_FIRST, round(_SECONDS_A_BURST * _FIRST / run(_FIRST))))
             run(chosen[0])
         return run(chosen[0]) / chosen[0]
@@ -124,10 +124,10 @@ def _burst(run: Callable[[int], float]) -> Burst:
 
 
 def _limits(problem: Problem, corpus: Corpus) -> dict[str, Burst]:
-    """The time of the matrix products alone, at the rate that one large product reaches in the same round.
+    """The time of the matrix products alone, at the speed that one large product reaches in the same repeat.
 
-    As stated, every example multiplies its own context. By table, all symbols at all positions are
-    multiplied once a step, and contexts that a batch holds several times once.
+    In the first limit, every example has its own products. In the second, by table, all symbols at all
+    positions are multiplied once per step, and each distinct context of a batch once.
     """
     B, T, V = problem.batch_size, problem.context_length, problem.vocabulary_size
     E, H = problem.embedding_size, problem.hidden_width
@@ -136,14 +136,14 @@ def _limits(problem: Problem, corpus: Corpus) -> dict[str, Burst]:
     large = torch.randn(1024, 1024)
 
     def burst(first_rows: float, second_rows: float) -> Burst:
-        operations = 3 * 2 * (first_rows * T * E * H + second_rows * H * V)  # forwards, and twice backwards
+        operations = 3 * 2 * (first_rows * T * E * H + second_rows * H * V)  # one forward and two backward products
 
         def time_one() -> float:
-            begun = time.perf_counter()
+            started = time.perf_counter()
             torch.mm(large, large)
-            return (time.perf_counter() - begun) * operations / (2 * 1024**3)
+            return (time.perf_counter() - started) * operations / (2 * 1024**3)
 
         return time_one
 
-    limits = {"limit: products as stated": burst(B, B)}
-    return limits if B < V else limits | {"limit: products by table, contexts shared": burst(V, distinct)}
+    limits = {"limit: products per example": burst(B, B)}
+    return limits if B < V else limits | {"limit: products by table, shared contexts": burst(V, distinct)}

@@ -1,8 +1,8 @@
-"""Training seconds until the dev loss stands at a target, beside the lecture's recipe.
+"""Training seconds until the dev loss reaches a target, compared with the lecture's recipe.
 
-Rules, as speed runs have them: the clock runs during training alone; how many steps a
-recipe takes is fixed before the run and common to all seeds; a recipe reaches a target if
-the mean dev loss of its seeds is at or below it with a one-sided p below 0.01.
+The rules are those of speed runs. The clock runs only during training. A recipe's number of steps is
+fixed before the run and the same for all seeds. A recipe reaches a target if the mean dev loss of its
+seeds is at or below the target, with a one-sided p below 0.01.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from harness.train import TrainResult, derive, split_nats, train
 
 _RATE = AdamW(learning_rate=0.03, beta2=0.98, weight_decay=0.1)
 RECIPES: dict[float, TrainConfig] = {
-    # The lecture's own architecture, 11,897 parameters.
+    # The lecture's architecture, with 11,897 parameters.
     2.17: TrainConfig(
         model=ModelConfig(embedding_size=10, hidden_width=200, context_length=3),
         optimizer=AdamW(learning_rate=0.05, beta1=0.8, beta2=0.98),
@@ -49,7 +49,7 @@ RECIPES: dict[float, TrainConfig] = {
         evaluations=1,
     ),
 }
-"""By target, in dev nats on `names`; found with this harness on train and dev."""
+"""Recipes by target, in dev nats per symbol on `names`. They were found with this harness on train and dev."""
 MOST_P = 0.01
 _SEEDS, _LECTURE_SEEDS = 10, 5
 _LOOK_EVERY = 1000
@@ -57,39 +57,44 @@ _LOOK_EVERY = 1000
 
 @dataclass(frozen=True)
 class ToTarget:
-    """How one recipe fared against one target."""
+    """The result of one recipe for one target; losses in nats per symbol."""
 
     target: float
     recipe: str
     parameters: int
     steps: int
-    """Of the run; of the lecture's recipe the median at which it crossed, the whole run where it did not."""
+    """Steps of the run. For the lecture's recipe, the median step at which a seed reached the target, where a seed
+    that did not reach it counts its whole run."""
     seconds: float
-    """Median over the seeds, of training alone; less than it would take where some seeds never got there."""
+    """Median training time over the seeds. It is a lower bound if some seeds never reached the target."""
     low: float
     high: float
     seeds: int
     dev_nats: float
-    """Mean at the end."""
+    """Mean final dev loss."""
     p: float | None
-    """One-sided, that the mean is above the target; None for the lecture's recipe, which is watched instead."""
+    """One-sided; null hypothesis: the mean is not below the target. None for the lecture's recipe, whose curve is
+    used instead."""
     reached: int
-    """Seeds at or below the target."""
+    """Number of seeds at or below the target."""
 
     @property
     def stands(self) -> bool:
-        """Whether the recipe reaches the target: by p where its steps were fixed, else by most of its seeds."""
+        """Whether the recipe reaches the target: by p if its steps were fixed, else if most seeds reached it."""
         return self.p < MOST_P if self.p is not None else 2 * self.reached > self.seeds
 
 
 def measure_targets(corpus: Corpus) -> list[ToTarget]:
-    """Every recipe from fresh seeds in turn, so that all meet the same machine; then what came of it."""
+    """Train every recipe from fresh seeds and return the results.
+
+    The recipes take turns, so that changes in the machine's speed affect all of them.
+    """
     for config in RECIPES.values():
-        train(config.model_copy(update={"budget": Budget(steps=50)}), corpus)  # burn-in; builds the contexts
+        train(config.model_copy(update={"budget": Budget(steps=50)}), corpus)  # burn-in; also builds the contexts
     runs: dict[float, list[TrainResult]] = {target: [] for target in RECIPES}
     curves: list[Curve] = []
     for turn in range(_SEEDS):
-        seed = derive(turn, "target")  # the recipes were found on others
+        seed = derive(turn, "target")  # the recipes were found with other seeds
         for target, config in RECIPES.items():
             runs[target].append(train(config.model_copy(update={"seed": seed}), corpus))
         if turn < _LECTURE_SEEDS:
@@ -121,7 +126,7 @@ Curve = list[tuple[int, float, float]]
 
 
 def _lecture_curve(corpus: Corpus, seed: int) -> Curve:
-    """The lecture's recipe by its own loop, scored on dev every 1,000 steps with the clock stopped."""
+    """Train the lecture's recipe with its own loop, and score dev every 1,000 steps with the clock stopped."""
     config, examples = lecture_recipe(), corpus.examples("train", 3)
     shape = config.model
     problem = Problem(
@@ -140,9 +145,9 @@ def _lecture_curve(corpus: Corpus, seed: int) -> Curve:
     curve: Curve = []
     seconds = 0.0
     for step in range(_LOOK_EVERY, steps + 1, _LOOK_EVERY):
-        begun = time.perf_counter()
+        started = time.perf_counter()
         loop.run(_LOOK_EVERY, 0.1 if step <= steps // 2 else 0.01)
-        seconds += time.perf_counter() - begun
+        seconds += time.perf_counter() - started
         named = dict(zip(("embedding", "w1", "b1", "w2", "b2"), loop.weights, strict=True))
         views = model.tensors()
         load_tensors(model, {name: tensor.detach().view(views[name].shape) for name, tensor in named.items()})
@@ -151,7 +156,7 @@ def _lecture_curve(corpus: Corpus, seed: int) -> Curve:
 
 
 def _lecture(target: float, curves: list[Curve], parameters: int) -> ToTarget:
-    """First time at or below the target; a seed that never gets there counts its whole run."""
+    """The time until a seed is first at or below the target. A seed that never reaches it counts its whole run."""
     crossings = [next((point for point in curve if point[2] <= target), None) for curve in curves]
     ends = [crossing or curve[-1] for crossing, curve in zip(crossings, curves, strict=True)]
     seconds = [end[1] for end in ends]

@@ -1,4 +1,4 @@
-"""What a study adds around its trials: a second worker's gain, bookkeeping, and the start of a worker."""
+"""The overhead of a study: speed-up by a second worker, bookkeeping per trial, and start of a worker."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from harness.bench.timing import Row
 from harness.search.events import Event
 from harness.search.request import Request
 from harness.search.session import Session, run_study
+from harness.study.settings import Settings
 
 _STUDY = """
 import optuna
@@ -44,19 +45,19 @@ STUDY = Study(
 _SCALING_STEPS, _SCALING_TRIALS = 3000, 8
 _BOOKKEEPING_TRIALS = 40
 _TRIAL_S = 10.0
-"""A trial's length that bookkeeping is held against."""
+"""The trial length, in seconds, that bookkeeping is compared with."""
 
 
 def measure_throughput(corpus: str) -> Iterator[list[Row]]:
-    """Real studies in a folder of their own, by the same way as `make study`."""
-    with _home_of_its_own() as home:
+    """Run real studies in a temporary project folder, in the same way as `make study`."""
+    with _temporary_home() as home:
         yield _scaling(home, corpus)
         yield _bookkeeping(home)
 
 
 @contextmanager
-def _home_of_its_own() -> Iterator[Path]:
-    """A project folder that is thrown away, with the data of the real one."""
+def _temporary_home() -> Iterator[Path]:
+    """A temporary project folder that uses the data of the real one."""
     before = {name: os.environ.get(name) for name in ("HARNESS_HOME", "HARNESS_DATA")}
     data = before["HARNESS_DATA"] or str(paths.data_folder())
     with tempfile.TemporaryDirectory(prefix="harness-bench-") as folder:
@@ -71,11 +72,11 @@ def _home_of_its_own() -> Iterator[Path]:
 
 
 class _Watch:
-    """When the first trial of each worker began, and when trials ended."""
+    """Records when each worker's first trial started and when trials ended."""
 
     def __init__(self) -> None:
         self.ready = 0.0
-        self.began: dict[int, float] = {}
+        self.started: dict[int, float] = {}
         self.ended: list[float] = []
 
     def on_ready(self, _session: Session) -> None:
@@ -83,20 +84,22 @@ class _Watch:
 
     def on_event(self, event: Event) -> None:
         if event.kind == "started":
-            self.began.setdefault(event.worker, time.perf_counter())
+            self.started.setdefault(event.worker, time.perf_counter())
         elif event.kind == "finished":
             self.ended.append(time.perf_counter())
 
     @property
-    def trials_an_hour(self) -> float:
-        return 3600 * len(self.ended) / (self.ended[-1] - min(self.began.values()))
+    def trials_per_hour(self) -> float:
+        return 3600 * len(self.ended) / (self.ended[-1] - min(self.started.values()))
 
 
 def _run(home: Path, name: str, steps: int, trials: int, workers: int, corpus: str) -> _Watch:
     file = home / f"{name}.py"
-    file.write_text(_STUDY.format(name=name, steps=steps, trials=trials))
+    file.write_text(_STUDY.format(name=name, steps=steps, trials=trials), encoding="utf-8")
     watch = _Watch()
-    run_study(Request(study=str(file), workers=workers, corpus=corpus), watch.on_ready, watch.on_event)
+    run_study(
+        Request(study=str(file), settings=Settings(workers=workers, corpus=corpus)), watch.on_ready, watch.on_event
+    )
     return watch
 
 
@@ -106,8 +109,8 @@ def _scaling(home: Path, corpus: str) -> list[Row]:
     for turn in range(2):
         for workers in (1, 2):
             watch = _run(home, f"scaling_{workers}_{turn}", _SCALING_STEPS, _SCALING_TRIALS, workers, corpus)
-            rates[workers].append(watch.trials_an_hour)
-            starts += [began - watch.ready for began in watch.began.values()]
+            rates[workers].append(watch.trials_per_hour)
+            starts += [started - watch.ready for started in watch.started.values()]
     one, two = (statistics.median(values) for values in rates.values())
     label = f"trials of {_SCALING_STEPS:,} steps at 1024, 8, 24, 256"
     rows = [
@@ -115,7 +118,7 @@ def _scaling(home: Path, corpus: str) -> list[Row]:
             "study",
             label,
             f"{workers} worker{'s'[: workers - 1]}",
-            "trials an hour",
+            "trials per hour",
             mean,
             min(found),
             max(found),
@@ -123,12 +126,12 @@ def _scaling(home: Path, corpus: str) -> list[Row]:
         )
         for (workers, found), mean in zip(rates.items(), (one, two), strict=True)
     ]
-    rows.append(Row("study", "two workers over one", "ours", "times", two / one, goal="1.8 at least"))
+    rows.append(Row("study", "two workers over one", "ours", "times", two / one, goal="at least 1.8"))
     middle = sorted(starts)[len(starts) // 2]
     rows.append(
         Row(
             "study",
-            "from the workers' launch to a worker's first trial",
+            "from the launch of the workers to a worker's first trial",
             "ours",
             "s",
             middle,
@@ -142,13 +145,13 @@ def _scaling(home: Path, corpus: str) -> list[Row]:
 
 
 def _bookkeeping(home: Path) -> list[Row]:
-    """Trials that hardly train, on a corpus that is scored in no time: what is left is storage and bookkeeping."""
-    chance = random.Random(0)
-    items = ["".join(chance.choices("abcde", k=5)) for _ in range(100)]
-    (home / "tiny.txt").write_text("\n".join(items))
+    """Time trials that take almost no training or scoring, so that storage and bookkeeping remain."""
+    rng = random.Random(0)
+    items = ["".join(rng.choices("abcde", k=5)) for _ in range(100)]
+    (home / "tiny.txt").write_text("\n".join(items), encoding="utf-8")
     watch = _run(home, "bookkeeping", 10, _BOOKKEEPING_TRIALS, 1, str(home / "tiny.txt"))
     gaps = sorted(after - before for before, after in zip(watch.ended, watch.ended[1:], strict=False))
-    middle, label = gaps[len(gaps) // 2], "storage and bookkeeping of a trial with 10 evaluations"
+    middle, label = gaps[len(gaps) // 2], "storage and bookkeeping per trial with 10 evaluations"
     return [
         Row("study", label, "ours", "ms", 1e3 * middle, 1e3 * gaps[0], 1e3 * gaps[-1], len(gaps)),
         Row(

@@ -1,4 +1,4 @@
-"""Interleaved timing on one core, and what came of it."""
+"""Interleaved timing on one core, and its results."""
 
 from __future__ import annotations
 
@@ -11,32 +11,32 @@ from dataclasses import dataclass
 import psutil
 
 Burst = Callable[[], float]
-"""Does a fixed amount of work and returns the seconds it took per unit of it."""
+"""Does a fixed amount of work and returns the seconds per unit of work."""
 
 
 @dataclass(frozen=True)
 class Row:
-    """One contender's figure in one comparison."""
+    """One contender's result in one comparison."""
 
     section: str
     what: str
     contender: str
     unit: str
     median: float | None = None
-    """None where the contender was skipped; `note` says why."""
+    """None if the contender was skipped; `note` gives the reason."""
     low: float | None = None
     high: float | None = None
-    rounds: int = 0
+    repeats: int = 0
     times_ours: float | None = None
-    """Median over the rounds of this contender's time over ours in the same round; at 3.0 it takes 3 times as long."""
+    """Median over repeats of this contender's time divided by ours in the same repeat; 3.0 means 3 times as long."""
     goal: str = ""
-    """What the project set itself to reach, where it did."""
+    """The project's goal for this figure, if it has one."""
     note: str = ""
 
 
 @contextmanager
 def one_core() -> Iterator[None]:
-    """Keep this process, all its threads included, on one core where the system lets us."""
+    """Keep this process, with all its threads, on one core if the operating system supports it."""
     if not hasattr(os, "sched_setaffinity"):
         yield
         return
@@ -49,21 +49,22 @@ def one_core() -> Iterator[None]:
 
 
 def _keep_on(cores: set[int]) -> None:
-    """A thread begun later stays where the one that began it stays; those there are moved one by one."""
+    """Move every existing thread. A thread that starts later inherits the cores of the thread that starts it."""
     for thread in psutil.Process().threads():
-        with suppress(ProcessLookupError):  # it has just ended
+        with suppress(ProcessLookupError):  # the thread has just ended
             os.sched_setaffinity(thread.id, cores)
 
 
-def interleave(bursts: Mapping[str, Burst], rounds: int) -> dict[str, list[float]]:
-    """Seconds per unit of every contender in every round, after one round of burn-in that does not count.
+def interleave(bursts: Mapping[str, Burst], repeats: int) -> dict[str, list[float]]:
+    """Seconds per unit of every contender in every repeat, after one burn-in repeat that does not count.
 
-    A machine's speed drifts by tens of per cent within minutes; taken in turn, all meet the same drift.
+    A machine's speed drifts by tens of per cent within minutes. Because the contenders take turns, the drift
+    affects all of them.
     """
     for burst in bursts.values():
         burst()
     seconds: dict[str, list[float]] = {name: [] for name in bursts}
-    for _ in range(rounds):
+    for _ in range(repeats):
         for name, burst in bursts.items():
             seconds[name].append(burst())
     return seconds
@@ -79,7 +80,7 @@ def rows_of(
     ours: str,
     goal: Mapping[str, str] | None = None,
 ) -> list[Row]:
-    """One row per contender: median and range of its rounds in `unit`, seconds times `scale`; its ratio to ours."""
+    """One row per contender: median and range over repeats in `unit` (seconds times `scale`), and its ratio to ours."""
     return [
         Row(
             section,
@@ -89,7 +90,7 @@ def rows_of(
             median=scale * statistics.median(taken),
             low=scale * min(taken),
             high=scale * max(taken),
-            rounds=len(taken),
+            repeats=len(taken),
             times_ours=statistics.median(a / b for a, b in zip(taken, seconds[ours], strict=True)),
             goal=(goal or {}).get(name, ""),
         )

@@ -1,4 +1,4 @@
-"""The bench's figures as tables, a plot, and a note of what made them."""
+"""The benchmark's results as tables and a plot, with their provenance."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ SECTIONS = {
     "steps": "Training steps",
     "exact": "Exact losses and contexts",
     "target": "Training seconds to a dev loss",
-    "study": "A study's own costs",
-    "advice": "What the advice is worth",
+    "study": "Overhead of a study",
+    "advice": "Effect of the advice",
 }
 
 
 def provenance(corpus: str) -> dict[str, str]:
-    """What the figures belong to, by name: commit, date, machine, versions, threads, corpus."""
+    """The origin of the figures by name: commit, date, machine, versions, threads, corpus."""
     return {
         "commit": commit() or "unknown",
         "date": now(),
@@ -43,15 +43,20 @@ def provenance(corpus: str) -> dict[str, str]:
 
 
 def in_a_line(made_by: dict[str, str]) -> str:
+    """The provenance as one line for captions."""
     return " · ".join(["harness bench", *(f"{name} {value}" for name, value in made_by.items())])
 
 
 def write_section(
     folder: Path, section: str, found: Sequence[Row | ToTarget | Followed], made_by: dict[str, str]
 ) -> list[Path]:
-    """A section's csv, Markdown and, of steps, its plot; then bench.md anew, from all sections that are there.
+    """Write a section's csv, Markdown and, for steps, plot; then rewrite bench.md from all existing sections.
 
-    Returns what was written.
+    Returns:
+        The paths of the files written.
+
+    Raises:
+        StorageError: the folder cannot be written.
     """
     rows = [row for row in found if isinstance(row, Row)]
     targets = [row for row in found if isinstance(row, ToTarget)]
@@ -74,44 +79,47 @@ def write_section(
         written.append(folder / "steps.png")
         with style.look(), replacing(written[-1]) as path:
             draw_steps(steps, in_a_line(made_by)).savefig(path)
-    there = [folder / f"{name}.md" for name in SECTIONS if (folder / f"{name}.md").is_file()]
-    write_atomically(folder / "bench.md", "\n".join(["# Bench\n", *(path.read_text() for path in there)]))
+    existing = [folder / f"{name}.md" for name in SECTIONS if (folder / f"{name}.md").is_file()]
+    write_atomically(
+        folder / "bench.md", "\n".join(["# Bench\n", *(path.read_text(encoding="utf-8") for path in existing)])
+    )
     return [*written, folder / "bench.md"]
 
 
 _ROUNDS = (
-    "Medians over interleaved rounds, with their range; `times ours` is the median of the ratios to ours in the same "
-    "round: above 1 is slower than ours. One thread on one core."
+    "Medians over interleaved repeats, with their range. `times ours` is the median ratio of the time to ours in the "
+    "same repeat; above 1 is slower than ours. One thread on one core."
 )
 _NOTES = {
-    "steps": f"{_ROUNDS} The limits are the step's matrix products alone, at the rate of one large product.",
-    "exact": f"{_ROUNDS} Both ways agree to 1e-6 nats.",
+    "steps": f"{_ROUNDS} The limits are the step's matrix products alone, at the speed of one large product.",
+    "exact": f"{_ROUNDS} Both ways agree to 1e-6 nats per symbol.",
     "target": (
-        "Training time alone: the clock stands still during evaluation, and begins after the corpus is prepared, "
-        "for both. Ours: steps fixed before the run and common to fresh seeds; reached if p, one-sided that the mean "
-        f"dev loss is above the target, is below {MOST_P}. The lecture's recipe, in its own loop, is scored every "
-        "1,000 steps; a seed that never gets there counts its whole run. Seconds are medians over the seeds, and "
-        "recipes run in turn, seed by seed."
+        "Training time only: for both, the clock starts after the corpus is prepared and stops during evaluation. "
+        "Ours: the number of steps is fixed before the run and the same for all fresh seeds. The target is reached if "
+        f"the mean dev loss is below it with a one-sided p below {MOST_P}. The lecture's recipe runs in its own loop "
+        "and is scored every 1,000 steps. A seed that never reaches the target counts its whole run. Seconds are "
+        "medians over the seeds, and the recipes take turns, seed by seed."
     ),
-    "study": "Real studies on worker processes; medians with their range.",
+    "study": "Real studies with worker processes; medians with their range.",
     "advice": (
-        "Cheap real trials, drawn at random and some badly on purpose, each judged; then the advice followed once, "
-        "and one random change of the same trial: a knob, each as likely, then one of its moves, each as likely, "
-        "among those that advice chooses from. Same seed throughout. Changes are of dev nats per symbol, below 0 for "
-        "the better. p is two-sided: McNemar's asks whether both lowered dev as often, the other two which of them "
-        "ended lower. Constants and moves were chosen on trials of other seeds, before these were looked at. A change "
-        "of budget costs or saves training time: one row leaves out the trials with one on either side."
+        "Cheap real trials, drawn at random, some of them deliberately bad. Each trial is judged. Then the advice is "
+        "followed once, and one random change of the same trial is made with the same seed: first a knob is drawn, "
+        "then one of its moves, all equally likely, from the moves that the advice chooses from. Changes are in dev "
+        "nats per symbol; below 0 is better. p is two-sided. McNemar's test asks whether both lowered dev equally "
+        "often; the other two ask which of them gave the lower dev. The constants and moves of the advice were chosen "
+        "on trials with other seeds before these trials were looked at. A change of budget costs or saves training "
+        "time, so one row leaves out the trials with such a change on either side."
     ),
 }
 
 
 def frame_of(rows: Sequence[Row]) -> pd.DataFrame:
-    """Rows as a table; columns as `Row` has them."""
+    """Rows as a table; the columns are the fields of `Row`."""
     return pd.DataFrame([asdict(row) for row in rows])
 
 
 def targets_frame(targets: Sequence[ToTarget]) -> pd.DataFrame:
-    """One row per target and recipe, with how many times longer it took than ours."""
+    """One row per target and recipe, with its time relative to ours."""
     frame = pd.DataFrame([asdict(target) for target in targets])
     ours = frame[frame["recipe"] == "ours"].set_index("target")["seconds"]
     times_ours = frame["seconds"] / frame["target"].map(ours)
@@ -143,32 +151,32 @@ def _shown_targets(rows: Sequence[ToTarget], times_ours: Sequence[float]) -> pd.
             ],
             "times ours": [f"{_more(row)}{short(value)}" for row, value in zip(rows, times_ours, strict=True)],
             "steps": [f"{row.steps:,}" for row in rows],
-            "seeds there": [f"{row.reached} of {row.seeds}" for row in rows],
-            "mean dev at the end": [f"{row.dev_nats:.4f}" for row in rows],
+            "seeds that reached it": [f"{row.reached} of {row.seeds}" for row in rows],
+            "final mean dev": [f"{row.dev_nats:.4f}" for row in rows],
             "p": ["" if row.p is None or math.isnan(row.p) else f"{row.p:.1e}" for row in rows],
         }
     )
 
 
 def _more(row: ToTarget) -> str:
-    """A mark before the time of a recipe that would need more of it than it took."""
+    """A `>` before the time of a recipe that did not reach its target, since it would need more time."""
     return "" if row.stands else "> "
 
 
 def short(value: float | None) -> str:
-    """Three digits, or nothing."""
+    """A number with three digits; an empty text for None and NaN."""
     if value is None or math.isnan(value):
         return ""
     return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"
 
 
 def draw_steps(rows: Sequence[Row], made_by: str) -> Figure:
-    """Bars of microseconds a step, one panel per shape; whiskers are the range over the rounds."""
+    """Bars of microseconds per step, one panel per shape. Whiskers show the range over the repeats."""
     shapes = list(dict.fromkeys(row.what for row in rows))
     lines = math.ceil(len(shapes) / 2)
     figure, axes = style.figure(14, 1.4 + 2.8 * lines, columns=2, rows=lines)
     figure.suptitle(
-        "Microseconds a step: median, whiskers from the fastest to the slowest round\n"
+        "Microseconds per step: median, whiskers from the fastest to the slowest repeat\n"
         "(B batch, T context length, E embedding size, H hidden width)",
         x=0.01,
         ha="left",
@@ -184,7 +192,7 @@ def draw_steps(rows: Sequence[Row], made_by: str) -> Figure:
         axis.barh([row.contender for row in shown], medians, xerr=[below, above], color=colors, ecolor=palette.GREY)
         axis.invert_yaxis()
         axis.grid(axis="y", visible=False)
-        axis.set(title=_worded(shape), xlabel="µs a step")
+        axis.set(title=_label(shape), xlabel="µs per step")
         axis.xaxis.set_major_locator(MaxNLocator(5))
         axis.xaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
         axis.set_xlim(0, 1.6 * max(row.high or 0.0 for row in shown))
@@ -195,7 +203,7 @@ def draw_steps(rows: Sequence[Row], made_by: str) -> Figure:
     return figure
 
 
-def _worded(shape: str) -> str:
+def _label(shape: str) -> str:
     batch, context, embedding, hidden, optimizer = shape.split(", ")
     return f"B {batch}, T {context}, E {embedding}, H {hidden}, {optimizer}"
 

@@ -1,4 +1,4 @@
-"""The command line: `harness`, also `python -m harness`. The only room that prints."""
+"""The command line: `harness`, also `python -m harness`. The only package that prints."""
 
 from __future__ import annotations
 
@@ -6,22 +6,10 @@ import io
 import sys
 from itertools import pairwise
 
-import optuna
-import sqlalchemy
-import torch
 import typer
-from pydantic import ValidationError
 from typer.exceptions import TyperException
 
-from harness.cli import (
-    bench_command,
-    check_commands,
-    holdout_command,
-    report_commands,
-    run_commands,
-    show_command,
-    study_commands,
-)
+from harness.cli.commands import COMMANDS
 from harness.errors import HarnessError, first_line, nearest
 
 app = typer.Typer(
@@ -30,35 +18,15 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
 )
-for command in (
-    study_commands.study,
-    study_commands.studies,
-    study_commands.corpora,
-    show_command.show,
-    study_commands.report,
-    report_commands.table,
-    report_commands.compare,
-    study_commands.dashboard,
-    holdout_command.holdout,
-    check_commands.rerun,
-    check_commands.prune_check,
-    run_commands.train,
-    run_commands.sample,
-    check_commands.baselines,
-    run_commands.lr_range,
-    run_commands.overfit,
-    bench_command.bench,
-):
+for command in COMMANDS:
     app.command(command.__name__.replace("_", "-"))(command)
 
 
 def main() -> None:
-    """Run a command; whatever the user can mend ends in one line on stderr and its exit code."""
-    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    """Run a command. Every error that the user can fix becomes one line on stderr and an exit code."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="replace")  # a terminal without our signs is no reason to stop
-    torch.set_num_threads(1)  # as workers do: the bits of a run depend on it
+            stream.reconfigure(errors="replace")  # for terminals whose encoding lacks our characters
     sys.exit(run(sys.argv[1:]))
 
 
@@ -67,35 +35,43 @@ def run(arguments: list[str]) -> int:
     try:
         code = app(arguments, standalone_mode=False)
     except HarnessError as error:
-        return _refuse(str(error), error.exit_code)
-    except typer.Abort:  # Ctrl-C where no search runs, as while a report is written
-        return _refuse("stopped. Nothing finished is lost; the same command carries on.", 130)
+        return _fail(str(error), error.exit_code)
+    except typer.Abort:  # Ctrl-C outside a search, for instance while a report is written
+        return _fail("stopped. Finished work is kept; run the same command again to continue.", 130)
     except TyperException as error:
-        return _refuse(f"{_said(error, arguments)} Ask harness --help.", 2)
-    except (optuna.exceptions.OptunaError, sqlalchemy.exc.SQLAlchemyError) as error:
+        return _fail(f"{_usage_message(error, arguments)} See harness --help.", 2)
+    except OSError as error:
+        return _fail(f"{error.filename or 'the file system'}: {error.strerror or error}. Finished work is kept.", 2)
+    except _database_errors() as error:
         cause = error.__cause__ or error
         reason = first_line(getattr(cause, "orig", cause))
-        return _refuse(f"the storage must stay readable and writable; it says {reason!r}. Nothing finished is lost.", 2)
-    except OSError as error:
-        return _refuse(
-            f"{error.filename or 'the file system'}: {error.strerror or error}. Nothing finished is lost.", 2
-        )
+        return _fail(f"the storage must be readable and writable; it reports {reason!r}. Finished work is kept.", 2)
     return code if isinstance(code, int) else 0
 
 
-def _said(error: TyperException, arguments: list[str]) -> str:
-    """The rule that was broken, the value given, and the nearest option where an unknown one was."""
+def _database_errors() -> tuple[type[Exception], ...]:
+    """What Optuna and SQLAlchemy raise. Where Optuna was not imported, neither can have raised anything."""
+    if "optuna" not in sys.modules:
+        return ()
+    import optuna
+    import sqlalchemy
+
+    return optuna.exceptions.OptunaError, sqlalchemy.exc.SQLAlchemyError
+
+
+def _usage_message(error: TyperException, arguments: list[str]) -> str:
+    """The broken rule with the value given, or the nearest option to an unknown one."""
     if options := list(getattr(error, "possibilities", None) or []):
         unknown = str(getattr(error, "option_name", ""))
         return f"No such option: {unknown}.{nearest(unknown, options)}"
     message = error.format_message().rstrip(".")
-    return message if message.endswith("?") else f"{message}{_given(error, arguments)}."
+    return message if message.endswith("?") else f"{message}{_value_given(error, arguments)}."
 
 
-def _given(error: TyperException, arguments: list[str]) -> str:
-    """The value that was refused, which typer's own message leaves out."""
-    if isinstance(error.__cause__, ValidationError):
-        return f"; got {error.__cause__.errors()[0]['input']!r}"
+def _value_given(error: TyperException, arguments: list[str]) -> str:
+    """The refused value, which Typer's own message leaves out."""
+    if (details := getattr(error.__cause__, "errors", None)) is not None:  # pydantic's ValidationError
+        return f"; got {details()[0]['input']!r}"
     options = getattr(getattr(error, "param", None), "opts", [])
     for option, value in pairwise(arguments):
         if option in options:
@@ -103,6 +79,6 @@ def _given(error: TyperException, arguments: list[str]) -> str:
     return ""
 
 
-def _refuse(message: str, code: int) -> int:
+def _fail(message: str, code: int) -> int:
     print(f"harness: {' '.join(message.split())}", file=sys.stderr)
     return code

@@ -1,41 +1,65 @@
-"""What the shell offers after Tab. It prints nothing, opens nothing for writing and never fails."""
+"""Shell completion. It prints nothing, writes nothing and never fails.
+
+Study names and trial numbers need neither torch nor Optuna, so that they are completed without a noticeable wait.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Any
 
-import optuna
 import typer
 
-from harness.corpus.sources import known_specs
-from harness.search.samplers import optuna_names
+from harness import paths
 from harness.store.stored_names import stored_trials
-from harness.study.load import known_studies
 
 _Complete = Callable[[typer.Context, str], list[str]]
 
 
-def _never_fails(offered: Callable[[dict[str, Any]], list[str]]) -> _Complete:
+def _completion(words: Callable[[dict[str, Any]], list[str]]) -> _Complete:
+    """Complete with words that depend on the arguments already typed; offer none where they raise an error."""
+
     def complete(ctx: typer.Context, incomplete: str) -> list[str]:
         try:
-            return [word for word in offered(ctx.params) if word.startswith(incomplete)]
-        except Exception:  # a shell has no use for a reason
+            return [word for word in words(ctx.params) if word.startswith(incomplete)]
+        except Exception:  # the shell has nowhere to show a reason
             return []
 
     return complete
 
 
-study_files = _never_fails(lambda _: known_studies())
-stored_studies = _never_fails(lambda given: list(stored_trials(given.get("storage"))))
-trial_numbers = _never_fails(lambda given: [str(n) for n in _trials_of(given["name"], given.get("storage"))])
-corpora = _never_fails(lambda _: known_specs())
-samplers = _never_fails(lambda _: optuna_names(optuna.samplers, optuna.samplers.BaseSampler))
-pruners = _never_fails(lambda _: optuna_names(optuna.pruners, optuna.pruners.BasePruner))
+def _trial_numbers(typed: dict[str, Any]) -> list[str]:
+    """Of a study by its key, or by its name if only one study has it."""
+    name, stored = typed["name"], stored_trials(typed.get("storage"))
+    matching = [name] if name in stored else [key for key in stored if key.startswith(f"{name}-")]
+    return [str(number) for number in stored[matching[0]]] if len(matching) == 1 else []
 
 
-def _trials_of(name: str, storage: str | None) -> list[int]:
-    """Of a study by its key, or by its name where one study begins so."""
-    stored = stored_trials(storage)
-    fitting = [name] if name in stored else [key for key in stored if key.startswith(f"{name}-")]
-    return stored[fitting[0]] if len(fitting) == 1 else []
+def _corpora(_: dict[str, Any]) -> list[str]:
+    from harness.corpus.sources import known_specs
+
+    return known_specs()
+
+
+def _samplers(_: dict[str, Any]) -> list[str]:
+    import optuna
+
+    from harness.search.samplers import optuna_names
+
+    return optuna_names(optuna.samplers, optuna.samplers.BaseSampler)
+
+
+def _pruners(_: dict[str, Any]) -> list[str]:
+    import optuna
+
+    from harness.search.samplers import optuna_names
+
+    return optuna_names(optuna.pruners, optuna.pruners.BasePruner)
+
+
+study_files = _completion(lambda _: paths.known_studies())
+stored_studies = _completion(lambda typed: list(stored_trials(typed.get("storage"))))
+trial_numbers = _completion(_trial_numbers)
+corpora = _completion(_corpora)
+samplers = _completion(_samplers)
+pruners = _completion(_pruners)

@@ -1,4 +1,4 @@
-"""Where the commands print: facts on stdout, for people or as one JSON document; what goes on meanwhile beside them."""
+"""Printing: facts on stdout, as text or as one JSON document; progress on stdout or, beside JSON, on stderr."""
 
 from __future__ import annotations
 
@@ -12,40 +12,40 @@ from rich.table import Table
 
 from harness.store.trial_record import finite
 
-_WIDE = 160
+_WIDTH_WITHOUT_TERMINAL = 160
 
 
 def _console(*, stderr: bool) -> Console:
-    """As wide as the terminal, or wide enough for a table where there is none."""
-    width = None if (sys.stderr if stderr else sys.stdout).isatty() else _WIDE
-    # Names, paths and reasons are shown as they are, brackets included.
+    """As wide as the terminal, or wide enough for tables if there is none."""
+    width = None if (sys.stderr if stderr else sys.stdout).isatty() else _WIDTH_WITHOUT_TERMINAL
+    # Names, paths and error messages are printed unchanged, brackets included.
     return Console(stderr=stderr, markup=False, emoji=False, highlight=False, soft_wrap=True, width=width)
 
 
 console = _console(stderr=False)
-notices = _console(stderr=True)
+_stderr_console = _console(stderr=True)
 
 
-def beside(as_json: bool) -> Console:
-    """Where progress goes: stdout, but stderr where stdout belongs to a JSON document."""
-    return notices if as_json else console
+def progress_console(as_json: bool) -> Console:
+    """Where progress is printed: on stdout, or on stderr if stdout is for a JSON document."""
+    return _stderr_console if as_json else console
 
 
-def show_json(facts: Mapping[str, Any]) -> None:
-    """One JSON document on stdout; null where a number is not finite."""
-    print(json.dumps(_finite(facts), indent=2, allow_nan=False))
+def show_json(document: Mapping[str, Any]) -> None:
+    """Print one JSON document on stdout, with null for every number that is not finite."""
+    print(json.dumps(_with_nulls(document), indent=2, allow_nan=False))
 
 
-def _finite(facts: Any) -> Any:
-    if isinstance(facts, Mapping):
-        return {str(key): _finite(value) for key, value in facts.items()}
-    if isinstance(facts, Sequence) and not isinstance(facts, str):
-        return [_finite(value) for value in facts]
-    return finite(facts)
+def _with_nulls(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {str(key): _with_nulls(inner) for key, inner in value.items()}
+    if isinstance(value, Sequence) and not isinstance(value, str):
+        return [_with_nulls(inner) for inner in value]
+    return finite(value)
 
 
 def show_table(head: Sequence[str], rows: Sequence[Sequence[str]], to: Console = console) -> None:
-    """Plain columns; where the terminal is too narrow for them, each row's cells beneath one another, uncut."""
+    """Print plain columns. On a terminal too narrow for them, print each row as lines of name and cell, untruncated."""
     if sum(max(map(len, column)) + 2 for column in zip(head, *rows, strict=True)) > to.width:
         for row in rows:
             to.print(row[0])
@@ -58,10 +58,10 @@ def show_table(head: Sequence[str], rows: Sequence[Sequence[str]], to: Console =
 
 
 def show_pairs(rows: Sequence[tuple[str, str]], to: Console = console) -> None:
-    """A name and its value a line; rows without a value are left out."""
+    """Print one name and value a line, without the rows whose value is empty."""
     table = Table(box=None, show_header=False)
     table.add_column(no_wrap=True)
-    table.add_column(overflow="fold")  # a path is of no use cut
+    table.add_column(overflow="fold")  # truncated paths are useless
     for name, value in rows:
         if value:
             table.add_row(name, value)

@@ -1,4 +1,4 @@
-"""KEY=VALUE on the command line, onto a config."""
+"""KEY=VALUE assignments on the command line, applied to a config."""
 
 from __future__ import annotations
 
@@ -15,46 +15,49 @@ _TAGGED = ("optimizer", "schedule")
 def apply(config: TrainConfig, assignments: list[str]) -> TrainConfig:
     """A config with some keys replaced: `batch_size=64 model.hidden_width=300 schedule=linear`.
 
-    A schedule or optimiser named alone comes with its defaults; a new budget
-    replaces the old one.
+    A schedule or optimiser given by name alone gets its defaults. A new budget replaces the old one.
 
     Raises:
-        ConfigError: not KEY=VALUE, an unknown key, or a value out of range.
+        ConfigError: an assignment is not KEY=VALUE, its key is unknown, or its value is out of range.
     """
-    data = config.model_dump(mode="json")
+    document = config.model_dump(mode="json")
     for assignment in assignments:
         key, equals, text = assignment.partition("=")
         if not equals or not key:
-            raise ConfigError(f"a setting must be KEY=VALUE, as in batch_size=64; got {assignment!r}. Write it so.")
-        _set(data, key.split("."), _value(text))
-    return TrainConfig.parse(data)
+            raise ConfigError(f"a setting must be KEY=VALUE, as in batch_size=64; got {assignment!r}. Add the value.")
+        _assign(document, key.split("."), _value(text))
+    return TrainConfig.parse(document)
 
 
-def _set(data: dict[str, Any], path: list[str], value: Any) -> None:
+def _assign(document: dict[str, Any], path: list[str], value: Any) -> None:
     if path[0] in _TAGGED and path[1:] in ([], ["kind"]) and isinstance(value, str):
         path, value = path[:1], {"kind": value}
     if path[0] == "budget" and len(path) == 2:
-        data["budget"] = {}
-    if path[0] not in data:
-        key, known = ".".join(path), list(_keys(data))
-        inside = [name for name in known if name.endswith(f".{key}")]
-        near = f" Did you mean {inside[0]!r}?" if inside else nearest(key, known)
-        raise ConfigError(f"unknown config key {key!r}; known here: {', '.join(data)}.{near}")
-    place = data
+        document["budget"] = {}
+    if path[0] not in document:
+        raise ConfigError(_unknown_key(document, ".".join(path)))
+    section = document
     for part in path[:-1]:
-        deeper = place.setdefault(part, {})
-        if not isinstance(deeper, dict):
-            raise ConfigError(f"config key {'.'.join(path)!r} goes deeper than {part!r} does. Leave the rest out.")
-        place = deeper
-    place[path[-1]] = value
+        inner = section.setdefault(part, {})
+        if not isinstance(inner, dict):
+            raise ConfigError(f"config key {part!r} has no keys inside; got {'.'.join(path)!r}. Leave out the rest.")
+        section = inner
+    section[path[-1]] = value
 
 
-def _keys(data: dict[str, Any], before: str = "") -> Iterator[str]:
-    """Every key of a config as it is written here, `model.hidden_width` among them."""
-    for key, value in data.items():
-        yield before + key
+def _unknown_key(document: dict[str, Any], key: str) -> str:
+    known = list(_keys(document))
+    inside = [name for name in known if name.endswith(f".{key}")]
+    near = f" Did you mean {inside[0]!r}?" if inside else nearest(key, known)
+    return f"a config key must be one of {', '.join(document)}; got {key!r}.{near} Correct it."
+
+
+def _keys(document: dict[str, Any], prefix: str = "") -> Iterator[str]:
+    """Every key of a config as it is written here, including nested ones such as `model.hidden_width`."""
+    for key, value in document.items():
+        yield prefix + key
         if isinstance(value, dict):
-            yield from _keys(value, f"{before}{key}.")
+            yield from _keys(value, f"{prefix}{key}.")
 
 
 def _value(text: str) -> Any:

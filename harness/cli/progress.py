@@ -1,4 +1,4 @@
-"""Where a running study stands, kept up to date from its workers' events."""
+"""The state of a running study, updated from its workers' events."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from statistics import fmean
 
 from harness.lecture import RECIPE
 from harness.search.events import Event
-from harness.search.finalists import settled_runs, wanted_runs
+from harness.search.finalists import read_round
 from harness.search.session import Session
 from harness.store.find import stored_reference
 from harness.store.trial_record import FINISHED, TrialRecord, best_trial
@@ -18,8 +18,8 @@ _RECENT = 3
 
 
 @dataclass
-class Doing:
-    """What a worker is at: a state in words, or a run with its config in short."""
+class WorkerState:
+    """What a worker is doing: a state in words, or a run with its config in short."""
 
     state: str = "starting"
     run: str = ""
@@ -35,12 +35,12 @@ class Doing:
 
 @dataclass
 class Round:
-    """How far the finalists' round is."""
+    """Progress of the finalists' round."""
 
     done: int
     wanted: int
     means: list[tuple[float, int, int]]
-    """Mean dev nats so far, over how many fresh seeds, and the trial; lowest first."""
+    """Mean dev nats so far, number of fresh seeds, and trial; lowest mean first."""
 
 
 class Progress:
@@ -48,7 +48,7 @@ class Progress:
 
     def __init__(self, session: Session) -> None:
         self.session, self.record = session, session.record
-        records = session.storage.trials(session.record.key)
+        records = list(session.trials)
         self.finished = sum(record.status in FINISHED for record in records)
         self.best = best_trial(records)
         self.reference = stored_reference(session.storage, session.record.reference)
@@ -56,47 +56,47 @@ class Progress:
         self.best_so_far: list[float] = []
         """Lowest dev nats after each complete trial."""
         for record in records:
-            self._note_dev(record)
-        self.workers = {worker: Doing() for worker in range(session.workers)}
+            self._add_dev_nats(record)
+        self.workers = {worker: WorkerState() for worker in range(session.workers)}
         self.round: Round | None = None
-        """None until the search is over."""
+        """None until the search has ended."""
         self.recent: deque[str] = deque(maxlen=_RECENT)
 
     def on_event(self, event: Event) -> str:
-        """Take an event; returns what is worth a line of its own, else nothing."""
+        """Take an event. Returns a line to show for it, or an empty text."""
         match event.kind:
             case "round":
                 self.round = self._round()
-                self.workers = {worker: Doing() for worker in self.workers}
-                return self._happened("the search is over; its best trials train again")
+                self.workers = {worker: WorkerState() for worker in self.workers}
+                return self._remember("the search has ended; its best trials are trained again")
             case "started" | "progress":
-                self._working(event)
+                self._update_worker(event)
             case "finished" if event.record is not None:
-                self.workers[event.worker] = Doing("taking the next")
-                return self._happened(self._finished(event, event.record))
+                self.workers[event.worker] = WorkerState("taking the next trial")
+                return self._remember(self._finish(event, event.record))
             case "idle":
-                self.workers[event.worker] = Doing("waiting for the others")
+                self.workers[event.worker] = WorkerState("waiting for the others")
             case "error" | "died" | "hopeless":
-                self.workers[event.worker] = Doing("starting again" if event.kind == "died" else "ended")
-                return self._happened(event.text)
+                self.workers[event.worker] = WorkerState("restarting" if event.kind == "died" else "ended")
+                return self._remember(event.text)
         return ""
 
     def counts(self) -> str:
         best = "" if self.best is None else f", best dev {self.best.dev_nats:.4f} (trial {self.best.number})"
-        fresh = "" if self.round is None else f", {self.round.done} of {self.round.wanted} runs of finalists"
-        return f"{self.finished} of {self.record.trials} trials{best}{fresh}, {self.seconds_left()} s left"
+        finalists = "" if self.round is None else f", {self.round.done} of {self.round.wanted} runs of finalists"
+        return f"{self.finished} of {self.record.trials} trials{best}{finalists}, {self.seconds_left()} s left"
 
     def seconds_left(self) -> int:
         return max(0, round(self.session.ends_at - time.time()))
 
-    def _working(self, event: Event) -> None:
+    def _update_worker(self, event: Event) -> None:
         if event.kind == "started":
-            self.workers[event.worker] = Doing(run=_name(event), config=event.text)
+            self.workers[event.worker] = WorkerState(run=_name(event), config=event.text)
         else:
-            doing = self.workers[event.worker]
-            doing.share, doing.dev_nats = event.share, event.dev_nats
+            worker = self.workers[event.worker]
+            worker.share, worker.dev_nats = event.share, event.dev_nats
 
-    def _finished(self, event: Event, record: TrialRecord) -> str:
+    def _finish(self, event: Event, record: TrialRecord) -> str:
         if event.what == "reference":
             self.reference = record if record.status == "complete" else self.reference
         elif event.what == "finalist":
@@ -105,25 +105,25 @@ class Progress:
             self.finished += 1
             self.verdicts[record.verdict or record.status] += 1
             self.best = best_trial([r for r in (self.best, record) if r is not None])
-            self._note_dev(record)
+            self._add_dev_nats(record)
         return _outcome(_name(event), record)
 
-    def _note_dev(self, record: TrialRecord) -> None:
+    def _add_dev_nats(self, record: TrialRecord) -> None:
         if record.status == "complete" and record.dev_nats is not None:
             self.best_so_far.append(min([record.dev_nats, *self.best_so_far[-1:]]))
 
     def _round(self) -> Round:
         storage = self.session.storage
-        wanted, settled = wanted_runs(storage, self.record), settled_runs(storage, self.record)
-        found: dict[int, list[float]] = {}
-        for trial, repeat in wanted.keys() & settled.keys():
-            dev_nats = settled[trial, repeat].dev_nats
-            if settled[trial, repeat].status == "complete" and dev_nats is not None:
-                found.setdefault(trial, []).append(dev_nats)
-        means = sorted((fmean(nats), len(nats), trial) for trial, nats in found.items())
-        return Round(len(wanted.keys() & settled.keys()), len(wanted), means)
+        stored = read_round(storage, self.record, storage.trials(self.record.key))
+        nats_of_trial: dict[int, list[float]] = {}
+        for trial, repeat in stored.wanted.keys() & stored.done.keys():
+            run = stored.done[trial, repeat]
+            if run.status == "complete" and run.dev_nats is not None:
+                nats_of_trial.setdefault(trial, []).append(run.dev_nats)
+        means = sorted((fmean(nats), len(nats), trial) for trial, nats in nats_of_trial.items())
+        return Round(*stored.counts, means)
 
-    def _happened(self, text: str) -> str:
+    def _remember(self, text: str) -> str:
         self.recent.append(text)
         return text
 

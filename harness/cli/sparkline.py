@@ -11,15 +11,15 @@ _ASCII = "_.-=*#"
 
 
 def sparkline(values: Sequence[float], width: int, *, plain: bool = False) -> str:
-    """At most `width` characters, the last value always among them; a constant series lies at the bottom.
+    """At most `width` characters, always including the last value. A constant series is drawn at the lowest level.
 
     Args:
-        plain: draw with ASCII alone.
+        plain: draw with ASCII characters only.
     """
-    shown = thinned(list(values), width) if width > 0 else []
-    if not shown:
+    points = thinned(list(values), width) if width > 0 else []
+    if not points:
         return ""
     levels = _ASCII if plain else _BLOCKS
-    low, span = min(shown), max(shown) - min(shown)
-    steps = [0.0 if span == 0 else (value - low) / span for value in shown]
-    return "".join(levels[round(step * (len(levels) - 1))] for step in steps)
+    low, span = min(points), max(points) - min(points)
+    shares = [0.0 if span == 0 else (value - low) / span for value in points]
+    return "".join(levels[round(share * (len(levels) - 1))] for share in shares)

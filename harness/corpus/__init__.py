@@ -1,4 +1,4 @@
-"""Text into tensors: sources, splits, contexts. Knows nothing of models or studies."""
+"""From text to tensors: sources, splits, contexts. Independent of models and studies."""
 
 from harness.corpus.contexts import ContextCounts, Examples
 from harness.corpus.corpus import Corpus, OpenSplit, load

@@ -1,4 +1,4 @@
-"""Items into tensors: examples for training, distinct contexts for exact losses.
+"""From items to tensors: examples for training, distinct contexts for exact losses.
 
 N examples, D distinct contexts, P distinct (context, target) pairs, T context length.
 """
@@ -14,13 +14,13 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 BOUNDARY = "."
-"""What stands before and after every item, at index 0 of every vocabulary."""
+"""The symbol before and after every item; index 0 of every vocabulary."""
 
 
 def vocabulary_of(items: Sequence[str]) -> tuple[str, ...]:
     """The boundary, then every symbol of the corpus in code point order.
 
-    A corpus that uses "." itself gets a newline as its boundary, which no item can hold.
+    If the corpus itself contains ".", the boundary is a newline instead, which no item can contain.
     """
     symbols = sorted(set().union(*items))
     boundary = "\n" if BOUNDARY in symbols else BOUNDARY
@@ -40,17 +40,17 @@ class Examples:
 
 @dataclass(frozen=True)
 class ContextCounts:
-    """A split's distinct contexts with the counts of what follows them.
+    """A split's distinct contexts with the counts of their targets.
 
-    Contexts repeat (182,625 training examples of `names` are 5,438 distinct
-    contexts at length 3), so a loss over these pairs costs a fraction of one
-    over all examples and is equal to it.
+    Contexts repeat: the 182,625 training examples of `names` have 5,438 distinct
+    contexts at length 3. A loss over these pairs therefore equals the loss over
+    all examples at a fraction of the cost.
     """
 
     contexts: Tensor
     """(D, T) int64, each distinct context once."""
     rows: Tensor
-    """(P,) int64, the context of each pair; ascending."""
+    """(P,) int64, the row in `contexts` of each pair; ascending."""
     targets: Tensor
     """(P,) int64, the target of each pair."""
     counts: Tensor
@@ -64,28 +64,28 @@ class ContextCounts:
         return int(self.counts.sum())
 
     def conditional_entropy(self) -> float:
-        """Entropy of the targets given their contexts, in nats: no model of this T can score below it."""
+        """Entropy of the targets given their contexts, in nats. No model with this T can score below it."""
         per_context = torch.zeros(len(self.contexts), dtype=torch.float64).index_add_(0, self.rows, self.counts)
         log_share = torch.log(self.counts / per_context[self.rows])
         return max(0.0, float(-(self.counts * log_share).sum() / self.counts.sum()))
 
 
 def examples_of(items: Sequence[str], vocabulary: Sequence[str], context_length: int) -> Examples:
-    """Every (context, target) pair of the items, in their order, the end of an item included.
+    """Every (context, target) pair of the items, in the order of the items, including each item's end.
 
     Raises:
-        KeyError: an item has a symbol that the vocabulary lacks.
+        KeyError: an item has a symbol that is not in the vocabulary.
     """
     stream = _encode(items, vocabulary, context_length)
     windows = np.lib.stride_tricks.sliding_window_view(stream, context_length + 1)
-    # A window counts if it predicts a symbol of an item, or the boundary right behind one.
+    # Keep the windows that predict a symbol of an item or the boundary directly after one.
     wanted = (windows[:, -1] != 0) | (windows[:, -2] != 0)
     chosen = torch.from_numpy(windows[wanted])
     return Examples(chosen[:, :-1].contiguous(), chosen[:, -1].contiguous())
 
 
 def count_contexts(examples: Examples, vocabulary_size: int) -> ContextCounts:
-    """Distinct contexts of the examples, with exact counts of their targets."""
+    """The distinct contexts of the examples, with exact counts of their targets."""
     contexts = examples.contexts.numpy()
     _, first, row_of_example = np.unique(_row_ids(contexts, vocabulary_size), return_index=True, return_inverse=True)
     pairs = row_of_example.astype(np.int64) * vocabulary_size + examples.targets.numpy()
@@ -100,14 +100,14 @@ def count_contexts(examples: Examples, vocabulary_size: int) -> ContextCounts:
 
 
 def _encode(items: Sequence[str], vocabulary: Sequence[str], context_length: int) -> NDArray[np.int64]:
-    """All items in one row of indices, each with T boundaries before it and T behind the last."""
+    """All items as one row of indices, with T boundaries before each item and T after the last."""
     padding = vocabulary[0] * context_length
     text = padding + "".join(item + padding for item in items)
     points = np.frombuffer(text.encode("utf-32-le"), dtype=np.uint32)
     table = np.full(int(points.max()) + 1, -1, dtype=np.int64)
     known = np.array([ord(symbol) for symbol in vocabulary])
-    fitting = known < len(table)
-    table[known[fitting]] = np.arange(len(vocabulary))[fitting]
+    in_table = known < len(table)
+    table[known[in_table]] = np.arange(len(vocabulary))[in_table]
     stream = table[points]
     if stream.min() < 0:
         raise KeyError(f"symbol {chr(points[stream.argmin()])!r} is not in the vocabulary")
@@ -117,8 +117,8 @@ def _encode(items: Sequence[str], vocabulary: Sequence[str], context_length: int
 def _row_ids(contexts: NDArray[np.int64], vocabulary_size: int) -> NDArray[np.int64]:
     """One integer per row, equal exactly where rows are equal.
 
-    Columns are packed as digits in base V; where 63 bits run out, the number so far
-    is replaced by its rank, which leaves room for more digits.
+    Columns are packed as digits in base V. Before 63 bits overflow, the number so far is
+    replaced by its rank among all rows, which is smaller.
     """
     ids = np.zeros(len(contexts), dtype=np.int64)
     bound = 1

@@ -1,4 +1,4 @@
-"""A corpus as the rest of the house sees it: labelled, split, and turned into tensors on demand."""
+"""A corpus: its label, its splits, its vocabulary, and its tensors, which are built on demand."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from harness.corpus.sources import Source, read_source
 from harness.corpus.split import SPLIT_SEED, train_and_dev_items
 
 OpenSplit = Literal["train", "dev"]
-"""The splits that may be looked at. There is no name here for the third one."""
-Made = TypeVar("Made")
+"""The splits that training and search may use. The test split has no name here."""
+Value = TypeVar("Value")
 
 
 @dataclass(frozen=True)
 class Corpus:
-    """Items, their splits and their vocabulary; counts are built once per context length.
+    """Items, their splits and their vocabulary. Tensors are built once per context length and kept.
 
-    The vocabulary covers the whole corpus, so that the test split can be scored one
-    day; which symbols exist is all that is known of it before.
+    The vocabulary covers the whole corpus, so that the test split can be scored later. The set
+    of its symbols is the only thing that is used of the test split before that.
     """
 
     source: Source
@@ -29,12 +29,12 @@ class Corpus:
     train_items: list[str]
     dev_items: list[str]
     fingerprint: str
-    """Twelve hexadecimal digits over corpus bytes, variant, split rule and split seed."""
+    """Twelve hexadecimal digits: a hash of the corpus bytes, the variant, the split rule and the split seed."""
     _cache: dict[Hashable, Any] = field(default_factory=dict, repr=False, compare=False)
 
     @property
     def label(self) -> str:
-        """Name with variant, as keys and captions have it: `names`, `names-dedup`, `names-published`."""
+        """Name and variant as used in keys and captions: `names`, `names-dedup`, `names-published`."""
         return self.source.name + self.source.variant.suffix
 
     @property
@@ -42,36 +42,45 @@ class Corpus:
         return len(self.vocabulary)
 
     def items(self, split: OpenSplit) -> list[str]:
+        """The items of a split, in shuffled order."""
         return {"train": self.train_items, "dev": self.dev_items}[split]
 
-    def once(self, key: Hashable, make: Callable[[], Made]) -> Made:
-        """What `make` returns, made at the first call with this key and kept with the corpus."""
+    def once(self, key: Hashable, make: Callable[[], Value]) -> Value:
+        """The value that `make` returns. It is called once per key; the corpus keeps the value."""
         if key not in self._cache:
             self._cache[key] = make()
-        made: Made = self._cache[key]
-        return made
+        value: Value = self._cache[key]
+        return value
 
     def examples(self, split: OpenSplit, context_length: int) -> Examples:
+        """Every (context, target) pair of a split, in the order of the items."""
+
         def make() -> Examples:
             return examples_of(self.items(split), self.vocabulary, context_length)
 
         return self.once(("examples", split, context_length), make)
 
     def counts(self, split: OpenSplit, context_length: int) -> ContextCounts:
+        """A split's distinct contexts with the counts of their targets."""
+
         def make() -> ContextCounts:
-            # Training and scoring need the counts alone, so the examples, several times as large, are not kept.
+            # Training and scoring use only the counts. The examples are several times as large, so they are not kept.
             examples = examples_of(self.items(split), self.vocabulary, context_length)
             return count_contexts(examples, self.vocabulary_size)
 
         return self.once(("counts", split, context_length), make)
 
     def number_of_examples(self, split: OpenSplit) -> int:
-        """One per symbol and one per end of item, whatever the context length."""
+        """One per symbol plus one per item end, at every context length."""
         return sum(len(item) + 1 for item in self.items(split))
 
 
 def load(corpus: str, *, patience: float = 30.0) -> Corpus:
-    """A corpus by name (`names`, `names-dedup`, `names-published`, `ssa-2017`, …) or by path, ready to train on.
+    """Load a corpus by name (`names`, `names-dedup`, `names-published`, `ssa-2017`, …) or by path, and split it.
+
+    Args:
+        corpus: a known name or the path of a UTF-8 text file with one item per line.
+        patience: seconds that a download may take in total.
 
     Raises:
         CorpusError: see `harness.corpus.sources.read_source`.
@@ -85,5 +94,5 @@ def load(corpus: str, *, patience: float = 30.0) -> Corpus:
         vocabulary=vocabulary_of(source.items),
         train_items=train_items,
         dev_items=dev_items,
-        fingerprint=hashlib.sha256(stamp.encode()).hexdigest()[:12],
+        fingerprint=hashlib.sha256(stamp.encode("utf-8")).hexdigest()[:12],
     )

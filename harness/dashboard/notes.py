@@ -157,7 +157,7 @@ def side_study_note(record: StudyRecord) -> str:
     if is_reference(record.key):
         return (
             f"## The lecture's recipe, the reference of every study on {record.corpus.label}\n\nOne trial, the mean of "
-            f"{record.asked_seeds or REFERENCE_SEEDS} seeds of the lecture's last hand-tuned run. It is not part of "
+            f"{record.seeds or REFERENCE_SEEDS} seeds of the lecture's last hand-tuned run. It is not part of "
             f"any search: a trial without parameters would mislead the sampler.\n\n{where}\n"
         )
     search = searched_by(record.key)

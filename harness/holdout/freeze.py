@@ -1,4 +1,4 @@
-"""What a holdout will score, written down before it looks: every set of weights by its SHA-256."""
+"""The list that a holdout scores, frozen before the test split is opened: each set of weights by its SHA-256."""
 
 from __future__ import annotations
 
@@ -8,32 +8,34 @@ from harness.corpus import Corpus
 from harness.errors import StudyError
 from harness.lecture import RECIPE
 from harness.model import Build, CharMLP, CountedBigram, Ensemble, KneserNey, Predictor
-from harness.search.finalists import round_is_settled
-from harness.search.reference import is_settled
+from harness.search.finalists import read_round
+from harness.search.reference import reference_is_settled
 from harness.store.find import stored_reference
 from harness.store.opening import Claim, Contender, Weights
 from harness.store.provenance import commit, now, this_process, versions
 from harness.store.storage import Storage
 from harness.store.study_record import Chosen, StudyRecord
-from harness.store.trial_record import FINISHED, SeedRun
+from harness.store.trial_record import FINISHED, SeedRun, TrialRecord
 from harness.store.weights import pack, restore, sha256, unpack
 from harness.train import split_nats
 
 
-def frozen(storage: Storage, record: StudyRecord, corpus: Corpus, build: Build, openings_before: int) -> Claim:
-    """The list as it stands now.
+def freeze(storage: Storage, record: StudyRecord, corpus: Corpus, build: Build, openings_before: int) -> Claim:
+    """The list of what to score: the winner's seeds and their ensemble, the recipe's seeds, counted n-grams.
 
     Raises:
-        StudyError: the search or its finalists are not done, the recipe is not trained yet, or nobody won.
+        StudyError: search or finalists are not done, the recipe is not trained yet, or there is no winner.
+        ModelChanged: the study's build makes other models than those that were trained.
     """
-    _refuse_unfinished(storage, record)
-    rows = [*_winner(storage, record), *_recipe(storage, record)]
+    trials = storage.trials(record.key)
+    _refuse_unfinished(storage, record, trials)
+    rows = [*_winner(storage, record, trials), *_recipe(storage, record)]
     if len(rows[0].weights) > 1:
         rows.insert(1, _ensemble(storage, rows[0], corpus, build))
     contenders = [*rows, *_counted(record, corpus)]
     ranking = record.ranking
     chosen_from = {
-        "trials": sum(trial.status in FINISHED for trial in storage.trials(record.key)),
+        "trials": sum(trial.status in FINISHED for trial in trials),
         "finalists": 0 if ranking is None else sum(finalist.trial is not None for finalist in ranking.finalists),
         "seeds": 1 if ranking is None else len(ranking.seeds),
     }
@@ -50,10 +52,11 @@ def frozen(storage: Storage, record: StudyRecord, corpus: Corpus, build: Build, 
 
 
 def predictors(storage: Storage, contender: Contender, corpus: Corpus, build: Build) -> list[Predictor]:
-    """The models of one row, checked against their hashes: one a seed, a single one for an ensemble or counts.
+    """The models of one row: one for each seed, a single one for an ensemble or a counted model.
 
     Raises:
-        StudyError: they are not those that were frozen.
+        StudyError: a hash differs from the frozen one.
+        ModelChanged: the study's build makes other models than those that were frozen.
     """
     if contender.kind in ("bigram", "kneser-ney"):
         counted = _counted_model(contender, corpus)
@@ -65,42 +68,39 @@ def predictors(storage: Storage, contender: Contender, corpus: Corpus, build: Bu
         content = storage.kept_file(weights.weights_artifact)
         if sha256(content) != weights.sha256:
             raise _changed(contender.what)
-        try:
-            models.append(restore(content, build if contender.own_model else CharMLP.build)[0])
-        except ValueError as error:
-            raise StudyError(
-                f"a study file's build must keep making the models it was searched with; the {contender.what} has "
-                f"other tensors by now ({error}). Give the old build back."
-            ) from None
+        models.append(restore(content, build if contender.own_model else CharMLP.build)[0])
     return [Ensemble(models)] if contender.kind == "ensemble" else models
 
 
-def _refuse_unfinished(storage: Storage, record: StudyRecord) -> None:
+def _refuse_unfinished(storage: Storage, record: StudyRecord, trials: list[TrialRecord]) -> None:
     way_out = "Let make study finish it first."
     if record.ended_by not in ("trials", "minutes"):
-        raise StudyError(f"the test split is opened after the search; {record.key} has not come to its end. {way_out}")
-    if not is_settled(storage, record.reference):
         raise StudyError(
-            f"the test split is opened once, so the lecture's recipe must be there to be scored beside {record.key}; "
+            f"the test split is opened after the search; the search of {record.key} has not ended. {way_out}"
+        )
+    if not reference_is_settled(storage, record.reference):
+        raise StudyError(
+            f"the test split is opened once, so the lecture's recipe must be scored together with {record.key}; "
             f"it is not trained yet. {way_out}"
         )
-    if not round_is_settled(storage, record):
+    if not read_round(storage, record, trials).is_settled(record.ranking):
         raise StudyError(
-            f"the test split is opened for a winner on fresh seeds; {record.key} has finalists in training. {way_out}"
+            f"the test split is opened for a winner on fresh seeds; finalists of {record.key} are still to be trained. "
+            f"{way_out}"
         )
 
 
-def _winner(storage: Storage, record: StudyRecord) -> list[Contender]:
-    """The winner over its seeds; nothing where the recipe won, which has a row in any case."""
+def _winner(storage: Storage, record: StudyRecord, trials: list[TrialRecord]) -> list[Contender]:
+    """The winner over its seeds; nothing where the recipe won, because it has a row anyway."""
     if record.ranking is not None:
         won = record.ranking.won
         if won is None:
             raise StudyError(
-                f"a holdout needs a winner; every finalist of {record.key} is out. Search more, as NAME=…."
+                f"a holdout needs a winner; every finalist of {record.key} is out. Search again with another NAME=…."
             )
         if won.is_recipe:
             return []
-    chosen = Chosen.of(record, storage.trials(record.key))
+    chosen = Chosen.of(record, trials)
     if chosen is None or (chosen.trial.weights_artifact is None and not chosen.runs):
         raise StudyError(f"a holdout needs a winner; {record.key} has no complete trial. Search more with make study.")
     own = SeedRun(
@@ -119,7 +119,7 @@ def _recipe(storage: Storage, record: StudyRecord) -> list[Contender]:
     runs = () if reference is None else tuple(run for run in reference.seeds if run.status == "complete")
     if record.ranking is not None:
         runs = tuple(run for run in runs if run.seed in record.ranking.seeds)
-    won = record.ranking is not None and record.ranking.winner == RECIPE
+    won = record.ranking is not None and record.ranking.won is not None and record.ranking.won.is_recipe
     return [_of_runs(storage, f"winner ({RECIPE})" if won else RECIPE, runs, own_model=False)] if runs else []
 
 
@@ -161,11 +161,11 @@ def _ensemble(storage: Storage, winner: Contender, corpus: Corpus, build: Build)
 
 
 def _counted(record: StudyRecord, corpus: Corpus) -> list[Contender]:
-    """The bigram, and the Kneser-Ney order that is best on dev."""
+    """The bigram, and the Kneser-Ney model of the order that is best on dev."""
     if record.ngrams is None:
         raise StudyError(
-            f"counted n-grams are scored beside the winner; those of {record.key} are not counted yet. "
-            "Let make study finish."
+            f"counted n-grams are scored together with the winner; those of {record.key} are not counted yet. "
+            "Let make study finish it first."
         )
     best = record.ngrams.best
     rows = [("counted bigram", "bigram", 1)]
@@ -184,7 +184,7 @@ def _counted_row(what: str, kind: str, length: int, corpus: Corpus) -> Contender
 
 
 def _counted_model(row: Contender, corpus: Corpus) -> CountedBigram | KneserNey:
-    """Counting again costs a second, so counts are not stored, only their hash."""
+    """Only the hash of the counts is stored, because counting again takes a second."""
     train = corpus.counts("train", row.context_length)
     if row.kind == "bigram":
         return CountedBigram.of(train, corpus.vocabulary_size)
@@ -197,6 +197,6 @@ def _together(weights: list[Weights]) -> str:
 
 def _changed(what: str) -> StudyError:
     return StudyError(
-        f"weights on the frozen list must not change; those of the {what} no longer have the SHA-256 they were "
-        "claimed with. Restore results/artifacts and resume."
+        f"weights on the frozen list must not change; those of the {what} no longer have the SHA-256 of the claim. "
+        "Restore results/artifacts from a backup and resume."
     )

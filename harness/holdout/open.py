@@ -1,8 +1,8 @@
-"""The sealed test split: opened once a study, for a list frozen before, and written down.
+"""Opens the sealed test split, once for each study, to score a list that was frozen before.
 
-This is the only module that builds test examples (a test checks it). It trains
-nothing: everything it scores was stored or counted before the claim, which names
-each set of weights by its SHA-256.
+This is the only module that builds test examples (a test checks it). It trains nothing:
+everything it scores was stored or counted before the claim, which names each set of
+weights by its SHA-256.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from harness.corpus import Corpus, load
 from harness.corpus.contexts import count_contexts, examples_of
 from harness.corpus.split import sealed_test_items
 from harness.errors import CorpusError, StorageError, StudyError
-from harness.holdout.freeze import frozen, predictors
+from harness.holdout.freeze import freeze, predictors
 from harness.model import Build, Predictor
 from harness.search.bootstrap import Floats, Interval, resampled_means
 from harness.search.trial_queue import sole_run
@@ -33,12 +33,12 @@ from harness.train import ItemNats, item_nats, seen_in_train
 from harness.train.items import nats_by_item
 
 _SAME_NATS = 1e-4
-"""So far apart may a stored and a repeated dev loss be: another machine adds up in another order."""
+"""Largest difference between a stored and a recomputed dev loss: another machine sums in another order."""
 
 
 @dataclass(frozen=True)
 class _Row:
-    """A row of the list with what it takes to score it."""
+    """A row of the list with the models to score."""
 
     contender: Contender
     models: list[Predictor]
@@ -49,30 +49,29 @@ class _Row:
 def open_holdout(
     storage: Storage, record: StudyRecord, *, resume: bool = False, on_claim: Callable[[Opening], None] = lambda _: None
 ) -> tuple[Opening, bool]:
-    """Score the frozen list on the test split; True beside it if that happened now, False if it was on record.
+    """Score the frozen list on the test split; True with it if it was opened now, False if it was on record.
 
     Args:
         resume: finish an opening that crashed between claim and scores.
-        on_claim: sees the list after it is on record and before the split is opened.
+        on_claim: called with the claim once it is on record, before the split is opened.
 
     Raises:
-        StudyError: the study is not done, another process is at it, an earlier opening
+        StudyError: the study is not done, another process is opening it, an earlier opening
             crashed and `resume` was not given, or what was frozen has changed.
-            Nothing is claimed, and nothing resumed, then.
-        StorageError: the ledger was tampered with.
+            Nothing is claimed or resumed in these cases.
+        StorageError: the ledger was changed.
     """
     found = recorded(storage, record.key)
     if found is not None and found.scores is not None:
-        with suppress(StorageError):  # the record stands whatever the file says; what a crash left out is added to it
+        with suppress(StorageError):  # the record counts, whatever the file says; the export adds what a crash left out
             export(storage)
         return found, False
-    _refuse_earlier(storage, record)
     corpus, build = _corpus(record), build_of(record.file, record.own_model)
     if found is None:
-        with sole_run(record.key):  # the search must not go on between the freezing and the claim
+        with sole_run(record.key):  # no search may run between freezing and claim
             record = storage.study(record.key) or record
-            claim = frozen(storage, record, corpus, build, _openings_of(storage, record))
-            rows = _loaded(storage, claim, corpus, build)  # what cannot be scored must not be claimed
+            claim = freeze(storage, record, corpus, build, _openings_of(storage, record))
+            rows = _loaded(storage, claim, corpus, build)  # a list that cannot be scored must not be claimed
             entry = append(storage, record.key, "claimed", claim.model_dump(mode="json"))
     else:
         _refuse_unless_crashed(found, resume)
@@ -81,7 +80,9 @@ def open_holdout(
         entry = append(storage, record.key, f"resumed {found.attempts}", owner)
     claimed = recorded(storage, record.key)
     if entry is None or claimed is None:
-        raise StudyError(f"a test split is opened by one process; another has just claimed {record.key}. Ask again.")
+        raise StudyError(
+            f"a test split is opened by one process; another has just claimed {record.key}. Run the command again."
+        )
     on_claim(claimed)
     scores = _scored(storage, record, rows, corpus)
     append(storage, record.key, "scored", scores.model_dump(mode="json"))
@@ -90,21 +91,9 @@ def open_holdout(
     return opening, True
 
 
-def _refuse_earlier(storage: Storage, record: StudyRecord) -> None:
-    """Version 0.2.0 kept its openings in a table without a chain: they count, but cannot be shown here."""
-    found = storage.earlier_openings().get(record.key)
-    if found is not None:
-        when = found.get("scored") or found.get("claimed")
-        raise StudyError(
-            f"a test split is opened once; that of {record.key} was opened {when} by an earlier version, which "
-            "keeps its record. Search under a new NAME=…, and say in what you write that it was seen."
-        )
-
-
 def _openings_of(storage: Storage, record: StudyRecord) -> int:
-    """How many other studies claimed the same test split on this storage."""
+    """Other studies of this storage that claimed the same test split."""
     claims = [entry.body for entry in entries(storage) if entry.step == "claimed" and entry.key != record.key]
-    claims += storage.earlier_openings().values()
     return sum(claim["fingerprint"] == record.corpus.fingerprint for claim in claims)
 
 
@@ -113,13 +102,13 @@ def _corpus(record: StudyRecord) -> Corpus:
     if corpus.fingerprint != record.corpus.fingerprint:
         raise StudyError(
             f"a holdout scores the corpus that was searched, fingerprint {record.corpus.fingerprint}; "
-            f"{record.corpus.spec} now has {corpus.fingerprint}. Give the old file back."
+            f"{record.corpus.spec} now has {corpus.fingerprint}. Restore the old file."
         )
     return corpus
 
 
 def _refuse_unless_crashed(found: Opening, resume: bool) -> None:
-    """A claim without scores: somebody is at it, or crashed; only a crashed one may be resumed, and only if asked."""
+    """A claim without scores is being scored, or crashed. Only a crashed one may be resumed, and only on request."""
     owner = found.owner
     if not owner.is_dead() and (owner.is_here or not resume):
         gone = "" if owner.is_here else " If that machine is gone for good, resume the same frozen list with --resume."
@@ -130,14 +119,14 @@ def _refuse_unless_crashed(found: Opening, resume: bool) -> None:
     if not resume:
         raise StudyError(
             f"a test split is opened once; the opening of {found.key} claimed {found.claimed} ended before its scores "
-            "were written. Resume that same frozen list with --resume (make holdout RESUME=1)."
+            "were written. Resume the same frozen list with --resume (make holdout RESUME=1)."
         )
 
 
 def _loaded(storage: Storage, claim: Claim, corpus: Corpus, build: Build) -> list[_Row]:
-    """Every row's models, found to be those that were frozen: by their hashes, and by what they score on dev.
+    """The models of every row, checked by their hashes and by their dev losses.
 
-    The second finds what no hash of weights can: that the code around them has changed.
+    The dev losses find what a hash of weights cannot: a change in the code that uses them.
     """
     rows = []
     for contender in claim.contenders:
@@ -147,7 +136,7 @@ def _loaded(storage: Storage, claim: Claim, corpus: Corpus, build: Build) -> lis
         if not abs(row.dev.mean - contender.dev_nats) <= _SAME_NATS:
             raise StudyError(
                 f"models on the frozen list must not change; the {contender.what} scored {contender.dev_nats:.4f} on "
-                f"dev when it was stored and scores {row.dev.mean:.4f} now. Give the study file's old build back."
+                f"dev when it was stored and scores {row.dev.mean:.4f} now. Restore the study file's old build."
             )
         rows.append(row)
     return rows
@@ -191,7 +180,7 @@ def _score(row: _Row, nats_SI: Floats, symbols: NDArray[np.int64]) -> Score:
 
 
 def _elsewhere(storage: Storage, record: StudyRecord, items: list[str]) -> tuple[Elsewhere, ...]:
-    """Other corpora searched here, by how many of these test items they trained or chose on."""
+    """Other corpora searched on this storage, with how many of these test items are in their train or dev."""
     others = {r.corpus.fingerprint: r.corpus for r in storage.studies()}
     others.pop(record.corpus.fingerprint, None)
     found = []
@@ -202,6 +191,6 @@ def _elsewhere(storage: Storage, record: StudyRecord, items: list[str]) -> tuple
             if other.fingerprint == facts.fingerprint:
                 count = int(seen_in_train(items, [*other.train_items, *other.dev_items]).sum())
         except CorpusError:
-            pass  # a file that has gone since
+            pass  # its file is gone
         found.append(Elsewhere(corpus=facts.label, fingerprint=facts.fingerprint, items=count))
     return tuple(found)

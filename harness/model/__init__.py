@@ -1,4 +1,4 @@
-"""The mathematics: the MLP, the counted bigram, the schedules. Knows nothing of training."""
+"""The mathematics: the MLP, counted n-grams and learning-rate schedules. Independent of training."""
 
 from harness.model.ensemble import Ensemble
 from harness.model.interface import Autograd, Build, Model, Plan, Predictor, fresh_model, load_tensors

@@ -1,8 +1,8 @@
-"""The MLP's step for small batches, several replicas at once: its own products for every example.
+"""The MLP's training step for small batches: one product per example, for several replicas at once.
 
-At the lecture's shape (32 examples, 10 x 200) a step is some twenty small calls whose
-fixed costs outweigh the arithmetic. Replicas, the same run from other seeds, share them:
-of five side by side each takes 0.6 times what one takes alone (one core).
+At the lecture's shape (32 examples, 10 x 200) a step is about twenty small calls whose fixed
+costs are larger than the arithmetic. Replicas, which are the same run from other seeds, share
+these costs: with five replicas, each takes 0.6 times as long as one alone (one core).
 
 R replicas, B batch, T context length, E embedding size, H hidden width, V vocabulary size.
 """
@@ -20,10 +20,10 @@ from harness.model.layout import Dims, size_of, weights_of
 
 
 class DirectPlan:
-    """Steps of R replicas in closed form, each on batches of its own.
+    """Training steps of R replicas with closed-form gradients. Each replica has its own batches.
 
-    Everything with an R is a batched product; nothing is shared between replicas.
-    Buffers are made once: at this size allocating costs as much as computing.
+    Every tensor with an R is used in batched products, so replicas do not affect each other.
+    Buffers are allocated once, because at this size allocating costs as much as computing.
     """
 
     closed_form = True
@@ -31,19 +31,19 @@ class DirectPlan:
     def __init__(
         self, dims: Dims, parameters: Tensor, gradient: Tensor, contexts: Tensor, batch_size: int, dropout: float
     ) -> None:
-        """Lays itself over the given memory, (R * P,) weights and gradient; contexts are (D, T) int64."""
+        """Use the given memory: (R * P,) weights and (R * P,) gradient. Contexts are (D, T) int64."""
         self.parameters, self.gradient = parameters, gradient
         self._contexts, self._dropout = contexts, attainable(dropout)
         V, T, E, H = dims
         R, B = parameters.numel() // size_of(dims), batch_size
         self._weights, self._d = weights_of(parameters, dims, R), weights_of(gradient, dims, R)
         like = parameters
-        # As tensors these spare every call a conversion from a Python number.
+        # These are tensors because Python numbers would be converted in every call.
         self._minus_one = like.new_full((1, 1, 1), -1.0)
         self._share = like.new_tensor(1 / B)
         self._minus_shares_R1B = like.new_full((R, 1, B), -1 / B)
         self._minus_shares_RB1 = self._minus_shares_R1B.mT
-        # Concatenated embeddings, transposed, and below them a row of ones for b1.
+        # Concatenated embeddings, transposed, with a row of ones below them for b1.
         self._x_RXB = like.new_ones(R, E * T + 1, B)
         self._x_RBX, self._x_RETB = self._x_RXB.mT, self._x_RXB[:, :-1].view(R, E, T * B)
         self._d_x_RXB = like.new_empty(R, E * T, B)
@@ -52,7 +52,7 @@ class DirectPlan:
         self._out = like.new_empty(R, V, B)
 
     def steps(self, rows: Tensor, targets: Tensor, generators: Sequence[torch.Generator]) -> Iterator[Tensor]:
-        """One step per row of (S, R, B) rows of the contexts and their targets; yields (R,) mean nats each."""
+        """Take S steps. Rows of the contexts and targets are (S, R, B); yields (R,) mean nats for each step."""
         R, E, TB = self._x_RETB.shape
         symbols = self._contexts[rows].transpose(2, 3).reshape(-1, R, 1, TB).expand(-1, R, E, TB)
         for symbols_RETB, targets_R1B in zip(symbols, targets[:, :, None].long(), strict=True):
@@ -64,7 +64,7 @@ class DirectPlan:
         h_RBH = tanh_of_half_(self._h.baddbmm_(self._x_RBX, w.first, beta=0, alpha=2), self._minus_one)
         mask_RBH = self._mask(generators) if self._dropout else None
         kept_RBH = h_RBH if mask_RBH is None else h_RBH * mask_RBH
-        # (V, B): a product 27 high runs at twice the speed of one 27 wide.
+        # The shape is (V, B) because a product with 27 rows is twice as fast as one with 27 columns.
         torch.baddbmm(w.b2, w.w2, kept_RBH.mT, out=self._out)
         log_p_RVB = torch.log_softmax(self._out, 1)
         nats_R11 = torch.bmm(log_p_RVB.gather(1, targets_R1B), self._minus_shares_RB1)
@@ -86,4 +86,4 @@ class DirectPlan:
         return torch.stack([dropout_mask(self._dropout, self._h[0], generator) for generator in generators])
 
     def settle(self) -> None:
-        """Nothing to do: it trains the models' own memory."""
+        """Do nothing: the weights are trained in place."""

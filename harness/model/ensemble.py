@@ -18,7 +18,7 @@ class Ensemble:
         self.models = models
 
     def log_probabilities(self, contexts: Tensor) -> Tensor:
-        """(B, V) in nats, for contexts of the length that all the models share."""
+        """(B, V) log probabilities in nats, for (B, T) contexts. All models must have the same T."""
         log_p = torch.stack([model.log_probabilities(contexts).double() for model in self.models])
         return torch.logsumexp(log_p, 0) - math.log(len(self.models))
 

@@ -1,4 +1,4 @@
-"""The hidden layer's tanh and its slope, in place: the costliest elementwise work of a step."""
+"""The hidden layer's tanh and its derivative, in place. They are the most expensive elementwise work of a step."""
 
 from __future__ import annotations
 
@@ -7,14 +7,15 @@ from torch import Tensor
 
 
 def tanh_of_half_(twice_z: Tensor, minus_one: Tensor) -> Tensor:
-    """tanh(z) in the place of 2z, as 2 sigmoid(2z) - 1: equal to rounding, at a third of torch's tanh.
+    """Overwrite 2z with tanh(z), computed as 2 sigmoid(2z) - 1.
 
-    `minus_one` comes as a tensor: a Python number would cost each step a conversion.
+    This equals torch's tanh up to rounding and takes a third of its time. `minus_one` is a tensor
+    because a Python number would be converted in each step.
     """
     return torch.add(minus_one, twice_z.sigmoid_(), alpha=2, out=twice_z)
 
 
 def through_tanh_(d_h: Tensor, h: Tensor) -> Tensor:
-    """The loss's gradient by z in the place of that by h = tanh(z): times 1 - h^2, in one pass."""
+    """Overwrite the loss's gradient by h = tanh(z) with the gradient by z, multiplying by 1 - h^2 in one pass."""
     grad: Tensor = torch.ops.aten.tanh_backward.grad_input(d_h, h, grad_input=d_h)
     return grad

@@ -1,4 +1,4 @@
-"""What the trainer needs of a model, and how any `torch.nn.Module` can give it."""
+"""The interface between trainer and model, and an adapter for any `torch.nn.Module`."""
 
 from __future__ import annotations
 
@@ -12,75 +12,76 @@ from harness.config import TrainConfig
 
 
 class Predictor(Protocol):
-    """Anything that can be scored."""
+    """Anything whose predictions can be scored."""
 
     def log_probabilities(self, contexts: Tensor) -> Tensor:
-        """(B, V) log probabilities of the next symbol in nats, without dropout, for (B, T) contexts."""
+        """(B, V) log probabilities of the next symbol in nats for (B, T) contexts, without dropout."""
         ...
 
     def tensors(self) -> dict[str, Tensor]:
-        """The weights by name, as they are saved; views, so that copying into them loads a model."""
+        """The weights by their saved names. They are views, so that copying into them loads a model."""
         ...
 
 
 class Model(Predictor, Protocol):
-    """One flat parameter tensor with one flat gradient beside it, and its exact gradient.
+    """A model with one flat parameter tensor and one flat gradient tensor.
 
-    Everything in a single tensor makes the fused optimisers 3 to 4 times cheaper
-    than a list of small ones, and a run's weights one object to copy and hash.
+    With a single tensor the fused optimisers are 3 to 4 times faster than with a list of small
+    tensors, and the weights of a run are one object to copy and hash.
     """
 
     parameters: Tensor
     """(P,) all weights."""
     gradient: Tensor
-    """(P,) overwritten by `loss_and_gradient`."""
+    """(P,) the gradient, overwritten by `loss_and_gradient`."""
 
     def loss_and_gradient(self, contexts: Tensor, targets: Tensor, *, generator: torch.Generator) -> Tensor:
-        """Mean nats of a batch (a scalar tensor); writes its gradient into `gradient`.
+        """Mean nats of a batch as a scalar tensor. Writes the exact gradient into `gradient`.
 
         Args:
             contexts: (B, T) int64, oldest symbol first.
             targets: (B,) int64.
-            generator: where dropout draws from.
+            generator: the random generator for dropout.
         """
         ...
 
     def to(self, device: str) -> None:
-        """Move parameters and gradient; called once, before training."""
+        """Move parameters and gradient to a device. Called once, before training."""
         ...
 
 
 class Plan(Protocol):
-    """How models go through many batches of one size; usually one model, or replicas of it side by side.
+    """A way to train models on many batches of one size; usually one model or several replicas.
 
-    R replicas, S steps, B examples a batch, P weights of a replica.
+    R replicas, S steps, B examples per batch, P weights per replica.
     """
 
     parameters: Tensor
     """(R * P,) all weights."""
     gradient: Tensor
-    """(R * P,) overwritten by each step."""
+    """(R * P,) the gradient, overwritten by each step."""
 
     closed_form: bool
-    """Whether its steps do without autograd, and so may be taken in inference mode."""
+    """Whether the steps work without autograd, so that they can run in inference mode."""
 
     def steps(self, rows: Tensor, targets: Tensor, generators: Sequence[torch.Generator]) -> Iterator[Tensor]:
-        """Mean nats of one batch after another, (R,) each, with its gradient written into `gradient`.
+        """Yield the mean nats (R,) of each step's batches, after writing their gradient into `gradient`.
 
         Args:
-            rows: (S, R, B), each example's row in the contexts that the plan was made for; equal ones side by side.
+            rows: (S, R, B), each example's row in the contexts that the plan was made for. Equal rows
+                must be adjacent within a batch.
             targets: (S, R, B).
-            generators: where each replica's dropout draws from.
+            generators: one random generator per replica, for dropout.
         """
         ...
 
     def settle(self) -> None:
-        """See to it that the models themselves hold the weights reached so far."""
+        """Make sure that the models themselves hold the current weights."""
         ...
 
 
 class OneByOne:
-    """The plan of any model: each batch handed to its own `loss_and_gradient`."""
+    """The plan for any model: it calls `loss_and_gradient` for each batch."""
 
     closed_form = False
 
@@ -94,18 +95,18 @@ class OneByOne:
             yield torch.as_tensor(nats).view(1)
 
     def settle(self) -> None:
-        """Nothing to do: the model is trained in place."""
+        """Do nothing: the model is trained in place."""
 
 
 Build = Callable[[TrainConfig, int, torch.Generator], Model]
-"""`build(config, vocabulary_size, generator) -> Model`: the seam for a user's own model."""
+"""`build(config, vocabulary_size, generator) -> Model`: how users supply their own model."""
 
 
 def fresh_model(build: Build, config: TrainConfig, vocabulary_size: int, generator: torch.Generator) -> Model:
-    """A model from `build`, the same for the same generator even if it draws from torch's global one.
+    """A new model from `build`. The same generator gives the same model, even if `build` uses torch's global one.
 
-    The modules of torch.nn initialise themselves from the global generator; it is
-    seeded for them here, and left as it was found.
+    The modules of torch.nn are initialised from the global generator. It is seeded for them here and
+    restored afterwards.
     """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(generator.initial_seed())
@@ -116,7 +117,7 @@ def load_tensors(model: Predictor, tensors: dict[str, Tensor]) -> None:
     """Copy saved weights into a model of the same shape.
 
     Raises:
-        ValueError: names or shapes differ.
+        ValueError: the names or shapes differ.
     """
     views = model.tensors()
     ours, theirs = ({name: tuple(t.shape) for name, t in group.items()} for group in (views, tensors))
@@ -130,10 +131,12 @@ def load_tensors(model: Predictor, tensors: dict[str, Tensor]) -> None:
 class Autograd:
     """Any module from (B, T) integers to (B, V) logits, trained through autograd.
 
-    Its parameters become views of one flat tensor. Buffers are not saved, so
-    layers that keep running statistics do not belong here; randomness inside
-    the module (nn.Dropout) draws from torch's global generator, which each
-    step seeds from the run's own.
+    The module's parameters become views of one flat tensor. Buffers are not saved, so layers with
+    running statistics are not supported. Randomness inside the module (nn.Dropout) uses torch's
+    global generator, which is seeded in each step from the run's own generator.
+
+    Raises:
+        ValueError: the module has no parameters.
     """
 
     def __init__(self, module: nn.Module) -> None:

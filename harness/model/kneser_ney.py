@@ -1,12 +1,12 @@
-"""Interpolated modified Kneser-Ney n-grams: about the best that counting alone gets (Chen & Goodman 1999).
+"""Interpolated modified Kneser-Ney n-grams: about the best that counting alone can do (Chen & Goodman 1999).
 
-An order-n model looks at n - 1 symbols, interpolated over all shorter contexts down to a
-uniform guess. Below the highest order a symbol counts by how many different symbols stood
-before its n-gram, not by how often. Nothing stands before an item's beginning: a context that
-begins with the boundary keeps its plain counts, and the padding beyond one boundary makes no
-longer context (as SRILM and KenLM have it).
+An order-n model uses n - 1 symbols of context and interpolates with all shorter contexts, down to
+a uniform distribution. Below the highest order, an n-gram counts by the number of different symbols
+that preceded it, not by its frequency. Nothing precedes the start of an item. A context that begins
+with the boundary therefore keeps its plain counts, and padding beyond one boundary does not make a
+longer context, as in SRILM and KenLM.
 
-C contexts of a level, P pairs of a context and what followed it, V vocabulary size.
+C contexts of a level, P (context, next symbol) pairs, V vocabulary size.
 """
 
 from __future__ import annotations
@@ -25,35 +25,35 @@ Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
 
 _SMALL_CORPUS_DISCOUNTS = (0.5, 1.0, 1.5)
-"""Where too few counts of one to four occur for estimates between nothing and the count itself (KenLM's fallback)."""
+"""Used if there are too few counts of one to four to estimate discounts between 0 and the count (KenLM's fallback)."""
 
 
 @dataclass(frozen=True)
 class _Level:
-    """All contexts of one length k that occurred in train."""
+    """All contexts of one length k that occur in train."""
 
     keys: Ints
-    """(C,) ascending: V times the index of the context without its oldest symbol, plus that symbol."""
+    """(C,) ascending: V times the index of the context without its oldest symbol, plus the oldest symbol."""
     pairs: Ints
-    """(P,) ascending: V times the index of the context, plus what followed it."""
+    """(P,) ascending: V times the index of the context, plus the next symbol."""
     kept: Floats
     """(P,) (count - discount) / the context's total."""
     passed_on: Floats
-    """(C,) what the discounts leave for the shorter context."""
+    """(C,) the probability mass that the discounts leave for the shorter context."""
 
 
 class KneserNey:
-    """P(next | last n - 1 symbols) from a train split's counts."""
+    """P(next | last n - 1 symbols), estimated from a train split's counts."""
 
     def __init__(self, levels: list[_Level], vocabulary_size: int) -> None:
         self._levels, self._V = levels, vocabulary_size
 
     @classmethod
     def of(cls, counts: ContextCounts, vocabulary_size: int, order: int) -> Self:
-        """From a train split's counts at a context length of at least order - 1.
+        """Estimate the model from a train split's counts at a context length of at least order - 1.
 
         Raises:
-            ValueError: the order is below 1, or above what the contexts reach.
+            ValueError: the order is below 1 or above context length + 1.
         """
         V, T = vocabulary_size, counts.contexts.shape[1]
         if not 1 <= order <= T + 1:
@@ -90,7 +90,7 @@ class KneserNey:
         return torch.from_numpy(np.log(p))
 
     def tensors(self) -> dict[str, Tensor]:
-        """Every level's arrays, by level and name."""
+        """The arrays of every level, named `level.array`."""
         return {
             f"{k}.{name}": torch.from_numpy(array)
             for k, level in enumerate(self._levels)
@@ -99,23 +99,23 @@ class KneserNey:
 
 
 class _Tree:
-    """Contexts, followed from their newest symbol back; `index` is each one's place in the level reached, or -1."""
+    """Contexts, read from the newest symbol backwards. `index` is each context's index in the current level, or -1."""
 
     def __init__(self, contexts: Ints, vocabulary_size: int) -> None:
         self._contexts, self._V, self._depth = contexts, vocabulary_size, 0
         self.index: Ints = np.zeros(len(contexts), np.int64)
 
     def grow(self) -> tuple[Ints, Ints]:
-        """One symbol further back: the keys of the contexts there are, and each row's index."""
+        """Go one symbol further back. Returns the keys of the contexts that occur, and each row's index among them."""
         keys = self._keys()
         known = np.unique(keys[keys >= 0])
         return known, self.look_up(known, keys)
 
     def look_up(self, known: Ints, keys: Ints | None = None) -> Ints:
-        """One symbol further back in a level whose keys are known; -1 where the context is not among them."""
+        """Go one symbol further back in a level with known keys. The index is -1 if the context is not among them."""
         keys = self._keys() if keys is None else keys
         place = np.searchsorted(known, keys)
-        found = np.append(known, -2)[place] == keys  # -2 stands behind the last and equals no key
+        found = np.append(known, -2)[place] == keys  # -2, after the last key, equals no key
         self.index = np.where(found, place, -1)
         self._depth += 1
         return self.index
@@ -123,7 +123,7 @@ class _Tree:
     def _keys(self) -> Ints:
         T, depth = self._contexts.shape[1], self._depth
         ended = self.index < 0
-        if depth:  # nothing stands to the left of a boundary
+        if depth:  # nothing precedes a boundary
             ended |= self._contexts[:, T - depth] == 0
         return np.where(ended, -1, self.index * self._V + self._contexts[:, T - depth - 1])
 
@@ -135,7 +135,7 @@ def _sums(which: Ints, weights: Floats, length: int) -> Floats:
 def _continuations(
     keys: Ints, pairs: Ints, times: Floats, longer: tuple[Ints, Ints, Floats], V: int, *, at_begin: bool
 ) -> Floats:
-    """In how many longer contexts each pair occurred; the plain count where the context begins with the boundary."""
+    """The number of longer contexts each pair occurs in; the plain count if the context begins with the boundary."""
     longer_keys, longer_pairs, _ = longer
     parents = longer_keys[longer_pairs // V] // V * V + longer_pairs % V
     found = np.bincount(np.searchsorted(pairs, parents), minlength=len(pairs)).astype(np.float64)
@@ -156,7 +156,7 @@ def _level(keys: Ints, pairs: Ints, times: Floats, V: int) -> _Level:
 
 
 def _discounts(times: Floats) -> tuple[float, float, float]:
-    """What is taken off counts of one, two, and three or more (Chen & Goodman 1999, equation 26)."""
+    """The discounts of counts of one, two, and three or more (Chen & Goodman 1999, equation 26)."""
     n1, n2, n3, n4 = (int((times == count).sum()) for count in (1, 2, 3, 4))
     if not (n1 and n2 and n3):
         return _SMALL_CORPUS_DISCOUNTS

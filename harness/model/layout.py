@@ -1,4 +1,4 @@
-"""How the MLP's weights lie in memory, for one model or for several replicas side by side.
+"""The memory layout of the MLP's weights, for one model or several replicas.
 
 R replicas, V vocabulary, T context length, E embedding size, H hidden width.
 """
@@ -13,7 +13,7 @@ from torch import Tensor
 
 
 class Dims(NamedTuple):
-    """What fixes the number of weights."""
+    """The sizes that determine the number of weights."""
 
     V: int
     T: int
@@ -22,12 +22,12 @@ class Dims(NamedTuple):
 
 
 class Weights(NamedTuple):
-    """Views of one flat tensor, each replica's part of a weight behind the other's.
+    """Views of one flat tensor. For each weight, the replicas follow one another.
 
-    The orders are those that make a step's matrix products single calls without copies:
-    rows of w1 are ordered by embedding dimension first, so that it serves as
-    (E, T * H), a product over all positions at once, and as (E * T, H), one per example;
-    b1 is one more row below them, for inputs that end in a 1.
+    The layout lets each matrix product of a step be a single call without copies. The rows of w1
+    are ordered by embedding dimension first, so that w1 can be read as (E, T * H), for a product
+    over all positions at once, and as (E * T, H), for a product per example. b1 is one more row
+    below w1, for inputs that end in a 1.
     """
 
     embedding: Tensor
@@ -44,12 +44,12 @@ class Weights(NamedTuple):
     """(R, V, 1)"""
 
     def of_replica(self, replica: int) -> Weights:
-        """One replica's views, without the R."""
+        """The views of one replica, without the R dimension."""
         return Weights(*(weight[replica] for weight in self))
 
 
 def weights_of(flat: Tensor, dims: Dims, replicas: int = 1) -> Weights:
-    """The weights within a flat tensor of `replicas * size_of(dims)` numbers."""
+    """Views of the weights in a flat tensor of `replicas * size_of(dims)` numbers."""
     shapes = [(replicas, *shape) for shape in _shapes(dims)]
     parts = torch.split(flat, [math.prod(shape) for shape in shapes])
     embedding, first, w2, b2 = (part.view(shape) for part, shape in zip(parts, shapes, strict=True))
@@ -57,7 +57,7 @@ def weights_of(flat: Tensor, dims: Dims, replicas: int = 1) -> Weights:
 
 
 def size_of(dims: Dims) -> int:
-    """Weights of one model."""
+    """The number of weights of one model."""
     return sum(math.prod(shape) for shape in _shapes(dims))
 
 

@@ -1,14 +1,14 @@
-"""The MLP's step for batches that are large beside the vocabulary.
+"""The MLP's training step for batches that are large compared with the vocabulary.
 
-The first layer is a table (see `harness.model.table`), and examples of a batch that share
-their context share its computation: of 1,024 drawn from `names` about 670 contexts
-differ at length 8. With dropout every example has a mask of its own, and nothing is shared.
+The first layer is a table (see `harness.model.table`), and examples of a batch with the same
+context share its computation: 1,024 examples drawn from `names` have about 670 distinct contexts
+at length 8. With dropout every example has its own mask, and nothing is shared.
 
-What a step would take without each of this, times what it takes (one core, the smallest
-and largest of five shapes from 256, 8, 16, 256 to 2048, 12, 64, 768): products per example in
-place of the table 2.3 to 5.0; contexts not shared 1.1 to 1.4; batches prepared one by one
-1.5 to 2.0; torch's tanh 1.4 to 1.5; index_add_ in place of the second bag 1.8; boundaries
-gathered like other symbols 1.05 to 1.2; logits as (D, V) 1.0 to 1.1.
+The gain of each technique, as the time of a step without it over the time with it (one core; lowest
+and highest of five shapes from 256, 8, 16, 256 to 2048, 12, 64, 768): table instead of products per
+example 2.3 to 5.0; shared contexts 1.1 to 1.4; batches prepared together 1.5 to 2.0; tanh by sigmoid
+1.4 to 1.5; a second embedding_bag instead of index_add_ 1.8; boundaries summed once instead of
+gathered 1.05 to 1.2; logits as (V, D) instead of (D, V) 1.0 to 1.1.
 
 S steps, B batch, D distinct contexts of a batch, T context length, H hidden width, V vocabulary size.
 """
@@ -31,7 +31,7 @@ from harness.model.table import Table, entries_of
 
 
 class _Batch(NamedTuple):
-    """What one step needs to know of its examples; all indices int32."""
+    """The indices and weights that one step needs. All indices are int32."""
 
     entries: Tensor
     """Table rows of the distinct contexts' symbols."""
@@ -42,20 +42,20 @@ class _Batch(NamedTuple):
     row_starts: Tensor
     """(V * T,) where each table row's contexts begin."""
     cells: Tensor
-    """(B,) where each example's target stands in the (V, D) logits."""
+    """(B,) the flat index of each example's target in the (V, D) logits."""
     shares: Tensor
-    """(D,) which part of the batch has this context; they sum to 1."""
+    """(D,) the share of the batch that has this context; sums to 1."""
 
 
 class MergedPlan:
-    """Steps of one model in closed form."""
+    """Training steps of one model with closed-form gradients."""
 
     closed_form = True
 
     def __init__(
         self, dims: Dims, parameters: Tensor, gradient: Tensor, contexts: Tensor, batch_size: int, dropout: float
     ) -> None:
-        """Lays itself over the given memory, (P,) weights and gradient; contexts are (N, T) int64."""
+        """Use the given memory: (P,) weights and (P,) gradient. Contexts are (N, T) int64."""
         self.parameters, self.gradient = parameters, gradient
         self._dims, self._dropout = dims, attainable(dropout)
         weights, d = weights_of(parameters, dims), weights_of(gradient, dims)
@@ -67,9 +67,9 @@ class MergedPlan:
         self._entries = csr_array((np.ones(len(rows), np.int8), rows, ends), shape=(len(contexts), dims.V * dims.T))
 
     def steps(self, rows: Tensor, targets: Tensor, generators: Sequence[torch.Generator]) -> Iterator[Tensor]:
-        """One step per row of (S, 1, B) rows of the contexts, equal ones side by side, and their targets.
+        """Take S steps. Rows of the contexts and targets are (S, 1, B); equal rows must be adjacent.
 
-        Yields (1,) mean nats of each batch, with its gradient written.
+        Yields the (1,) mean nats of each batch after writing its gradient.
         """
         for batch in self._batches(rows[:, 0], targets[:, 0]):
             yield self._step(batch, generators[0])
@@ -79,12 +79,12 @@ class MergedPlan:
         h_DH = self._table.hidden(batch.entries, batch.starts)
         mask_DH = dropout_mask(self._dropout, h_DH, generator) if self._dropout else None
         kept_DH = h_DH if mask_DH is None else h_DH * mask_DH
-        # (V, D) and not (D, V): a product 27 high runs at twice the speed of one 27 wide.
+        # (V, D) and not (D, V), because a product with 27 rows is twice as fast as one with 27 columns.
         log_p_VD = torch.log_softmax(torch.addmm(w.b2, w.w2, kept_DH.t()), 0)
         log_p = log_p_VD.view(-1)
         nats = torch.dot(log_p.index_select(0, batch.cells), self._minus_shares)
 
-        # d loss / d logits = softmax * share of the context - share of its examples with this target
+        # d loss / d logits = softmax * share of the context - share of the examples with this context and target
         d_out_VD = log_p_VD.exp_().mul_(batch.shares)
         log_p.index_add_(0, batch.cells, self._minus_shares)
         torch.sum(d_out_VD, 1, keepdim=True, out=d.b2)
@@ -96,10 +96,10 @@ class MergedPlan:
         return nats.view(1)
 
     def settle(self) -> None:
-        """Nothing to do: it trains the model's own memory."""
+        """Do nothing: the model is trained in place."""
 
     def _batches(self, rows: Tensor, targets: Tensor) -> Iterator[_Batch]:
-        """The batches of S steps, prepared together: one by one, the calls would cost more than the sorting."""
+        """The batches of S steps, prepared together. One by one, the calls would cost more than the sorting."""
         (S, B), table_rows = rows.shape, self._dims.V * self._dims.T
         rows_SB, targets_SB = rows.cpu().numpy(), targets.cpu().numpy()
         first_SB = np.ones((S, B), dtype=bool)
@@ -114,7 +114,7 @@ class MergedPlan:
         context_bounds = np.append(0, distinct_S.cumsum())
         entry_bounds = by_context.indptr[context_bounds]
         entries_S = np.diff(entry_bounds)
-        # With each step's table rows as columns of its own, one transposition orders the entries of all steps.
+        # Each step's table rows are separate columns, so that one transposition sorts the entries of all steps.
         columns = by_context.indices + np.repeat(np.arange(0, S * table_rows, table_rows, dtype=np.int32), entries_S)
         shape = (len(first), S * table_rows)
         by_row = csr_array((by_context.data, columns, by_context.indptr), shape=shape).tocsc()
@@ -122,9 +122,9 @@ class MergedPlan:
         def of_steps(
             indices: NDArray[Any], lengths: NDArray[Any], before: NDArray[Any] | None = None
         ) -> Iterable[Tensor]:
-            """One tensor per step, counted from the step's own begin: less what all steps before it hold."""
-            counted = indices if before is None else indices - np.repeat(before[:-1], lengths)
-            tensor = torch.from_numpy(counted.astype(np.int32, copy=False))
+            """One tensor per step. `before`, the total of all earlier steps, is subtracted from its indices."""
+            relative = indices if before is None else indices - np.repeat(before[:-1], lengths)
+            tensor = torch.from_numpy(relative.astype(np.int32, copy=False))
             return torch.split(tensor.to(self.parameters.device), lengths.tolist())
 
         tensors = (

@@ -22,9 +22,8 @@ from harness.model.table import Table, entries_of
 class CharMLP:
     """logits = tanh(sum_t embedding[x_t] @ w1[t] + b1) @ w2 + b2.
 
-    `logits` is the readable statement. The same mathematics in closed form, made fast,
-    stands in `harness.model.merged` and `harness.model.direct`; tests hold both to
-    autograd on `logits`.
+    `logits` is the readable definition. `harness.model.merged` and `harness.model.direct` are fast
+    implementations with closed-form gradients. Tests compare both with autograd on `logits`.
     """
 
     def __init__(
@@ -42,16 +41,17 @@ class CharMLP:
 
     @classmethod
     def build(cls, config: TrainConfig, vocabulary_size: int, generator: torch.Generator) -> Self:
-        """A fresh model, initialised from the generator as the config says."""
+        """A new model, initialised from the generator as the config says."""
         model = cls(config.model, vocabulary_size, dropout=config.dropout)
         model.initialise(config.model.init, generator)
         return model
 
     def initialise(self, how: str, generator: torch.Generator) -> None:
-        """`normal`: the lecture's N(0, 1) everywhere. `scaled`: tanh inputs of unit size, flat first guesses.
+        """Initialise the weights. `normal`: N(0, 1) everywhere, as in the lecture. `scaled`: scaled by layer.
 
-        The gain 5/3 makes up for what tanh squeezes (He et al. 2015, as torch's
-        calculate_gain has it); the small w2 starts the loss near log V.
+        `scaled` gives tanh inputs of about unit size and nearly uniform first predictions. The gain
+        5/3 compensates for the contraction by tanh (He et al. 2015; torch's calculate_gain), and the
+        small w2 lets the loss start near log V.
         """
         _, T, E, H = self.dims
         scales = (1.0, (5 / 3) / math.sqrt(T * E), 0.0, 0.1 / math.sqrt(H), 0.0) if how == "scaled" else (1.0,) * 5
@@ -59,14 +59,14 @@ class CharMLP:
             view.copy_(torch.randn(view.shape, generator=generator) * scale)
 
     def logits(self, contexts: Tensor) -> Tensor:
-        """The model as the paper states it: (B, T) int64 to (B, V). For reading and for tests."""
+        """(B, V) logits for (B, T) int64 contexts, as the paper defines them."""
         emb_BTE = self.embedding[contexts]
         h_BH = torch.tanh(emb_BTE.flatten(1) @ self.w1.flatten(0, 1) + self.b1)
         return h_BH @ self.w2 + self.b2
 
     @torch.no_grad()
     def log_probabilities(self, contexts: Tensor) -> Tensor:
-        """(B, V) log probabilities in nats, without dropout."""
+        """(B, V) log probabilities in nats for (B, T) contexts, without dropout."""
         if self.is_direct(len(contexts)):
             return torch.log_softmax(self.logits(contexts), 1)
         h_BH = Table(self.dims, self._weights).hidden(*entries_of(contexts))
@@ -75,30 +75,31 @@ class CharMLP:
 
     @torch.no_grad()
     def loss_and_gradient(self, contexts: Tensor, targets: Tensor, *, generator: torch.Generator) -> Tensor:
-        """Mean nats of a batch; the gradient of all weights in closed form into `gradient`.
+        """Mean nats of a batch. Writes the gradient of all weights, in closed form, into `gradient`.
 
-        Makes a plan for the one batch; whoever takes many steps makes one for all (`harness.model.plan_of`).
+        This makes a plan for a single batch. Code that takes many steps should make one plan for all of
+        them (`harness.model.plan_of`).
         """
         each = torch.arange(len(targets), device=targets.device).view(1, 1, -1)
         (nats,) = self.plan(contexts, len(targets)).steps(each, targets.view(1, 1, -1), [generator])
         return nats[0]
 
     def plan(self, contexts: Tensor, batch_size: int) -> Plan:
-        """How this model goes through batches of one size out of (N, T) contexts."""
+        """The plan to train this model on batches of one size, drawn from (N, T) contexts."""
         kind = DirectPlan if self.is_direct(batch_size) else MergedPlan
         return kind(self.dims, self.parameters, self.gradient, contexts, batch_size, self.dropout)
 
     def is_direct(self, batch_size: int) -> bool:
-        """Whether the first layer is cheaper as a product per context than as a table of all symbols.
+        """Whether the first layer is cheaper as one product per context than as a table of all symbols.
 
-        The table multiplies V embeddings for every position, the product B of them. Measured at
-        V of 27, 100 and 500, contexts of 3 to 64 and a width of 256, a step by table overtakes
-        at a B between 1.5 and 2.5 V, and at 4 V takes 0.4 to 1.0 times as long.
+        For every position the table multiplies V embeddings, and the product multiplies B. Measured with V
+        of 27, 100 and 500, contexts of 3 to 64 and a width of 256: the table becomes faster at a B between
+        1.5 V and 2.5 V, and at 4 V it takes 0.4 to 1.0 times as long.
         """
         return batch_size <= 2 * self.dims.V
 
     def tensors(self) -> dict[str, Tensor]:
-        """Views by their published names: embedding (V, E), w1 (T, E, H), b1 (H), w2 (H, V), b2 (V)."""
+        """Views by their saved names: embedding (V, E), w1 (T, E, H), b1 (H), w2 (H, V), b2 (V)."""
         return {"embedding": self.embedding, "w1": self.w1, "b1": self.b1, "w2": self.w2, "b2": self.b2}
 
     def to(self, device: torch.device | str) -> None:

@@ -1,4 +1,4 @@
-"""Counting instead of training: the bigram that every model has to beat."""
+"""The counted bigram: a baseline without training that every model should beat."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from harness.corpus.contexts import ContextCounts
 
 
 class CountedBigram:
-    """P(next | last symbol) from train counts, one added to each so that nothing is impossible (Laplace)."""
+    """P(next | last symbol) from train counts, with one added to each count so that no probability is 0 (Laplace)."""
 
     def __init__(self, log_p: Tensor) -> None:
         self.log_p = log_p
-        """(V, V) float32, log probability in nats of column after row."""
+        """(V, V) float32, log probability in nats of the column's symbol after the row's symbol."""
 
     @classmethod
     def of(cls, counts: ContextCounts, vocabulary_size: int) -> Self:
-        """From distinct contexts of any length; only the last symbol of each is looked at."""
+        """Estimate the model from distinct contexts of any length. Only the last symbol of each is used."""
         table = torch.ones(vocabulary_size, vocabulary_size, dtype=torch.float64)
         last = counts.contexts[counts.rows, -1]
         table.index_put_((last, counts.targets), counts.counts, accumulate=True)

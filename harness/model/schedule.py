@@ -1,4 +1,4 @@
-"""Learning-rate schedules as plain functions of the fraction of the run that is done."""
+"""Learning-rate schedules as functions of the fraction of the run that is done."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from harness.config import Constant, Cosine, InverseTime, Linear, OneCycle, Sche
 
 
 def multiplier(schedule: Schedule, progress: float) -> float:
-    """What the learning rate is multiplied with at `progress` in [0, 1) of the run.
+    """The factor of the learning rate at `progress` in [0, 1) of the run.
 
-    As a function of the fraction alone it serves budgets in examples, steps and seconds alike.
+    It depends on the fraction only, so it works for budgets in examples, steps and seconds.
     """
     match schedule:
         case Constant():
@@ -30,7 +30,7 @@ def multiplier(schedule: Schedule, progress: float) -> float:
 
 
 def _warm(progress: float, warmup: float) -> float | None:
-    """The climb's multiplier; None once it is over. It starts above 0, so no step is without effect."""
+    """The multiplier during warm-up; None after it. It is always above 0, so that every step has an effect."""
     return max(progress / warmup, 1e-3) if progress < warmup else None
 
 

@@ -1,4 +1,4 @@
-"""Which plan goes with which models; replicas of one small run go side by side."""
+"""Choosing the plan for models. Replicas of one small run are stacked and trained together."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ from harness.model.mlp import CharMLP
 
 
 def stacks(models: Sequence[Model], batch_size: int) -> bool:
-    """Whether these models can be trained side by side, and faster so than one after the other."""
+    """Whether these models can be trained together, and are faster that way than one after another."""
     plain = [model for model in models if type(model) is CharMLP and _trains_by_plan(model)]
-    alike = {(model.dims, model.dropout) for model in plain}
-    return len(plain) == len(models) and len(alike) == 1 and plain[0].is_direct(batch_size)
+    shapes = {(model.dims, model.dropout) for model in plain}
+    return len(plain) == len(models) and len(shapes) == 1 and plain[0].is_direct(batch_size)
 
 
 def plan_of(models: Sequence[Model], contexts: Tensor, batch_size: int) -> Plan:
-    """How the models, one or several that stack, go through batches out of (N, T) contexts.
+    """The plan to train one model, or several that stack, on batches drawn from (N, T) contexts.
 
     Raises:
-        ValueError: there are several, and they do not stack.
+        ValueError: there are several models, and they do not stack.
     """
     first = models[0]
     if len(models) > 1:
@@ -36,15 +36,15 @@ def plan_of(models: Sequence[Model], contexts: Tensor, batch_size: int) -> Plan:
 
 
 def _trains_by_plan(model: Model) -> TypeGuard[CharMLP]:
-    # A subclass with a gradient of its own means it to be used.
+    # If a subclass defines its own gradient, the plan must not bypass it.
     gradient = getattr(model.loss_and_gradient, "__func__", None)
     return isinstance(model, CharMLP) and gradient is CharMLP.loss_and_gradient
 
 
 class Stack:
-    """The plan of R models of one shape, each on batches of its own: they share each call's fixed cost alone.
+    """The plan for R models of one shape, each with its own batches. They share only the fixed cost of each call.
 
-    Trains copies of their weights that lie side by side; `settle` writes them back.
+    It trains copies of their weights in one tensor; `settle` copies them back.
     """
 
     closed_form = True

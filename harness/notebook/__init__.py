@@ -1,7 +1,7 @@
-"""What a notebook needs: studies that run where they are defined, and their results as frames, figures and cards."""
+"""Studies that run where they are defined, and stored studies as frames, figures and cards."""
 
 import warnings
 
 with warnings.catch_warnings():
-    warnings.simplefilter("ignore")  # tqdm, which Optuna loads too, asks for ipywidgets; a bar of plain text will do
+    warnings.simplefilter("ignore")  # tqdm, which Optuna imports too, warns without ipywidgets; text bars need none
     import tqdm.auto  # noqa: F401

@@ -1,4 +1,4 @@
-"""A running study as tqdm bars: one for the search, one for the finalists' round."""
+"""Progress of a running study as tqdm bars: one for the search, one for the finalists' round."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from harness.store.trial_record import FINISHED, TrialRecord, best_trial
 
 
 class Bars:
-    """Takes a session and its events; as a context it closes what it opened."""
+    """Shows a session and its events. A context manager that closes its bars."""
 
     def __init__(self) -> None:
         self._bar: Any = None
         self._best: TrialRecord | None = None
 
     def begin(self, session: Session) -> None:
-        """The search's bar, from the trials that are finished already."""
+        """Open the search's bar, which starts at the trials that are finished already."""
         self._session = session
         records = session.storage.trials(session.record.key)
         self._best = best_trial(records)
@@ -42,20 +42,21 @@ class Bars:
             if event.what == "trial":
                 self._best = best_trial([record] if self._best is None else [self._best, record])
             self._bar.update(record.status in FINISHED)
-        self._say(event)
+        self._show(event)
 
-    def _open(self, words: str, total: int, done: int) -> None:
+    def _open(self, description: str, total: int, done: int) -> None:
         self.close()
-        # Time alone decides when it is drawn: a trial may take longer than a person waits for a sign of life.
-        self._bar = tqdm(desc=words, total=total, initial=done, unit="run", miniters=0, mininterval=0.5)
+        # Redrawn by time only (miniters=0), because a single trial can take longer than a person expects to wait.
+        self._bar = tqdm(desc=description, total=total, initial=done, unit="run", miniters=0, mininterval=0.5)
 
-    def _say(self, event: Event) -> None:
+    def _show(self, event: Event) -> None:
+        """The best trial and the current run, behind the bar."""
         best = self._best
-        lowest = [] if best is None else [f"best {best.dev_nats:.4f} (trial {best.number}, one seed)"]
-        run = {"reference": f"the {RECIPE}", "finalist": f"trial {event.trial}, fresh seed"}
-        at = f"{run.get(event.what, f'trial {event.trial}')} at {event.share:.0%}"
-        now = [at] if event.kind in ("started", "progress") else []
-        self._bar.set_postfix_str(", ".join(lowest + now), refresh=False)
+        texts = [] if best is None else [f"best {best.dev_nats:.4f} (trial {best.number}, one seed)"]
+        if event.kind in ("started", "progress"):
+            runs = {"reference": f"the {RECIPE}", "finalist": f"trial {event.trial}, fresh seed"}
+            texts.append(f"{runs.get(event.what, f'trial {event.trial}')} at {event.share:.0%}")
+        self._bar.set_postfix_str(", ".join(texts), refresh=False)
         self._bar.update(0)
 
     def close(self) -> None:

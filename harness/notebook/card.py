@@ -1,6 +1,6 @@
-"""A study as a notebook shows it: what came out, the leaderboard, and what the numbers belong to.
+"""A study's HTML card in a notebook: its conclusion, its leaderboard, and the corpus its numbers belong to.
 
-No colours but the notebook's own, so that it can be read on dark paper as well.
+It sets no colours, so that it is readable in light and dark themes.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ from harness.report.tables.leaderboard import caption, columns_of, leaderboard_f
 from harness.report.tables.table import TIED, Cell, cells, chosen
 
 _COLUMNS = ("place", "run", "dev", "low", "high", "n", "train", "gap", "verdict", "parameters", "seconds", "note")
-"""Of the leaderboard, as far as there is something in them; all of them stand in the frame."""
+"""Columns of the leaderboard, without the empty ones. `StudyResults.leaderboard` has all."""
 _SMALL = 'style="font-size: 85%; opacity: 0.8"'
-FROM_A_NOTEBOOK = (
-    "Its model is defined in a notebook alone: there samples and the model's figures can be drawn, from the storage "
-    "they cannot; saved as a file in studies/ it can be rebuilt anywhere."
+MODEL_OF_A_NOTEBOOK = (
+    "Its model is defined only in a notebook, so samples and figures of the model can be made only there. "
+    "Saved as a file in studies/, the model can be rebuilt anywhere."
 )
 
 
@@ -30,15 +30,15 @@ def card(results: Results) -> str:
     lines += [f"<p>{escape(sentence)}</p>" for sentence in conclusion(results)]
     lines += _table(results)
     if study.own_model and not study.file:
-        lines.append(f"<p {_SMALL}>{FROM_A_NOTEBOOK}</p>")
+        lines.append(f"<p {_SMALL}>{MODEL_OF_A_NOTEBOOK}</p>")
     return "<div>" + "\n".join(lines) + "</div>"
 
 
 def _counts(results: Results) -> str:
-    """`20 trials asked for: 12 complete, 7 pruned, 1 diverged`."""
-    counted = Counter(record.status for record in results.trials)
-    came = ", ".join(f"{count} {status}" for status, count in counted.most_common()) or "none begun"
-    return f"{results.study.trials} trials asked for: {came}"
+    """`20 trials requested: 12 complete, 7 pruned, 1 diverged`."""
+    counter = Counter(record.status for record in results.trials)
+    counts = ", ".join(f"{count} {status}" for status, count in counter.most_common()) or "none started"
+    return f"{results.study.trials} trials requested: {counts}"
 
 
 def _table(results: Results) -> Iterator[str]:

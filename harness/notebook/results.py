@@ -1,43 +1,47 @@
-"""A stored study for people who look at it in Python: frames, figures, samples, and a card that says what came out."""
+"""A stored study in Python: frames, figures, samples, its model, and a card with its conclusion."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from harness.errors import ConfigError, nearest
+from harness.errors import ConfigError, StudyError, nearest
 
-if TYPE_CHECKING:  # pandas and matplotlib take seconds to load, which a study file's workers need not wait for
+if TYPE_CHECKING:  # pandas and matplotlib take seconds to import, and the workers that import a study file need neither
     import pandas as pd
     from matplotlib.figure import Figure
 
+    from harness.model import Build
     from harness.report.plots.plot import Plot
     from harness.report.results import Results
+    from harness.store.saved_model import SavedModel
 
 
 def results(name: str, corpus: str | None = None, *, storage: str | None = None) -> StudyResults:
-    """What is stored of a study, also while it runs elsewhere.
+    """What is stored of a study, including one that is still running elsewhere.
 
     Args:
         name: its key, such as `beat_lecture-names`, or its name.
-        corpus: which one of that name, where there are several.
+        corpus: which study, if several have the name.
         storage: a database URL or the path of an SQLite file; None for `results/studies.db`.
 
     Raises:
-        StudyError: there is none, or there are several.
-        StorageError: the storage is not there or cannot be read.
+        StudyError: no study matches, or several do.
+        StorageError: the storage does not exist or cannot be read.
     """
     from harness.report.results import gather
     from harness.store.find import find_study
+    from harness.store.quiet import quiet_optuna
     from harness.store.storage import open_storage
 
-    opened = open_storage(storage)
-    return StudyResults(gather(opened, find_study(opened, name, corpus)))
+    with quiet_optuna():
+        opened = open_storage(storage)
+        return StudyResults(gather(opened, find_study(opened, name, corpus)))
 
 
 class StudyResults:
-    """A study as it stood when it was asked for. A notebook shows it as a card.
+    """A study as it was stored when `results` was called. A notebook shows it as a card.
 
-    Losses are in nats per symbol, exact means over whole splits; every frame names the corpus's fingerprint.
+    Losses are in nats per symbol, exact means over whole splits. Every frame has the corpus's fingerprint.
     """
 
     def __init__(self, gathered: Results) -> None:
@@ -50,18 +54,18 @@ class StudyResults:
 
     @property
     def headline(self) -> str:
-        """What won, by how much over what, on which split; one line."""
+        """One line: the winner or best trial, its dev loss, and what it is compared with."""
         from harness.report.conclusion import headline
 
         return headline(self._results)
 
     @property
     def overview(self) -> list[str]:
-        """What stands out of the study as a whole, a sentence each."""
+        """Findings about the study as a whole, one sentence each."""
         from harness.report.findings import findings
-        from harness.search.engines.in_process import quiet
+        from harness.store.quiet import quiet_optuna
 
-        with quiet():
+        with quiet_optuna():
             return findings(self._results)
 
     @property
@@ -80,14 +84,14 @@ class StudyResults:
 
     @property
     def leaderboard(self) -> pd.DataFrame:
-        """Finalists by their fresh means, the best other trials by their one run, then what they are held against."""
+        """Finalists by their means over fresh seeds, then the best other trials by their one run, then baselines."""
         from harness.report.tables.leaderboard import leaderboard_frame
 
         return leaderboard_frame(self._results)
 
     @property
     def finalists(self) -> pd.DataFrame:
-        """One row per finalist: mean over fresh seeds, spread, 95 % intervals, ties, the winner; empty before them."""
+        """One row per finalist: mean over fresh seeds, spread, 95 % intervals, ties, the winner. Empty before them."""
         from harness.report.tables.finalists import finalists_frame
 
         return finalists_frame(self._results)
@@ -96,7 +100,7 @@ class StudyResults:
         """One of the report's plots.
 
         Args:
-            name: such as `curves`, `history` or `embedding`; the error for any other name lists them.
+            name: such as `curves`, `history` or `embedding`; the error for an unknown name lists them all.
 
         Raises:
             ConfigError: there is no plot of that name.
@@ -111,25 +115,25 @@ class StudyResults:
         return self._drawn(known[name])[1]
 
     def plots(self) -> dict[str, Figure]:
-        """Every plot of the report that has something to show, by name, in the order of the page."""
+        """All plots of the report that have data, by name, in the order of the page."""
         from harness.report.plots.every import PLOTS
 
         drawn = {plot.name: self._drawn(plot) for plot in PLOTS}
         return {name: figure for name, (frame, figure) in drawn.items() if not frame.empty}
 
     def _drawn(self, plot: Plot[Results]) -> tuple[pd.DataFrame, Figure]:
-        """A plot's numbers and the figure of them."""
+        """A plot's numbers and its figure."""
         from harness.report.plots import style
-        from harness.search.engines.in_process import quiet
+        from harness.store.quiet import quiet_optuna
 
-        with style.look(), quiet():
+        with style.look(), quiet_optuna():
             frame = plot.data(self._results)
             figure = plot.draw(frame, self._results)
             style.settle(figure)
         return frame, figure
 
     def samples(self, count: int = 20, seed: int = 0) -> list[str]:
-        """New items from the chosen model, the same for the same seed; none while no trial is complete.
+        """New items from the chosen model, the same for the same seed. Empty while no trial is complete.
 
         Raises:
             StudyError: the model was defined in another notebook.
@@ -137,6 +141,28 @@ class StudyResults:
         from harness.report.results import samples_of
 
         return samples_of(self._results, count, seed)
+
+    def model(self, *, build: Build | None = None) -> SavedModel:
+        """The chosen model with its weights: the winner's from its first fresh seed, else the best trial's.
+
+        Args:
+            build: what made the model, if it is one of your own; None for the study's.
+
+        Raises:
+            StudyError: no weights are stored yet, or the model was defined in another notebook.
+            ModelChanged: `build` now makes a model with other weights.
+        """
+        from harness.store.saved_model import unpack_model
+        from harness.study.load import build_of
+
+        gathered = self._results
+        if gathered.weights is None:
+            raise StudyError(
+                f"a model needs stored weights, those of a complete trial; {self.key} has none yet. "
+                "Let make study run longer."
+            )
+        build = build or gathered.build or build_of(gathered.study.file, gathered.study.own_model)
+        return unpack_model(gathered.weights, build)
 
     def __repr__(self) -> str:
         return self.headline

@@ -23,35 +23,40 @@ class Study(definition.Study):
         seeds: int | None = None,
         storage: str | None = None,
     ) -> StudyResults:
-        """Search in this process, with a bar; or carry on where it stopped. For notebooks: `make study` uses all cores.
+        """Search in this process with a progress bar, or resume a stopped search. `make study` uses all cores instead.
 
-        Everything lands in the same storage as that of `make study`, so the dashboard, `make report` and
-        `results(…)` see it. What is None is as it was asked last, else as the study says, finalists
-        included: they are trained after the search, in this process too; `finalists=0` stops before them.
+        Results go to the same storage as those of `make study`, so the dashboard, `make report` and
+        `results(…)` show them. An argument that is None keeps its value from the last run, or else the
+        study's own. Finalists are trained after the search, in this process; `finalists=0` skips them.
 
         Args:
-            trials: finished trials that end the search, those of earlier runs among them.
+            trials: finished trials that end the search, those of earlier runs included.
             minutes: wall time that ends it.
-            corpus: a corpus by name, or the path of a text with one item a line.
+            corpus: a known corpus, or the path of a text with one item a line.
             finalists: best trials to train again.
-            seeds: fresh seeds for each of them.
+            seeds: fresh seeds for each finalist.
             storage: a database URL or the path of an SQLite file; None for `results/studies.db`.
 
         Raises:
-            HarnessError: one line that says the rule, the value and the way out.
-            KeyboardInterrupt: the cell was interrupted; its trial was put back, and the same cell carries on.
+            HarnessError: one line with the rule, the value given and the way out.
+            KeyboardInterrupt: the cell was interrupted. Its trial was requeued; run the cell again to continue.
         """
-        # Here, because together they take seconds to load, which a study file's workers need not wait for.
+        # Imported here, because they take seconds and the worker processes that import a study file need none of them.
         from harness.notebook.bar import Bars
         from harness.notebook.results import StudyResults
         from harness.report.results import gather
-        from harness.search.engines.in_process import run_here
+        from harness.search.engines.in_process import run_in_process
         from harness.search.request import Request
+        from harness.study.settings import Settings
 
-        request = Request(self.name, None, corpus, trials, minutes, finalists, seeds, workers=1, storage=storage)
+        settings = Settings(
+            trials=trials, minutes=minutes, finalists=finalists, seeds=seeds, workers=1, corpus=corpus, storage=storage
+        )
+        request = Request(study=self.name, settings=settings)
         try:
             with Bars() as bars:
-                session = run_here(self, request, bars.begin, bars.on_event)
+                session = run_in_process(self, request, bars.begin, bars.on_event)
         except KeyboardInterrupt:
-            raise KeyboardInterrupt("a trial in flight was put back; the same cell again carries on") from None
+            message = "the trial in flight was requeued; run the same cell again to continue"
+            raise KeyboardInterrupt(message) from None
         return StudyResults(gather(session.storage, session.record, self.build))

@@ -1,4 +1,4 @@
-"""What a worker is told, and what it says."""
+"""What workers are told, and what they report."""
 
 from __future__ import annotations
 
@@ -8,34 +8,34 @@ from typing import Literal
 
 from harness.search.finalists import Reserve
 from harness.store.trial_record import TrialRecord
+from harness.study.settings import Settings
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Job:
-    """What a worker has to know; plain data, since a new process reads the study from its file."""
+    """What a worker has to know. Plain data, because a new process reads the study from its file."""
 
     study_file: str
     key: str
-    corpus: str
-    storage: str
-    seed: int
-    sampler: str | None
-    pruner: str | None
+    settings: Settings
+    """With the corpus and storage to open, and the seed."""
     target: int | None
     """Finished trials to reach; None to run what is queued."""
     ends_at: float
-    """Wall time, seconds since the epoch."""
-    reference: str | None
-    """Key of the reference to train beside the search; None to leave it."""
-    kept_back: Reserve | None = None
-    """Time for the finalists that come after a search."""
+    """Wall time in seconds since the epoch."""
+    reference: str | None = None
+    """Key of the reference to train beside the search; None if there is none to train."""
+    reserve: Reserve | None = None
+    """Time to leave for the finalists that follow a search."""
+    reserve_s: float = 0.0
+    """That time for the trials that are finished when the job starts."""
     finalists_of: str | None = None
-    """Key of the search whose finalists are to be trained; None for the search itself."""
+    """Key of the search whose finalists to train; None for the search itself."""
 
 
 @dataclass(frozen=True)
 class Event:
-    """Something a worker did, or a new part of the work (`round`). `worker` counts from 0."""
+    """Something that a worker did, or a new stage of the study (`round`). `worker` counts from 0."""
 
     worker: int
     kind: Literal["started", "progress", "finished", "idle", "error", "hopeless", "died", "round"]

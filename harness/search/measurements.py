@@ -1,13 +1,15 @@
-"""What is measured once beside a search: counted n-grams, and of the chosen trial a range test and its parts of dev."""
+"""Measurements made once after a search: counted n-grams, and the chosen trial's range test and parts of dev."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any
 
 from safetensors.numpy import load as load_arrays
 
 from harness.corpus import Corpus
+from harness.errors import ModelChanged
 from harness.model import Build, CountedBigram
 from harness.store.storage import Storage
 from harness.store.study_record import Baseline, Chosen, DevParts, Drawn, Ngrams, RangeTest, StudyRecord
@@ -16,16 +18,17 @@ from harness.store.weights import draw, restore
 from harness.train import ItemNats, baselines, item_nats, lr_range, seen_in_train, split_nats
 
 DRAWN = 20
-"""As many as the lecture draws."""
+"""The lecture draws this many."""
 
 
-def measured_beside(storage: Storage, record: StudyRecord, corpus: Corpus, build: Build) -> StudyRecord:
-    """The study's record with what was missing of them."""
+def measured(
+    storage: Storage, record: StudyRecord, trials: Sequence[TrialRecord], corpus: Corpus, build: Build
+) -> StudyRecord:
+    """The study's record with the measurements that it lacked."""
     if record.bigram is None:
         record = record.model_copy(update={"bigram": _bigram(corpus)})
-    trials = storage.trials(record.key)
     if record.drawn is None:
-        with suppress(ValueError):  # as below
+        with suppress(ModelChanged):  # as below
             record = record.model_copy(update={"drawn": _drawn(storage, record, trials, corpus, build)})
     chosen = Chosen.of(record, trials)
     if chosen is None or chosen.trial.config is None:
@@ -34,7 +37,7 @@ def measured_beside(storage: Storage, record: StudyRecord, corpus: Corpus, build
     if record.ngrams is None or record.ngrams.context_length != config.model.context_length:
         record = record.model_copy(update={"ngrams": Ngrams.of(baselines(corpus, config.model.context_length))})
     if record.dev_parts is None or (record.dev_parts.trial, record.dev_parts.seeds) != (number, runs):
-        with suppress(ValueError):  # the study file's build makes another model by now
+        with suppress(ModelChanged):  # without its old build, this trial cannot be scored again; the study is whole
             nats = _dev_items(storage, record, chosen, corpus, build)
             record = record.model_copy(update={"dev_parts": nats and _dev_parts(number, runs, nats, corpus)})
     probed, rates = _probed(record, trials, chosen.trial)
@@ -44,8 +47,10 @@ def measured_beside(storage: Storage, record: StudyRecord, corpus: Corpus, build
     return record.model_copy(update={"range_test": RangeTest.of(probed.number, probed.config, probe)})
 
 
-def _probed(record: StudyRecord, trials: list[TrialRecord], best: TrialRecord) -> tuple[TrialRecord, dict[str, Any]]:
-    """The trial whose config gets a range test and the rates of it, where an experiment asks for one; else the best."""
+def _probed(
+    record: StudyRecord, trials: Sequence[TrialRecord], best: TrialRecord
+) -> tuple[TrialRecord, dict[str, Any]]:
+    """The trial whose config gets a range test, and its rates: of the experiment that asks for one, else the best."""
     for experiment in record.first:
         if experiment.range_test is not None and (runs := runs_of(experiment, trials)):
             return runs[0], experiment.range_test._asdict()
@@ -53,9 +58,9 @@ def _probed(record: StudyRecord, trials: list[TrialRecord], best: TrialRecord) -
 
 
 def _drawn(
-    storage: Storage, record: StudyRecord, trials: list[TrialRecord], corpus: Corpus, build: Build
+    storage: Storage, record: StudyRecord, trials: Sequence[TrialRecord], corpus: Corpus, build: Build
 ) -> Drawn | None:
-    """Items from the first run of the experiment that shows some."""
+    """Items from the first run of the experiment that shows samples."""
     showing = [experiment for experiment in record.first if "samples" in experiment.shows]
     kept = [run for experiment in showing for run in runs_of(experiment, trials) if run.weights_artifact]
     if not kept or kept[0].weights_artifact is None:
@@ -67,7 +72,7 @@ def _drawn(
 
 
 def _dev_items(storage: Storage, record: StudyRecord, chosen: Chosen, corpus: Corpus, build: Build) -> ItemNats | None:
-    """Losses of dev's items, means over the winner's seeds where it has some."""
+    """Losses of the dev items; means over the winner's fresh seeds, if it has any."""
     if chosen.runs and record.ranking is not None and record.ranking.items_artifact is not None:
         kept = load_arrays(storage.kept_file(record.ranking.items_artifact))
         place = next(i for i, f in enumerate(record.ranking.finalists) if f.name == record.ranking.winner)

@@ -1,7 +1,7 @@
 """Which pruner is safe: the recorded curves of an unpruned study, replayed under each.
 
 A replay shows what a pruner would have stopped of these trials, one after another. It cannot
-show that a sampler, told less, would have drawn others.
+show that a sampler, reported_nats less, would have drawn others.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from optuna.pruners import BasePruner, HyperbandPruner, MedianPruner, Percentile
 from optuna.trial import TrialState
 
 from harness.errors import StudyError
-from harness.search.trial import told
+from harness.search.trial import reported_nats
 from harness.store.finalist_record import Ranking
 from harness.store.trial_record import TrialRecord
 from harness.study.definition import default_pruner
@@ -119,7 +119,7 @@ def replay(records: Sequence[TrialRecord], pruner: BasePruner) -> Replay:
         trial, end = study.ask(), record.curve[-1]
         chance = _loss(record.evidence.get("log_vocabulary"))
         for point in record.curve:
-            trial.report(told(_loss(point.dev_nats), chance), round(100 * point.step / end.step))
+            trial.report(reported_nats(_loss(point.dev_nats), chance), round(100 * point.step / end.step))
             if point.step < end.step and trial.should_prune():
                 study.tell(trial, state=TrialState.PRUNED)
                 spent += point.seconds

@@ -1,7 +1,8 @@
-"""Who of the finalists wins: their fresh runs, held against each other over seeds and items."""
+"""The ranking of the finalists: their fresh runs compared over seeds and items, and one winner."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from statistics import fmean, stdev
 
 import numpy as np
@@ -9,7 +10,6 @@ from numpy.typing import NDArray
 from safetensors.numpy import save
 
 from harness.corpus import Corpus
-from harness.errors import StudyError
 from harness.lecture import RECIPE
 from harness.model import Build, CharMLP
 from harness.search.bootstrap import (
@@ -22,7 +22,7 @@ from harness.search.bootstrap import (
     share_better,
     tied_with_best,
 )
-from harness.search.finalists import paired_reference, settled_runs, wanted_runs
+from harness.search.finalists import Round
 from harness.search.reference import fresh_seeds
 from harness.store.finalist_record import Finalist, Ranking
 from harness.store.storage import Storage
@@ -32,22 +32,34 @@ from harness.store.weights import restore
 from harness.train import item_nats
 
 
-def ranking_of(storage: Storage, record: StudyRecord, corpus: Corpus, build: Build) -> Ranking | None:
-    """How the round came out, over the first seeds that every finalist has; None while these are fewer than two."""
-    wanted, runs = wanted_runs(storage, record), settled_runs(storage, record)
+def ranking_of(
+    storage: Storage,
+    record: StudyRecord,
+    finalists: Round,
+    trials: Sequence[TrialRecord],
+    corpus: Corpus,
+    build: Build,
+) -> Ranking | None:
+    """The ranking over the first seeds that every finalist has; None while these are fewer than two.
+
+    Args:
+        trials: of the search.
+
+    Raises:
+        ModelChanged: the study's build makes other models than those that were trained.
+    """
+    wanted, runs = finalists.wanted, finalists.done
     missing = [repeat for number, repeat in wanted if (number, repeat) not in runs]
-    asked = record.asked_seeds or 0
-    seeds = fresh_seeds(min(missing, default=asked))
-    if not wanted or len(seeds) < min(2, asked):
+    seeds = fresh_seeds(min(missing, default=record.seeds))
+    if not wanted or len(seeds) < min(2, record.seeds):
         return None
-    trials = {trial.number: trial for trial in storage.trials(record.key)}
+    by_number = {trial.number: trial for trial in trials}
     entered = [
-        (_finalist(trials[number], [runs[number, repeat] for repeat in range(len(seeds))]), build)
-        for number in dict.fromkeys(run[0] for run in wanted)
+        (_finalist(by_number[number], [runs[number, repeat] for repeat in range(len(seeds))]), build)
+        for number in dict.fromkeys(trial for trial, _ in wanted)
     ]
-    reference = paired_reference(storage, record)
-    if reference is not None:
-        entered.append((_recipe(reference, len(seeds)), CharMLP.build))
+    if finalists.recipe is not None:
+        entered.append((_recipe(finalists.recipe, len(seeds)), CharMLP.build))
     ranked, out = [pair for pair in entered if not pair[0].out], [pair[0] for pair in entered if pair[0].out]
     if not ranked:
         return Ranking(seeds=tuple(seeds), finalists=tuple(out), winner=None, resamples=0, items_artifact=None)
@@ -57,9 +69,9 @@ def ranking_of(storage: Storage, record: StudyRecord, corpus: Corpus, build: Bui
     nats_CSI = nats_CSI[order]
     placed, winner = _placed([ranked[index][0] for index in order], nats_CSI, symbols_I)
     content = save({"nats": nats_CSI, "symbols": symbols_I}, {"names": "\n".join(f.name for f in placed)})
-    kept = storage.keep_file(content, "finalists-items.safetensors", storage.optuna_study(record.key))
+    artifact = storage.keep_file(content, "finalists-items.safetensors", storage.optuna_study(record.key))
     return Ranking(
-        seeds=tuple(seeds), finalists=(*placed, *out), winner=winner, resamples=RESAMPLES, items_artifact=kept
+        seeds=tuple(seeds), finalists=(*placed, *out), winner=winner, resamples=RESAMPLES, items_artifact=artifact
     )
 
 
@@ -103,23 +115,17 @@ def _of(name: str, trial: int | None, parameters: int, runs: list[SeedRun], sear
 
 
 def _dev_items(storage: Storage, finalist: Finalist, corpus: Corpus, build: Build) -> tuple[Floats, NDArray[np.int64]]:
-    """(S, I) nats of every dev item under every seed's weights, and (I,) the items' symbols."""
+    """(S, I) nats of each dev item under each seed's weights, and (I,) the symbols of each item."""
     found = []
     for run in finalist.runs:
-        assert run.weights_artifact is not None  # a complete run of the round keeps them
-        try:
-            model, facts = restore(storage.kept_file(run.weights_artifact), build)
-        except ValueError as error:
-            raise StudyError(
-                f"a study file's build must keep making the models it was searched with; {finalist.name} has other "
-                f"tensors by now ({error}). Give the old build back."
-            ) from None
+        assert run.weights_artifact is not None  # a complete run of a finalist keeps them
+        model, facts = restore(storage.kept_file(run.weights_artifact), build)
         found.append(item_nats(model, corpus, "dev", facts["config"]["model"]["context_length"]))
     return np.stack([items.nats for items in found]), found[0].symbols
 
 
 def _placed(finalists: list[Finalist], nats_CSI: Floats, symbols_I: NDArray[np.int64]) -> tuple[list[Finalist], str]:
-    """The contenders, given lowest mean first, with their intervals; and the winner's name."""
+    """The contenders, lowest mean first, with their intervals; and the winner's name."""
     means, resampled = mean_nats(nats_CSI, symbols_I), resampled_means(nats_CSI, symbols_I)
     tied = tied_with_best(means, resampled)
     placed = []

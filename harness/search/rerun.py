@@ -1,10 +1,8 @@
-"""A stored trial trained again, to the same bits where machine and versions are the same."""
+"""Trains a stored trial again: to the same bits, if machine and versions are the same."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-
-import torch
 
 from harness.corpus import load
 from harness.errors import StudyError
@@ -15,6 +13,7 @@ from harness.store.study_record import StudyRecord
 from harness.store.trial_record import Point, TrialRecord
 from harness.study.load import build_of
 from harness.train import Evaluation, train
+from harness.train.threads import one_thread
 
 
 @dataclass(frozen=True)
@@ -26,16 +25,14 @@ class Rerun:
     dev_nats: float
     identical: bool
     changed: dict[str, tuple[str, str]]
-    """Versions and machine that differ: then and now."""
+    """Versions and machine that differ: (then, now)."""
 
 
 def rerun(storage: Storage, study: StudyRecord, number: int) -> Rerun:
-    """Train a finished trial's config again, on one thread as workers do.
-
-    A pruned trial is run as far as it went.
+    """Train a finished trial again, on one thread as a worker does. A pruned trial runs to where it was pruned.
 
     Raises:
-        StudyError: no such trial, it left no losses, or the corpus has changed.
+        StudyError: there is no such trial, it has no losses, or the corpus has changed.
     """
     record = find_trial(storage, study, number)
     if record.config is None or record.dev_nats is None or record.steps is None:
@@ -46,7 +43,7 @@ def rerun(storage: Storage, study: StudyRecord, number: int) -> Rerun:
     if corpus.fingerprint != study.corpus.fingerprint:
         raise StudyError(
             f"a rerun needs the trial's corpus, fingerprint {study.corpus.fingerprint}; "
-            f"{study.corpus.spec} now has {corpus.fingerprint}. Give the old file back."
+            f"{study.corpus.spec} now has {corpus.fingerprint}. Restore the old file."
         )
     build = build_of(study.file, study.own_model)
     total = record.steps
@@ -54,15 +51,14 @@ def rerun(storage: Storage, study: StudyRecord, number: int) -> Rerun:
     def on_evaluation(point: Evaluation) -> bool:
         return point.step < total
 
-    torch.set_num_threads(1)
-    result = train(record.config, corpus, build=build, on_evaluation=on_evaluation)
+    with one_thread():
+        result = train(record.config, corpus, build=build, on_evaluation=on_evaluation)
     last, again = record.curve[-1], Point.of(result.curve[-1])
-    now_there = versions()
-    then = record.versions
+    now, then = versions(), record.versions
     return Rerun(
         record,
         train_nats=result.train_nats,
         dev_nats=result.dev_nats,
         identical=(last.train_nats, last.dev_nats) == (again.train_nats, again.dev_nats),
-        changed={k: (then.get(k, "?"), now_there.get(k, "?")) for k in now_there if then.get(k) != now_there[k]},
+        changed={k: (then.get(k, "?"), now[k]) for k in now if then.get(k) != now[k]},
     )

@@ -1,11 +1,11 @@
-"""Samplers and pruners by the names that Optuna gives them."""
+"""Samplers and pruners: made by Optuna's names for them, and described with their arguments."""
 
 from __future__ import annotations
 
 import inspect
 import warnings
 from collections.abc import Callable
-from typing import cast
+from typing import TypeVar, cast
 
 import optuna
 from optuna.pruners import BasePruner
@@ -14,25 +14,52 @@ from optuna.samplers import BaseSampler
 from harness.errors import ConfigError, first_line, nearest
 from harness.study.definition import default_pruner, default_sampler
 
+Made = TypeVar("Made")
+_NOT_SAID = ("seed", "warn_independent_sampling")
+"""The seed is each trial's own, and Optuna switches the warning off by itself where `group` is set."""
+
 
 def sampler_by_name(name: str) -> Callable[[int], BaseSampler]:
-    """A factory for one of Optuna's samplers by its own name; seeded where it takes a seed."""
+    """A factory of one of Optuna's samplers, which takes a seed.
+
+    `TPESampler` means this project's default, with its arguments.
+
+    Raises:
+        ConfigError: no such sampler, or one that needs arguments or a missing package.
+    """
     if name == "TPESampler":
         return default_sampler
     kind = _optuna_class(optuna.samplers, BaseSampler, name, "sampler")
-    return lambda seed: cast("BaseSampler", _made(kind, name, "sampler", seed))
+    return _checked(lambda seed: cast("BaseSampler", _make(kind, name, "sampler", seed)))
 
 
 def pruner_by_name(name: str) -> Callable[[int], BasePruner]:
-    """A factory for one of Optuna's pruners by its own name."""
+    """A factory of one of Optuna's pruners; `MedianPruner` means this project's default, with its arguments.
+
+    Raises:
+        ConfigError: no such pruner, or one that needs arguments or a missing package.
+    """
     if name == "MedianPruner":
         return default_pruner
     kind = _optuna_class(optuna.pruners, BasePruner, name, "pruner")
-    return lambda seed: cast("BasePruner", _made(kind, name, "pruner", seed))
+    return _checked(lambda seed: cast("BasePruner", _make(kind, name, "pruner", seed)))
+
+
+def described(made: BaseSampler | BasePruner) -> str:
+    """Its class and the arguments that differ from Optuna's defaults: `TPESampler(multivariate=True, group=True)`.
+
+    Optuna keeps an argument in an attribute of the same name; one that it keeps elsewhere is left out.
+    """
+    given = []
+    for name, parameter in inspect.signature(type(made).__init__).parameters.items():
+        value = getattr(made, f"_{name}", getattr(made, name, None))
+        if name not in _NOT_SAID and isinstance(value, bool | int | float | str) and value != parameter.default:
+            given.append(f"{name}={value!r}")
+    return type(made).__name__ + (f"({', '.join(given)})" if given else "")
 
 
 def optuna_names(module: object, base: type) -> list[str]:
-    """The classes of that base which one of Optuna's modules offers."""
+    """Names of the classes of that base in one of Optuna's modules."""
     return sorted(
         entry
         for entry, value in vars(module).items()
@@ -51,16 +78,19 @@ def _optuna_class(module: object, base: type, name: str, what: str) -> Callable[
     return found
 
 
-def _made(kind: Callable[..., object], name: str, what: str, seed: int) -> object:
+def _checked(factory: Callable[[int], Made]) -> Callable[[int], Made]:
+    factory(0)  # raises here rather than in a worker
+    return factory
+
+
+def _make(kind: Callable[..., object], name: str, what: str, seed: int) -> object:
+    arguments = {"seed": seed} if "seed" in inspect.signature(kind).parameters else {}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
         try:
-            try:
-                return kind(seed=seed)
-            except TypeError:
-                return kind()
+            return kind(**arguments)
         except (TypeError, ImportError, ValueError) as error:
             raise ConfigError(
                 f"a {what} named on the command line must work without arguments; {name} says: "
-                f"{first_line(error)} Give it in the study file as {what}=lambda seed: …"
+                f"{first_line(error)} Write {what}=lambda seed: … in the study file instead."
             ) from None

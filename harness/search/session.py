@@ -1,10 +1,10 @@
-"""`make study` from the inside: begin a study or carry on with it, search, measure what belongs beside it."""
+"""`make study`: start or resume a study, search, train its finalists, measure what is reported with it."""
 
 from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from harness import paths
@@ -13,31 +13,39 @@ from harness.errors import CorpusUnavailable, StudyError
 from harness.files import write_atomically
 from harness.search.engines.processes import run_workers
 from harness.search.events import Event, Job, OnEvent
-from harness.search.finalists import Reserve, begin_round, round_is_settled
-from harness.search.measurements import measured_beside
+from harness.search.finalists import Reserve, read_round, start_round
+from harness.search.measurements import measured
 from harness.search.ranking import ranking_of
-from harness.search.reference import begin_reference, is_settled
-from harness.search.request import Request, as_asked, checked_workers, with_named
-from harness.search.resume import begun, resumed
-from harness.search.trial_queue import closed, gate, search_is_complete, sole_run, take_back_orphans
-from harness.store.find import stored_reference
-from harness.store.keys import REFERENCE_SEEDS, finalists_key, reference_key, stands_beside
+from harness.search.reference import is_settled, start_reference
+from harness.search.request import Request, with_settings
+from harness.search.resume import check_same_search, new_record, resumed_record
+from harness.search.trial_queue import (
+    Counts,
+    closed,
+    queue_lock,
+    requeue_orphans,
+    search_is_complete,
+    sole_run,
+)
+from harness.store.keys import REFERENCE_SEEDS, reference_key, stands_beside
 from harness.store.storage import Storage, open_storage
 from harness.store.study_record import CorpusFacts, EndedBy, StudyRecord
+from harness.store.trial_record import TrialRecord
 from harness.study.definition import Study
 from harness.study.experiment import check_first
 from harness.study.load import load_study
+from harness.study.settings import Settings, merged
 from harness.study.space import Space, check_sampler, space_of
 
 FALLBACK = "ssa-2017"
-_FALLBACK_PATIENCE = 5.0
-Run = Callable[[Job, int, Storage, OnEvent], None]
-"""What works through a job; `run_workers`, or something that does as much."""
+_FALLBACK_PATIENCE_S = 5.0
+RunJob = Callable[[Job, int, Storage, OnEvent], None]
+"""An engine: runs a job with this many workers; returns when it is done or its time is up."""
 
 
 @dataclass(frozen=True)
 class Session:
-    """A study about to be searched, as the display needs it."""
+    """A study about to be searched, as a display needs it."""
 
     storage: Storage
     study: Study
@@ -45,118 +53,136 @@ class Session:
     corpus: Corpus
     resumed: bool
     nothing_left: bool
+    """Whether search, finalists and reference were finished before this run."""
     ends_at: float
     workers: int = 1
     notice: str = ""
-    """A line to show: which corpus stands in, or is carried on with."""
+    """A line to show: which corpus is used in place of the default one."""
+    trials: Sequence[TrialRecord] = ()
+    """Records at the start of this run."""
+    search_is_done: bool = False
+    """Whether search and reference were finished at the start of this run."""
 
 
 def run_study(request: Request, on_ready: Callable[[Session], None], on_event: OnEvent) -> Session:
-    """Check, begin or carry on, search to the end, and measure beside it. Returns the session as it ended.
+    """Run a study in local processes until it ends. Returns the session as it ended.
 
     `on_ready` is called once, after all checks and before the first trial.
 
     Raises:
         HarnessError: one line that says the rule, the value and the way out.
-        KeyboardInterrupt: passed on, after the trials in flight were put back.
+        KeyboardInterrupt: passed on after the running trials were requeued.
     """
     study, file = load_study(request.study)
     return search(study, str(file), request, on_ready, on_event, run_workers)
 
 
 def search(
-    study: Study, file: str, request: Request, on_ready: Callable[[Session], None], on_event: OnEvent, run: Run
+    study: Study, file: str, request: Request, on_ready: Callable[[Session], None], on_event: OnEvent, run: RunJob
 ) -> Session:
-    """`run_study` for a study at hand.
+    """`run_study` for a study object.
 
     Args:
-        file: where it stands, empty if in none.
-        run: takes a job and the number of workers, and is back when it is done or its time is up.
+        file: the study's file; empty if it has none.
+        run: the engine.
     """
-    study = as_asked(study, request)
-    workers = checked_workers(request)
-    space = space_of(study)
+    study = replace(study, name=request.name or study.name)
+    asked = request.settings
+    space = space_of(with_settings(study, asked))
     check_first(study.first, study.suggest)
-    explicit = None if study.corpus is None else load(study.corpus)
+    spec = asked.corpus or study.corpus
+    explicit = None if spec is None else load(spec)
     _check_results_folder()
-    storage = open_storage(request.storage, create=True)
+    storage = open_storage(asked.storage, create=True)
     corpus, notice = (explicit, "") if explicit is not None else _default_corpus(storage, study)
-    by_default = explicit is None
+    facts = CorpusFacts.of(corpus, by_default=explicit is None)
     key = f"{study.name}-{corpus.label}"
     if stands_beside(key):
         raise StudyError(
-            f"the name {study.name!r} is kept for what stands beside a search. Give the study another NAME."
+            f"a study's name may not start with reference- or finalists-; got {study.name!r}. Give it another NAME."
         )
     with sole_run(key):
-        session, job = _begin_or_resume(request, study, file, storage, corpus, by_default, space)
-        session = replace(session, workers=workers, notice=notice)
+        session, job = _start_or_resume(storage, key, study, file, asked, corpus, facts, space)
+        session = replace(session, notice=notice)
         on_ready(session)
         return replace(session, record=_search(session, job, on_event, run))
 
 
-def _begin_or_resume(
-    request: Request,
+def _start_or_resume(
+    storage: Storage,
+    key: str,
     study: Study,
     file: str,
-    storage: Storage,
+    asked: Settings,
     corpus: Corpus,
-    by_default: bool,
+    facts: CorpusFacts,
     space: Space,
 ) -> tuple[Session, Job]:
-    """Store the study as begun or carried on with, if nothing speaks against it. Call as its sole runner."""
-    key, facts = f"{study.name}-{corpus.label}", CorpusFacts.of(corpus, by_default=by_default)
-    found = storage.study(key)
-    if found is None:
-        record = begun(study, key, file, facts, request, space)
-    else:
-        record = resumed(found, study, corpus, file, request, space)
-        study = with_named(study, record.asked_sampler, record.asked_pruner)
+    """Store the study as started or resumed, unless something forbids it. Call as its sole runner."""
+    stored = storage.study(key)
+    settings = merged(asked, None if stored is None else stored.settings, study.settings)
+    settings = replace(settings, seed=settings.seed or 0, corpus=facts.spec)
+    study = with_settings(study, settings)
+    if stored is not None:
+        check_same_search(stored, study, corpus, asked, space)
     check_sampler(study, space)
-    record = record.model_copy(update={"reference": _reference(storage, study, corpus, facts, record)})
-    job = _job(study, record, storage, file, checked_workers(request))
-    nothing_left = found is not None and _search_is_done(storage, job) and round_is_settled(storage, record)
+    record = (
+        new_record(study, key, file, facts, settings, space)
+        if stored is None
+        else resumed_record(stored, study, file, settings)
+    )
+    reference, is_trained = _reference(storage, study, corpus, facts, record)
+    record = record.model_copy(update={"reference": reference, "ended_by": None})
+    job = _job(study, record, file, replace(settings, storage=storage.url), None if is_trained else reference)
+    session = Session(
+        storage, study, record, corpus, stored is not None, False, job.ends_at, settings.number_of_workers
+    )
+    if stored is None:
+        if storage.is_opened(key):
+            raise closed(key)
+        storage.create_study(record)
+        return session, job
+    return _resume(session, stored, job), job
+
+
+def _resume(session: Session, stored: StudyRecord, job: Job) -> Session:
+    storage, record, key = session.storage, session.record, session.record.key
+    trials, optuna_study = storage.trials(key), storage.optuna_study(key)
+    search_is_done = Counts.of(optuna_study).reach(job.target) and job.reference is None
+    nothing_left = search_is_done and read_round(storage, record, trials).is_settled(record.ranking)
     if storage.is_opened(key):
         if not nothing_left:
             raise closed(key)
-        assert found is not None  # nothing is left of it
-        record = found  # a closed study keeps what it was closed with, whatever is asked
-    if found is None:
-        storage.forget_study(finalists_key(key))  # left by a study of this key that was deleted
-        storage.create_study(record)
+        record = stored  # a closed study keeps what it was closed with
     else:
-        record = record if nothing_left else record.model_copy(update={"ended_by": None})
+        record = record.model_copy(update={"ended_by": stored.ended_by}) if nothing_left else record
         storage.write_study(record)
-        with gate(key):  # no other process runs this study, whatever the trials say
-            take_back_orphans(storage, storage.optuna_study(key), all_running=True)
-    return Session(storage, study, record, corpus, found is not None, nothing_left, _now_and(study.minutes)), job
+        with queue_lock(key):  # this process is the sole runner, whatever the trials say
+            requeue_orphans(storage, optuna_study, all_running=True)
+    return replace(session, record=record, nothing_left=nothing_left, trials=trials, search_is_done=search_is_done)
 
 
-def _now_and(minutes: float) -> float:
-    return time.time() + 60 * minutes
-
-
-def _job(study: Study, record: StudyRecord, storage: Storage, file: str, workers: int) -> Job:
+def _job(study: Study, record: StudyRecord, file: str, settings: Settings, reference: str | None) -> Job:
+    seconds = 60 * study.minutes
     return Job(
         study_file=file,
         key=record.key,
-        corpus=record.corpus.spec,
-        storage=storage.url,
-        seed=record.seed,
-        sampler=record.asked_sampler,
-        pruner=record.asked_pruner,
+        settings=settings,
         target=record.trials,
-        ends_at=_now_and(study.minutes),
-        reference=record.reference if study.reference else None,
-        kept_back=Reserve(record.asked_finalists or 0, record.asked_seeds or 0, workers, 60 * study.minutes),
+        ends_at=time.time() + seconds,
+        reference=reference if study.reference else None,
+        reserve=Reserve(record.finalists, record.seeds, settings.number_of_workers, seconds),
     )
 
 
-def _search(session: Session, job: Job, on_event: OnEvent, run: Run) -> StudyRecord:
+def _search(session: Session, job: Job, on_event: OnEvent, run: RunJob) -> StudyRecord:
     storage, record = session.storage, session.record
     if not session.nothing_left:
         ended_by: EndedBy = "failed"
         try:
-            if not _search_is_done(storage, job):
+            if not session.search_is_done:
+                assert job.reserve is not None  # a search always has one
+                job = replace(job, reserve_s=job.reserve.seconds(session.trials))
                 run(job, session.workers, storage, on_event)
             _train_finalists(session, job, on_event, run)
             ended_by = "trials" if search_is_complete(storage, job.key, job.target) else "minutes"
@@ -166,33 +192,36 @@ def _search(session: Session, job: Job, on_event: OnEvent, run: Run) -> StudyRec
         finally:
             record = record.model_copy(update={"ended_by": ended_by})
             storage.write_study(record)
-    if not round_is_settled(storage, record):
-        ranking = ranking_of(storage, record, session.corpus, session.study.build)
+    trials = storage.trials(record.key)
+    finalists = read_round(storage, record, trials)
+    if not finalists.is_settled(record.ranking):
+        ranking = ranking_of(storage, record, finalists, trials, session.corpus, session.study.build)
         record = record.model_copy(update={"ranking": ranking})
         storage.write_study(record)
-    record = measured_beside(storage, record, session.corpus, session.study.build)
+    record = measured(storage, record, trials, session.corpus, session.study.build)
     storage.write_study(record)
     return record
 
 
-def _train_finalists(session: Session, job: Job, on_event: OnEvent, run: Run) -> None:
+def _train_finalists(session: Session, job: Job, on_event: OnEvent, run: RunJob) -> None:
     storage = session.storage
     if storage.is_opened(job.key):
-        raise closed(job.key)  # meanwhile, from another machine: its winner stands
-    key = begin_round(storage, session.record)
+        raise closed(job.key)  # opened from another machine during the search: its winner stays
+    key = start_round(storage, session.record, storage.trials(job.key))
     if key is not None and not search_is_complete(storage, key, None):
         on_event(Event(0, "round"))
-        finals = replace(
+        settings = replace(job.settings, pruner=None)
+        round_job = replace(
             job,
             key=key,
+            settings=settings,
             target=None,
             reference=None,
+            reserve=None,
+            reserve_s=0.0,
             finalists_of=job.key,
-            ends_at=session.ends_at,
-            pruner=None,
-            kept_back=None,
         )
-        run(finals, session.workers, storage, on_event)
+        run(round_job, session.workers, storage, on_event)
 
 
 def _check_results_folder() -> None:
@@ -203,28 +232,29 @@ def _check_results_folder() -> None:
 
 def _default_corpus(storage: Storage, study: Study) -> tuple[Corpus, str]:
     """The corpus where none was asked for, and a line to show about it."""
-    begun = [r.corpus for r in storage.studies() if r.name == study.name and r.corpus.by_default]
-    if begun:
-        spec = begun[-1].spec
-        notice = "" if spec == "names" else f"{study.name} was begun on {spec}; CORPUS=names begins it on names."
+    earlier = [r.corpus for r in storage.studies() if r.name == study.name and r.corpus.by_default]
+    if earlier:
+        spec = earlier[-1].spec
+        notice = "" if spec == "names" else f"{study.name} was started on {spec}; CORPUS=names starts it on names."
         return load(spec), notice
     try:
-        return load("names", patience=_FALLBACK_PATIENCE), ""
+        return load("names", patience=_FALLBACK_PATIENCE_S), ""
     except CorpusUnavailable as error:
-        return load(FALLBACK), f"{error} Going on with {FALLBACK}."
+        return load(FALLBACK), f"{error} Using {FALLBACK} instead."
 
 
-def _reference(storage: Storage, study: Study, corpus: Corpus, facts: CorpusFacts, record: StudyRecord) -> str | None:
-    """Key of the reference to show: made where this study trains it, else only if it is there.
+def _reference(
+    storage: Storage, study: Study, corpus: Corpus, facts: CorpusFacts, record: StudyRecord
+) -> tuple[str | None, bool]:
+    """Key of the reference to show, and whether its trial is finished.
 
-    It has as many seeds as the finalists, so that it can stand among them.
+    It has at least as many seeds as the finalists, so that it can be ranked with them. It is started if this study
+    trains it; otherwise only a stored one is shown.
     """
-    seeds = max(REFERENCE_SEEDS, record.asked_seeds or 0)
-    if study.reference:
-        return begin_reference(storage, corpus, facts, seeds)
+    seeds = max(REFERENCE_SEEDS, record.seeds)
     key = reference_key(corpus, seeds)
-    return key if stored_reference(storage, key) is not None else None
-
-
-def _search_is_done(storage: Storage, job: Job) -> bool:
-    return search_is_complete(storage, job.key, job.target) and is_settled(storage, job.reference)
+    trials = storage.trials(key)
+    if is_settled(trials):
+        is_shown = study.reference or any(trial.status == "complete" for trial in trials)
+        return (key if is_shown else None), True
+    return (start_reference(storage, corpus, facts, seeds) if study.reference else None), False

@@ -1,4 +1,4 @@
-"""One trial from its config to its record: train, judge, store."""
+"""One trial from its config to its record: train, diagnose, store."""
 
 from __future__ import annotations
 
@@ -12,39 +12,38 @@ from optuna.trial import TrialState
 
 from harness.corpus import Corpus
 from harness.model import Build
-from harness.search.trial_queue import Started, gate, give_back
+from harness.search.trial_queue import Started, requeue
 from harness.store.storage import Storage
 from harness.store.trial_record import Status, TrialRecord, finite
 from harness.store.weights import facts_of, pack
 from harness.train import Evaluation, TrainResult, judge, train
 
 OnProgress = Callable[[float, float], None]
-"""Called with the share of the run done and the dev nats there."""
-
-
+"""Called with the share of the run that is done and the dev nats there."""
 STORAGE_FAULTS = (optuna.exceptions.StorageInternalError, sqlalchemy.exc.SQLAlchemyError)
-"""Not the trial's fault."""
-TOLD_TO_STOP = "the time was up, or it was told to stop"
+"""Errors that are not the trial's fault."""
+STOPPED = "the time was up, or the worker was stopped"
 
 
-def told(dev_nats: float, chance: float) -> float:
-    """What Optuna is told along a run: the loss; above `chance` (log V, blind guessing) a number just above `chance`.
+def reported_nats(dev_nats: float, chance: float) -> float:
+    """What Optuna is told: the loss, or just above `chance` (log V, uniform guessing) where the loss is higher.
 
-    A learning rate too high can end at a hundred nats and would flatten every plot of the dashboard. Their order
-    stays, so pruners and samplers decide as by the losses themselves, which the record's curve keeps.
+    A run whose learning rate is too high can end at a hundred nats, which would flatten every plot of the dashboard.
+    The order of the values stays the same, so pruners and samplers decide as they would on the losses. The
+    record's curve keeps the losses themselves.
     """
     return dev_nats if dev_nats <= chance else chance + 0.01 * math.log1p(dev_nats - chance)
 
 
 class Deadline:
-    """When a worker has to let go: at a wall time, or when told."""
+    """When a worker has to stop: at a wall time, or on request."""
 
     def __init__(self, at: float) -> None:
         self.at = at
-        self.told = False
+        self.stop_requested = False
 
     def passed(self) -> bool:
-        return self.told or time.time() >= self.at
+        return self.stop_requested or time.time() >= self.at
 
 
 def run_trial(
@@ -57,26 +56,26 @@ def run_trial(
     *,
     keep_all: bool = False,
 ) -> TrialRecord:
-    """Train a started trial's config and store what came of it; returns the stored record.
+    """Train the config of a started trial and store the result; returns the stored record.
 
     Args:
-        keep_all: keep the weights of every complete trial, not only of one better than all before it.
+        keep_all: keep the weights of every complete trial, not only of those better than all before them.
     """
     record, handle = started.record, started.handle
     study = handle.study
     if record.config is None:
-        return put_back(storage, started, record, "failed", record.failure or "suggest() gave no config")
+        return requeue(storage, started, record, "failed", record.failure or "suggest() gave no config")
     pruned = False
-    reported: set[int] = set()
+    percents: set[int] = set()
 
     def on_evaluation(point: Evaluation) -> bool:
         nonlocal pruned
         share = point.examples / (total_steps * config.batch_size)
         on_progress(share, point.dev_nats)
         percent = round(100 * share)
-        if percent not in reported:
-            reported.add(percent)
-            handle.report(told(point.dev_nats, chance), percent)
+        if percent not in percents:
+            percents.add(percent)
+            handle.report(reported_nats(point.dev_nats, chance), percent)
         pruned = share < 1 and handle.should_prune()
         return not (pruned or (share < 1 and deadline.passed()))
 
@@ -86,11 +85,11 @@ def run_trial(
         result = train(config, corpus, build=build, on_evaluation=on_evaluation)
     except STORAGE_FAULTS:
         raise
-    except Exception as error:  # the user's model or an impossible shape: keep the reason, go on searching
-        return put_back(storage, started, record, "failed", f"{type(error).__name__}: {error}")
+    except Exception as error:  # the user's model, or a shape that cannot work: keep the reason, go on searching
+        return requeue(storage, started, record, "failed", f"{type(error).__name__}: {error}")
     record = record.with_result(result)
     if result.status == "stopped" and not pruned:
-        return put_back(storage, started, record, "interrupted", TOLD_TO_STOP)
+        return requeue(storage, started, record, "interrupted", STOPPED)
 
     def weights() -> str | None:
         if not (keep_all or _is_best(study, result.dev_nats)):
@@ -109,7 +108,7 @@ def finish(
     corpus: Corpus,
     weights: Callable[[], str | None],
 ) -> TrialRecord:
-    """Judge a run, store its record with the `weights` if it is complete, and tell Optuna; returns what was stored."""
+    """Diagnose a run, store its record (with `weights` if it is complete), tell Optuna; returns the stored record."""
     assert record.config is not None
     study = handle.study
     diagnosis = judge(result, record.config, corpus, one_model=not record.seeds)
@@ -117,7 +116,7 @@ def finish(
     if diagnosis.verdict == "diverged":
         status = "diverged"
     update: dict[str, object] = {"status": status, "evidence": {k: finite(v) for k, v in diagnosis.evidence.items()}}
-    if status != "pruned":  # a run cut short has not shown what it would have become
+    if status != "pruned":  # a pruned run has not shown where it would have ended
         update |= {"verdict": diagnosis.verdict, "advice": diagnosis.advice}
     if status == "complete":
         update["weights_artifact"] = weights()
@@ -138,16 +137,9 @@ def _is_best(study: optuna.Study, dev_nats: float) -> bool:
 
 
 def _show_columns(handle: optuna.Trial, record: TrialRecord) -> None:
-    """Short scalars only: every user attribute becomes a column of the dashboard."""
+    """Short scalars only, because every user attribute becomes a column of the dashboard."""
     for name in ("status", "verdict", "train_nats", "gap", "parameters", "seconds", "steps_per_s"):
         value = getattr(record, name)
         if value is not None:
             places = 4 if name in ("train_nats", "gap") else 1
             handle.set_user_attr(name, round(value, places) if isinstance(value, float) else value)
-
-
-def put_back(storage: Storage, started: Started, record: TrialRecord, status: Status, reason: str) -> TrialRecord:
-    """Give a trial up with its reason, to be tried again; returns the record as stored."""
-    study = started.handle.study
-    with gate(study.study_name):
-        return give_back(storage, study, record, status, reason)

@@ -1,9 +1,9 @@
-"""How trials begin, are given up and come back: one at a time, under a lock, so that counts are exact.
+"""The queue of a study: trials are counted, started and requeued one at a time under a lock, so counts are exact.
 
-The lock is freed by its holder's death. Under it a dead worker's trials are
-failed and queued again first, then trials are counted, and a new one is
-started, drawn and owned. A trial killed anywhere in between has either an
-owner that is dead or none, and the next to hold the lock finds it.
+The lock is released when its holder dies. Whoever holds it first requeues the trials of dead
+workers, then counts, and then starts a trial, which it owns from its first record on. A worker
+killed anywhere in between leaves a trial whose owner is dead or missing; the next holder of
+the lock finds it.
 """
 
 from __future__ import annotations
@@ -26,17 +26,17 @@ from harness.study.definition import Study, check_config
 from harness.train import derive
 
 MOST_ATTEMPTS = 3
-"""A trial that fails of itself is tried again at most twice."""
+"""A trial that fails by itself is tried again at most twice."""
 HOPELESS_AFTER = 3
-"""So many different trials failing alike, with none finished, end the study."""
+"""This many different trials that fail alike, with none finished, end the study."""
 _FINISHED = (TrialState.COMPLETE, TrialState.PRUNED)
-"""Optuna's states of what the records call finished: it is told that a diverged run is pruned."""
+"""Optuna's states of a finished trial. A diverged trial is reported to Optuna as pruned."""
 
 
 @contextmanager
-def gate(key: str) -> Iterator[None]:
-    """Held while a study's trials are counted and begun."""
-    with filelock.FileLock(paths.lock_file(f"{key}.gate")):
+def queue_lock(key: str) -> Iterator[None]:
+    """Held while a study's trials are counted, started or requeued."""
+    with filelock.FileLock(paths.lock_file(f"{key}.queue")):
         yield
 
 
@@ -69,108 +69,130 @@ class Started:
     record: TrialRecord
 
 
+@dataclass(frozen=True)
+class Counts:
+    """Trials of a study by what is left to do for them."""
+
+    finished: int
+    running: int
+    waiting: int
+
+    @classmethod
+    def of(cls, study: optuna.Study) -> Counts:
+        states = [trial.state for trial in study.get_trials(deepcopy=False)]
+        return cls(
+            finished=sum(state in _FINISHED for state in states),
+            running=states.count(TrialState.RUNNING),
+            waiting=states.count(TrialState.WAITING),
+        )
+
+    def reach(self, target: int | None) -> bool:
+        """Whether the target is finished; without a target, whether nothing waits or runs."""
+        return not (self.waiting or self.running) if target is None else self.finished >= target
+
+
 def start_trial(storage: Storage, study: Study, key: str, seed: int, target: int | None) -> Started | None:
-    """Begin the next trial, unless finished and running ones make up the target.
+    """Start the next trial; None if finished and running trials already make up the target.
 
     Args:
-        target: None to take what is queued and draw nothing new.
+        target: None to take only waiting trials and draw no new ones.
 
     Raises:
-        TrialsFailed: the trials so far failed all alike.
-        StudyError: the study's test split was opened meanwhile, perhaps from another machine.
+        TrialsFailed: all trials so far failed alike.
+        StudyError: the study's test split was opened in the meantime, perhaps from another machine.
     """
-    with gate(key):
+    with queue_lock(key):
         if storage.is_opened(key):
             raise closed(key)
         optuna_study = storage.optuna_study(key, pruner=study.pruner(derive(seed, "pruner")))
-        take_back_orphans(storage, optuna_study)
-        trials = optuna_study.get_trials(deepcopy=False)
-        finished = sum(trial.state in _FINISHED for trial in trials)
-        running = sum(trial.state == TrialState.RUNNING for trial in trials)
-        waiting = any(trial.state == TrialState.WAITING for trial in trials)
-        if not waiting if target is None else finished + running >= target:
+        requeue_orphans(storage, optuna_study)
+        counts = Counts.of(optuna_study)
+        if not counts.waiting if target is None else counts.finished + counts.running >= target:
             return None
-        if not finished:
-            _give_up_if_hopeless(storage.trials(key))
-        # The same sampler seed draws the same points in every worker, so each trial has its own.
+        trials = optuna_study.get_trials(deepcopy=False)
+        if not counts.finished and any(trial.state == TrialState.FAIL for trial in trials):
+            _stop_if_hopeless(storage.trials(key))
+        # One sampler seed would draw the same points in every worker, so each trial has its own.
         optuna_study.sampler = study.sampler(derive(seed, "sampler", len(trials)))
-        return _begin(storage, study, optuna_study, seed)
+        return _start(storage, study, optuna_study, seed)
 
 
 def closed(key: str) -> StudyError:
-    """Why a study cannot be searched any more."""
+    """The refusal to search a study on after its test split was opened."""
     return StudyError(
-        f"a study whose test split was opened is closed, or its winner would be chosen by the test after all; "
-        f"{key} has its holdout on record. Begin a new one with NAME=…, and say in what you write that it was seen."
+        f"a study is closed once its test split was opened, because its winner would be chosen on the test split "
+        f"otherwise; {key} has its holdout on record. Start another with NAME=…, and report that the split was seen."
     )
 
 
 def search_is_complete(storage: Storage, key: str, target: int | None) -> bool:
-    """Whether as many trials as asked for are finished; without a target, whether none is left to take or to end."""
-    trials = storage.optuna_study(key).get_trials(deepcopy=False)
-    if target is None:
-        return not any(trial.state in (TrialState.WAITING, TrialState.RUNNING) for trial in trials)
-    return sum(trial.state in _FINISHED for trial in trials) >= target
+    """Whether the target is finished; without a target, whether nothing waits or runs."""
+    return Counts.of(storage.optuna_study(key)).reach(target)
 
 
-def take_back_orphans(
+def requeue_orphans(
     storage: Storage, study: optuna.Study, *, all_running: bool = False, owner: Owner | None = None
 ) -> list[int]:
-    """Fail every running trial whose owner is dead or unknown, and queue it again. Call under the gate.
+    """Fail and requeue every running trial whose owner is dead or unknown. Call under the lock.
 
     Args:
-        all_running: take back the rest too, for a caller that knows no worker is at it: the
-            machine's name may have changed since, which hides a dead owner.
-        owner: a process that lives on and has let go of its trial.
+        all_running: requeue the others too. For a caller that knows that no worker runs: a machine
+            renamed since then would hide a dead owner.
+        owner: a live process that has stopped working on its trial.
     """
-    taken = []
+    requeued = []
     for trial in study.get_trials(deepcopy=False, states=[TrialState.RUNNING]):
         record = storage.trial(study.study_name, trial.number)
-        if record is None:  # killed before it was owned
-            record = _own(trial, _seed_of(storage, study))
+        if record is None:  # killed before it had an owner
+            record = _first_record(trial, _seed_of(storage, study))
         elif not (all_running or record.owner is None or record.owner == owner or record.owner.is_dead()):
             continue
-        # Killed while it was drawing, a repeated trial still has to repeat what it had not drawn again yet.
+        # A repeated trial killed while suggest() ran still has to repeat the parameters it had not reached again.
         params = trial.system_attrs.get("fixed_params", {}) | trial.params
         record = record.model_copy(update={"params": params})
-        give_back(storage, study, record, "interrupted", "its worker ended before it did")
-        taken.append(trial.number)
-    return taken
+        _requeue(storage, study, record, "interrupted", "its worker ended before the trial did")
+        requeued.append(trial.number)
+    return requeued
 
 
-def give_back(storage: Storage, study: optuna.Study, record: TrialRecord, status: Status, reason: str) -> TrialRecord:
-    """Fail a trial with its reason, and queue it again unless it has failed of itself too often.
+def requeue(storage: Storage, started: Started, record: TrialRecord, status: Status, reason: str) -> TrialRecord:
+    """Fail a trial of this process with its reason and requeue it; returns the record as stored.
 
-    Call under the gate; returns the record as stored.
+    A trial that failed by itself too often is not requeued.
     """
+    study = started.handle.study
+    with queue_lock(study.study_name):
+        return _requeue(storage, study, record, status, reason)
+
+
+def _requeue(storage: Storage, study: optuna.Study, record: TrialRecord, status: Status, reason: str) -> TrialRecord:
     record = record.model_copy(update={"status": status, "failure": reason})
     storage.write_trial(study.study_name, record)
     storage.show_column(study.study_name, record.number, "status", status)
     attempt = record.attempt + (status == "failed")
-    if attempt < MOST_ATTEMPTS:  # before it is failed: killed in between, it is met as running and given back again
-        requeue(study, record, attempt)
+    if attempt < MOST_ATTEMPTS:  # before Optuna is told: killed in between, it is found running and requeued again
+        _enqueue(study, record, attempt)
     study.tell(record.number, state=TrialState.FAIL, skip_if_finished=True)
     return record
 
 
-def requeue(study: optuna.Study, record: TrialRecord, attempt: int) -> None:
-    """The same parameters with the same training seed, once more: Optuna hands it out before new ones."""
-    given = {"seed": record.seed, "attempt": attempt, "repeats": record.first}
+def _enqueue(study: optuna.Study, record: TrialRecord, attempt: int) -> None:
+    """The same parameters and training seed again. Optuna hands out waiting trials before it draws new ones."""
     waiting = study.get_trials(deepcopy=False, states=[TrialState.WAITING])
     if any(trial.user_attrs.get("repeats") == record.first for trial in waiting):
         return
-    study.enqueue_trial(record.params, user_attrs=given)
+    study.enqueue_trial(record.params, user_attrs={"seed": record.seed, "attempt": attempt, "repeats": record.first})
 
 
-def _begin(storage: Storage, study: Study, optuna_study: optuna.Study, seed: int) -> Started:
+def _start(storage: Storage, study: Study, optuna_study: optuna.Study, seed: int) -> Started:
     key = optuna_study.study_name
     handle = optuna_study.ask()
-    record = _own(handle, seed).model_copy(update={"owner": this_process(), "versions": versions()})
+    record = _first_record(handle, seed).model_copy(update={"owner": this_process(), "versions": versions()})
     storage.write_trial(key, record)
     handle.set_user_attr("seed", record.seed)
     try:
         config = check_config(study.suggest(handle))
-    except Exception as error:  # the user's code: its trial failed, the search goes on
+    except Exception as error:  # the user's code: this trial failed, the search goes on
         record = record.model_copy(update={"params": handle.params, "failure": f"{type(error).__name__}: {error}"})
         return Started(handle, record)
     config = config.model_copy(update={"seed": record.seed})
@@ -179,8 +201,8 @@ def _begin(storage: Storage, study: Study, optuna_study: optuna.Study, seed: int
     return Started(handle, record)
 
 
-def _own(trial: optuna.Trial | FrozenTrial, seed: int) -> TrialRecord:
-    """A first record: a repeated trial brings its seed along, a new one derives it."""
+def _first_record(trial: optuna.Trial | FrozenTrial, seed: int) -> TrialRecord:
+    """A repeated trial brings its seed; a new one derives it."""
     given = trial.user_attrs
     return TrialRecord(
         number=trial.number,
@@ -195,7 +217,7 @@ def _seed_of(storage: Storage, study: optuna.Study) -> int:
     return 0 if record is None else record.seed
 
 
-def _give_up_if_hopeless(records: list[TrialRecord]) -> None:
+def _stop_if_hopeless(records: list[TrialRecord]) -> None:
     failed = [record for record in records if record.status == "failed"]
     different = len({record.first for record in failed})
     # Sizes and addresses in a message change from trial to trial; the fault is the same.
@@ -203,5 +225,5 @@ def _give_up_if_hopeless(records: list[TrialRecord]) -> None:
     if different >= HOPELESS_AFTER and (alike or different >= 3 * HOPELESS_AFTER):
         raise TrialsFailed(
             f"every one of the first {len(failed)} trials failed, the last with {failed[-1].failure!r}. "
-            "Mend suggest() or build in the study file, then run it under another NAME."
+            "Fix suggest() or build in the study file, then run it under another NAME."
         )

@@ -1,4 +1,4 @@
-"""Workers, a process each or the present one: each takes trials until there are no more, and says what it does."""
+"""A worker: it takes trials until none are left, and reports what it does."""
 
 from __future__ import annotations
 
@@ -8,66 +8,88 @@ from dataclasses import replace
 from harness.corpus import Corpus, load
 from harness.search.events import Event, Job, OnEvent
 from harness.search.finalists import round_study
-from harness.search.reference import REFERENCE, REFERENCE_SEED, is_settled, run_reference
-from harness.search.request import with_named
+from harness.search.reference import REFERENCE, REFERENCE_SEED, reference_is_settled, run_reference
+from harness.search.request import with_settings
 from harness.search.trial import Deadline, run_trial
-from harness.search.trial_queue import gate, search_is_complete, start_trial, take_back_orphans
+from harness.search.trial_queue import Counts, queue_lock, requeue_orphans, start_trial
 from harness.store.provenance import Owner
 from harness.store.storage import Storage, open_storage
 from harness.store.trial_record import TrialRecord
 from harness.study.definition import Study
 from harness.study.load import load_study
 
-_IDLE = 0.25
+_IDLE_S = 0.25
 
 
 class Worker:
-    def __init__(self, job: Job, index: int, say: OnEvent, deadline: Deadline, study: Study | None = None) -> None:
-        self.job, self.index, self.say, self.deadline = job, index, say, deadline
-        self.storage: Storage = open_storage(job.storage)
-        self.study = with_named(study or load_study(job.study_file)[0], job.sampler, job.pruner)
+    """Runs the trials of a job, one after another.
+
+    Args:
+        report: called with everything the worker does.
+        study: the study itself where no file defines it.
+    """
+
+    def __init__(self, job: Job, index: int, report: OnEvent, deadline: Deadline, study: Study | None = None) -> None:
+        self.job, self.index, self.report, self.deadline = job, index, report, deadline
+        self.storage: Storage = open_storage(job.settings.storage)
+        self.study = with_settings(study or load_study(job.study_file)[0], job.settings)
         if job.finalists_of is not None:
             self.study = round_study(self.storage, job.finalists_of, self.study)
-        self.corpus: Corpus = load(job.corpus)
+        assert job.settings.corpus is not None  # a job names the corpus of its study
+        self.corpus: Corpus = load(job.settings.corpus)
+        self.deadline.at = job.ends_at - job.reserve_s
+        self._finished = 0
+        """Trials that were finished when the reserve was last computed."""
 
     def work(self) -> None:
-        """The reference first, if it falls to this worker; then trials; then wait for what others have running."""
-        job, idle = self.job, False
-        if job.reference is not None and self.index == 0:
-            self._one(REFERENCE, job.reference, REFERENCE_SEED, 1)
-        while not self._time_is_up():
-            if self._one(self.study, job.key, job.seed, job.target):
-                idle = False
+        """The reference first, if this worker trains it; then trials; then wait for what runs elsewhere."""
+        is_idle = False
+        if self.index == 0:
+            self._run_reference()
+        while not self.deadline.passed():
+            if self._run_next(self.study, self.job.key, self.job.settings.seed or 0, self.job.target):
+                is_idle = False
+                self._keep_reserve()
                 continue
-            if search_is_complete(self.storage, job.key, job.target) and is_settled(self.storage, job.reference):
+            if self._is_done():
                 return
-            # What is running elsewhere may yet fail and come back.
-            if not idle:
-                self.say(Event(self.index, "idle"))
-            idle = True
-            time.sleep(_IDLE)
-            if job.reference is not None:
-                self._one(REFERENCE, job.reference, REFERENCE_SEED, 1)
+            # A trial that runs elsewhere may fail and come back.
+            if not is_idle:
+                self.report(Event(self.index, "idle"))
+            is_idle = True
+            time.sleep(_IDLE_S)
+            self._run_reference()
 
-    def _time_is_up(self) -> bool:
-        if self.job.kept_back is not None:
-            self.deadline.at = self.job.ends_at - self.job.kept_back.seconds(self.storage.trials(self.job.key))
-        return self.deadline.passed()
+    def _run_reference(self) -> None:
+        if self.job.reference is not None:
+            self._run_next(REFERENCE, self.job.reference, REFERENCE_SEED, 1)
 
-    def _one(self, study: Study, key: str, seed: int, target: int | None) -> bool:
-        """Take one trial of a study and run it; False if none is to be had."""
+    def _is_done(self) -> bool:
+        counts = Counts.of(self.storage.optuna_study(self.job.key))
+        if counts.finished != self._finished:
+            self._finished = counts.finished
+            self._keep_reserve()
+        return counts.reach(self.job.target) and reference_is_settled(self.storage, self.job.reference)
+
+    def _keep_reserve(self) -> None:
+        """Move the deadline so that the finalists of the trials so far can still be trained."""
+        if self.job.reserve is not None:
+            self.deadline.at = self.job.ends_at - self.job.reserve.seconds(self.storage.trials(self.job.key))
+
+    def _run_next(self, study: Study, key: str, seed: int, target: int | None) -> bool:
+        """Take one trial of a study and run it; False if there is none to take."""
         started = start_trial(self.storage, study, key, seed, target)
         if started is None:
             return False
-        began = Event(self.index, "started", started.record.number, text=_in_short(started.record))
+        event = Event(self.index, "started", started.record.number, text=_summary(started.record))
         if study is REFERENCE:
-            began = replace(began, what="reference")
+            event = replace(event, what="reference")
         elif self.job.finalists_of is not None:
-            began = replace(began, what="finalist", trial=started.record.params.get("trial"))
-        self.say(began)
+            event = replace(event, what="finalist", trial=started.record.params.get("trial"))
+        self.report(event)
 
         def on_progress(share: float, dev_nats: float) -> None:
-            self.say(replace(began, kind="progress", share=share, dev_nats=dev_nats))
+            self.report(replace(event, kind="progress", share=share, dev_nats=dev_nats))
 
         if study is REFERENCE:
             record = run_reference(self.storage, started, self.corpus, self.deadline, on_progress)
@@ -76,11 +98,11 @@ class Worker:
             record = run_trial(
                 self.storage, started, self.corpus, study.build, self.deadline, on_progress, keep_all=keep_all
             )
-        self.say(replace(began, kind="finished", record=record, dev_nats=record.dev_nats))
+        self.report(replace(event, kind="finished", record=record, dev_nats=record.dev_nats))
         return True
 
 
-def _in_short(record: TrialRecord) -> str:
+def _summary(record: TrialRecord) -> str:
     if record.config is None:
         return ""
     c = record.config
@@ -90,8 +112,13 @@ def _in_short(record: TrialRecord) -> str:
     )
 
 
-def put_back(job: Job, storage: Storage, owner: Owner | None = None) -> None:
-    """Queue again what dead workers had in flight, and what this owner has."""
+def requeue_trials_of(job: Job, storage: Storage, owner: Owner | None = None) -> None:
+    """Requeue the job's trials whose workers are dead, and those of this owner."""
     for key in filter(None, (job.key, job.reference)):
-        with gate(key):
-            take_back_orphans(storage, storage.optuna_study(key), owner=owner)
+        with queue_lock(key):
+            requeue_orphans(storage, storage.optuna_study(key), owner=owner)
+
+
+def is_done(job: Job, storage: Storage) -> bool:
+    """Whether the job has reached its target and its reference is settled."""
+    return Counts.of(storage.optuna_study(job.key)).reach(job.target) and reference_is_settled(storage, job.reference)

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from harness.corpus import Corpus
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:  # shell completion needs this module, but not torch
+    from harness.corpus import Corpus
 
 _FINALISTS = "finalists-"
 _REFERENCES = "reference-"

@@ -22,7 +22,7 @@ from harness import paths
 from harness.errors import StorageError, first_line
 from harness.files import explained
 from harness.store.provenance import now
-from harness.store.storage import OpeningRow, Storage, default_storage
+from harness.store.storage import OpeningRow, Storage
 
 FIRST = "0" * 64
 """What stands as the hash before the first entry."""
@@ -122,7 +122,8 @@ def export(storage: Storage) -> Path:
 
 def exported(storage: Storage) -> Path:
     """The file beside the results: `holdout.jsonl`, for another than the default storage with a mark of its address."""
-    mark = "" if storage.url == default_storage() else f"-{hashlib.sha256(storage.url.encode()).hexdigest()[:8]}"
+    is_default = storage.url == paths.default_storage()
+    mark = "" if is_default else f"-{hashlib.sha256(storage.url.encode()).hexdigest()[:8]}"
     return paths.results_folder() / f"holdout{mark}.jsonl"
 
 

@@ -55,7 +55,7 @@ def machine() -> str:
     """Processor and number of cores, as a person would say it."""
     name = platform.processor() or platform.machine()
     try:
-        with Path("/proc/cpuinfo").open() as lines:
+        with Path("/proc/cpuinfo").open(encoding="utf-8") as lines:
             name = next(line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
     except (OSError, StopIteration):
         pass

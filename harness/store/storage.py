@@ -1,12 +1,11 @@
-"""The one door to the database: Optuna's tables, our documents beside them, and the artifact store.
+"""The only access to the database: Optuna's tables, our documents in tables of our own, and the artifact store.
 
-One SQLite file holds all studies by default; any other URL that Optuna takes
-(PostgreSQL) goes through the same code.
+By default one SQLite file holds all studies. Any other database URL that Optuna
+accepts (PostgreSQL) uses the same code.
 """
 
 from __future__ import annotations
 
-import json
 import sqlite3
 import tempfile
 import warnings
@@ -22,13 +21,14 @@ from optuna.artifacts import FileSystemArtifactStore, download_artifact, upload_
 from harness import paths
 from harness.errors import StorageError, StudyError, first_line
 from harness.files import explained
+from harness.store.keys import finalists_key
 from harness.store.study_record import StudyRecord
 from harness.store.trial_record import TrialRecord
 from harness.store.upgrade import read_document
 from harness.study.experiment import params_of
 
 _LOCKED_FOR = 1.5
-"""Seconds to wait for a locked database before saying so; a busy one frees itself sooner."""
+"""Seconds to wait for a locked database before reporting it. A busy one is free sooner."""
 
 _tables = sql.MetaData()
 _studies = sql.Table(
@@ -52,13 +52,8 @@ _openings = sql.Table(
 )
 
 
-_earlier = sql.Table(
-    "harness_ledger", sql.MetaData(), sql.Column("key", sql.String(200)), sql.Column("document", sql.Text)
-)
-
-
 class OpeningRow(NamedTuple):
-    """A row of the ledger: the document, and what of it the database keeps unique."""
+    """A row of the ledger: the document, and its fields under the UNIQUE constraint."""
 
     place: int
     key: str
@@ -74,10 +69,10 @@ class Storage:
         self.backend = backend
         self.artifacts = FileSystemArtifactStore(str(artifacts))
         self._engine: sql.Engine = backend.engine
-        self._has_earlier = sql.inspect(self._engine).has_table(_earlier.name)
 
     def create_study(self, record: StudyRecord) -> None:
-        """Begin a study in Optuna's tables and ours; whatever is left of a deleted one of that key goes."""
+        """Start a study in Optuna's tables and ours, without what is left of a deleted study of that key."""
+        self._delete(finalists_key(record.key))
         study = optuna.create_study(
             storage=self.backend, study_name=record.key, direction="minimize", load_if_exists=True
         )
@@ -87,13 +82,12 @@ class Storage:
             warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
             study.set_metric_names(["dev nats per symbol"])
         study.set_user_attr("corpus", f"{record.corpus.label} (fingerprint {record.corpus.fingerprint})")
-        # Before our record, which says that the study was begun: a begin that was killed is gone through again.
+        # Our record comes last: it says that the study exists. A start that was killed before it is repeated.
         for params in params_of(record.first, record.repeats)[len(study.get_trials(deepcopy=False)) :]:
             study.enqueue_trial(params)
-        self.write_study(record)
+        self._put(_studies, {"key": record.key}, record.model_dump_json())
 
-    def forget_study(self, key: str) -> None:
-        """Delete a study with its trials, here and in Optuna's tables, if there is one."""
+    def _delete(self, key: str) -> None:
         with suppress(KeyError):
             optuna.delete_study(study_name=key, storage=self.backend)
         with self._engine.begin() as connection:
@@ -106,27 +100,41 @@ class Storage:
         sampler: optuna.samplers.BaseSampler | None = None,
         pruner: optuna.pruners.BasePruner | None = None,
     ) -> optuna.Study:
+        """The study as Optuna has it.
+
+        Raises:
+            StudyError: it was deleted.
+        """
         try:
             return optuna.load_study(study_name=key, storage=self.backend, sampler=sampler, pruner=pruner)
         except KeyError:
-            raise StudyError(f"{key} was deleted from the storage meanwhile. Begin it again with make study.") from None
+            raise StudyError(f"{key} was deleted from the storage. Start it again with make study.") from None
 
     def studies(self) -> list[StudyRecord]:
         """All studies, references among them, oldest first; without those deleted in the dashboard."""
-        there = {study.study_name for study in self.backend.get_all_studies()}
+        existing = {study.study_name for study in self.backend.get_all_studies()}
         with self._engine.connect() as connection:
             rows = connection.execute(sql.select(_studies.c.document)).scalars().all()
         records = [read_document(StudyRecord, row) for row in rows]
-        return sorted((record for record in records if record.key in there), key=lambda record: record.created)
+        return sorted((record for record in records if record.key in existing), key=lambda record: record.created)
 
     def study(self, key: str) -> StudyRecord | None:
-        return next((record for record in self.studies() if record.key == key), None)
+        """A study by its key; None if there is none, or it was deleted in the dashboard."""
+        with self._engine.connect() as connection:
+            row = connection.execute(sql.select(_studies.c.document).where(_studies.c.key == key)).scalar()
+        if row is None:
+            return None
+        try:
+            self.backend.get_study_id_from_name(key)
+        except KeyError:
+            return None
+        return read_document(StudyRecord, row)
 
     def write_study(self, record: StudyRecord) -> None:
         self._put(_studies, {"key": record.key}, record.model_dump_json())
 
     def trials(self, key: str) -> list[TrialRecord]:
-        """The records of a study's trials by number; the ones still waiting have none."""
+        """Records of a study's trials by number. Waiting trials have none."""
         with self._engine.connect() as connection:
             query = sql.select(_trials.c.document).where(_trials.c.key == key).order_by(_trials.c.number)
             rows = connection.execute(query).scalars().all()
@@ -142,20 +150,20 @@ class Storage:
         self._put(_trials, {"key": key, "number": record.number}, record.model_dump_json())
 
     def show_column(self, key: str, number: int, name: str, value: str) -> None:
-        """Set a short user attribute of a trial that still runs; the dashboard has a column for each."""
+        """Set a short user attribute of a running trial. The dashboard shows a column for each."""
         study = self.backend.get_study_id_from_name(key)
         trial = self.backend.get_trial_id_from_study_id_trial_number(study, number)
         with suppress(optuna.exceptions.UpdateFinishedTrialError):
             self.backend.set_trial_user_attr(trial, name, value)
 
     def openings(self) -> list[OpeningRow]:
-        """The ledger's rows in their order; see `harness.store.ledger`."""
+        """Rows of the ledger in their order; see `harness.store.ledger`."""
         with self._engine.connect() as connection:
             rows = connection.execute(sql.select(_openings).order_by(_openings.c.index)).all()
         return [OpeningRow(*row) for row in rows]
 
     def add_opening(self, index: int, key: str, step: str, document: str) -> bool:
-        """Add one to the ledger; False if its place, or that step of that study, is taken."""
+        """Add a row to the ledger. False if its index, or that step of that study, is taken."""
         try:
             with self._engine.begin() as connection:
                 values = {"index": index, "key": key, "step": step, "document": document}
@@ -165,21 +173,13 @@ class Storage:
         return True
 
     def is_opened(self, key: str) -> bool:
-        """Whether a study's test split was claimed: nothing more may be searched in it."""
+        """Whether a study's test split was claimed. Such a study is closed."""
         with self._engine.connect() as connection:
             found = connection.execute(sql.select(_openings.c.key).where(_openings.c.key == key)).first()
-        return found is not None or key in self.earlier_openings()
-
-    def earlier_openings(self) -> dict[str, dict[str, Any]]:
-        """By study, the openings that an earlier version recorded; only read, for it had no chain to carry on."""
-        if not self._has_earlier:
-            return {}
-        with self._engine.connect() as connection:
-            rows = connection.execute(sql.select(_earlier.c.key, _earlier.c.document)).all()
-        return {key: json.loads(document) for key, document in rows}
+        return found is not None
 
     def keep_file(self, content: bytes, filename: str, owner: optuna.Study | optuna.Trial) -> str:
-        """Put a file into the artifact store, listed with its study or trial; returns its id."""
+        """Store a file as an artifact of a study or trial. Returns its id."""
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / filename
             path.write_bytes(content)
@@ -188,10 +188,10 @@ class Storage:
             )
 
     def kept_file(self, artifact: str) -> bytes:
-        """The bytes of a stored file.
+        """The bytes of an artifact.
 
         Raises:
-            StorageError: it is not in the artifact store any more.
+            StorageError: the artifact store does not have it.
         """
         try:
             with tempfile.TemporaryDirectory() as folder:
@@ -200,8 +200,8 @@ class Storage:
                 return path.read_bytes()
         except (OSError, optuna.artifacts.exceptions.ArtifactNotFound):
             raise StorageError(
-                f"stored weights must stay in the artifact store; {artifact} is gone from it. "
-                "Restore results/artifacts, or begin the study again under another NAME."
+                f"stored weights must stay in the artifact store; {artifact} is missing. "
+                "Restore results/artifacts from a backup, or start the study again under another NAME."
             ) from None
 
     def _put(self, table: sql.Table, identity: dict[str, Any], document: str) -> None:
@@ -211,21 +211,17 @@ class Storage:
                 connection.execute(sql.insert(table).values(**identity, document=document))
 
 
-def default_storage() -> str:
-    return f"sqlite:///{paths.results_folder() / 'studies.db'}"
-
-
 def open_storage(url: str | None = None, *, create: bool = False) -> Storage:
-    """Open the database, after checks that answer within 5 s.
+    """Open the database. The checks answer within 5 s.
 
     Args:
         url: an SQLAlchemy URL or the path of an SQLite file; None for `results/studies.db`.
-        create: whether to make it if it is not there.
+        create: make it if it does not exist.
 
     Raises:
-        StorageError: it does not exist, cannot be opened, is locked or is no such database.
+        StorageError: it does not exist, cannot be opened, is locked, or is not a database of this project.
     """
-    url = url or default_storage()
+    url = url or paths.default_storage()
     if "://" not in url:
         url = f"sqlite:///{Path(url).expanduser().resolve()}"
     artifacts = paths.results_folder() / "artifacts"
@@ -235,7 +231,7 @@ def open_storage(url: str | None = None, *, create: bool = False) -> Storage:
     if url.startswith("sqlite:///"):
         _check_sqlite(Path(url.removeprefix("sqlite:///")), create)
     try:
-        # Two processes that open a fresh database at once would both make its tables.
+        # Two processes that open a new database at the same time would both create its tables.
         with filelock.FileLock(paths.lock_file("storage")) if create else nullcontext():
             backend = _opened(url)
     except (sql.exc.SQLAlchemyError, ImportError, RuntimeError, ValueError) as error:
@@ -252,8 +248,20 @@ def _opened(url: str) -> optuna.storages.RDBStorage:
     backend = optuna.storages.RDBStorage(url, engine_kwargs={"connect_args": {"timeout": 60}} if sqlite else {})
     if sqlite:
         _make_fast(backend.engine)
+    _refuse_ledger_without_chain(backend.engine)
     _tables.create_all(backend.engine)
     return backend
+
+
+def _refuse_ledger_without_chain(engine: sql.Engine) -> None:
+    """Early versions recorded openings in another table, without a chain. Such a storage must not appear sealed."""
+    if sql.inspect(engine).has_table("harness_ledger"):
+        with engine.connect() as connection:
+            if connection.execute(sql.text("SELECT 1 FROM harness_ledger")).first() is not None:
+                raise StorageError(
+                    "a storage must keep its openings of the test split in a ledger with a hash chain; this one has "
+                    "some in the table of an earlier version. Read it with version 0.2.0, or name another STORAGE."
+                )
 
 
 def _without_password(url: str) -> str:
@@ -264,7 +272,7 @@ def _without_password(url: str) -> str:
 
 
 def _check_sqlite(path: Path, create: bool) -> None:
-    """Meet what can be wrong with the file before Optuna does, and set the mode that many workers need."""
+    """Find what is wrong with the file before Optuna does, and set the mode that many workers need."""
     if not path.exists() and not create:
         raise StorageError(f"a storage must exist before it is read; there is none at {path}. Run make study first.")
     with explained(path):
@@ -278,18 +286,18 @@ def _check_sqlite(path: Path, create: bool) -> None:
         connection.close()
     except sqlite3.Error as error:
         way_out = (
-            "Close the program that holds it, or wait."
+            "Close the program that uses it, or wait."
             if "locked" in str(error)
-            else "Move it away or name another STORAGE; results already written stay readable."
+            else "Move it away or name another STORAGE. Results already written stay readable."
         )
         raise StorageError(f"a storage must be a writable SQLite database; {path}: {error}. {way_out}") from None
 
 
 def _make_fast(engine: sql.Engine) -> None:
-    """WAL with synchronous=NORMAL: a commit costs 3 to 6 ms instead of 20 to 50, and loses nothing to kill -9."""
+    """WAL with synchronous=NORMAL: a commit takes 3 to 6 ms instead of 20 to 50 ms and survives kill -9."""
 
     @sql.event.listens_for(engine, "connect")
     def _set(connection: Any, _: Any) -> None:
         connection.execute("PRAGMA synchronous=NORMAL")
 
-    engine.dispose()  # connections made before this listener had the slow setting
+    engine.dispose()  # connections made before this listener have the slow setting

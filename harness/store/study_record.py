@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Literal, NamedTuple, Self
 
 from pydantic import BaseModel
@@ -13,6 +14,7 @@ from harness.store.finalist_record import Ranking
 from harness.store.trial_record import SeedRun, TrialRecord, best_trial, thinned
 from harness.store.upgrade import SCHEMA
 from harness.study.experiment import Experiment
+from harness.study.settings import Settings
 from harness.train import Baselines, LrRange
 
 EndedBy = Literal["trials", "minutes", "interrupted", "failed"]
@@ -130,48 +132,63 @@ class CorpusFacts(BaseModel, frozen=True):
 
 
 class StudyRecord(BaseModel, frozen=True):
-    """What a study was begun with, what ended it last, and what was measured beside its trials."""
+    """A study: what it was started with, what ended it last, and what was measured once for it."""
 
     schema_number: int = SCHEMA
     key: str
     name: str
     file: str
+    """Of the study; empty where a notebook defines it."""
     corpus: CorpusFacts
-    seed: int
+    settings: Settings
+    """What it remembers for the next run; trials, finalists, seeds and seed are always set."""
     own_model: bool = False
-    """Whether the study brings a model of its own in place of CharMLP."""
+    """Whether the study's `build` makes another model than CharMLP."""
     space: dict[str, list[str]]
-    """Signature of the search space: parameter names and their distributions."""
+    """Signature of the search space: parameter names and their distributions as JSON."""
     constants: dict[str, Any] = {}
-    """What suggest() fixed; empty in older records."""
+    """What suggest() fixed, by dotted key."""
     sampler: str
+    """With its arguments, as are those of the pruner."""
     pruner: str
-    asked_sampler: str | None = None
-    """The sampler that was asked for by name, kept when the study is carried on; None for the file's own."""
-    asked_pruner: str | None = None
     first: tuple[Experiment, ...] = ()
-    """What was tried before the sampler drew anything."""
+    """Trials that ran before the sampler drew any."""
     repeats: int = 1
     about: str = ""
-    trials: int
-    """Finished trials asked for."""
     created: str
     commit: str | None
     reference: str | None = None
     """Key of the lecture's recipe on this corpus, if this study shows one."""
-    ended_by: EndedBy | None = None  # while it has never ended
+    ended_by: EndedBy | None = None
+    """What ended the last run; None while one is running or was killed."""
     range_test: RangeTest | None = None
     bigram: Baseline | None = None
     ngrams: Ngrams | None = None
     """Counted at the best trial's context length."""
     dev_parts: DevParts | None = None
     drawn: Drawn | None = None
-    asked_finalists: int | None = None
-    """Best trials to train again after the search; None in records that were made before there were any."""
-    asked_seeds: int | None = None
-    """Fresh seeds for each of them; of a reference, how many it is the mean of."""
     ranking: Ranking | None = None
-    """How the finalists came out, once they have."""
+    """Of the finalists; None until they are trained."""
+
+    @property
+    def trials(self) -> int:
+        """Finished trials asked for."""
+        return self.settings.trials or 0
+
+    @property
+    def finalists(self) -> int:
+        """Best trials to train again after the search."""
+        return self.settings.finalists or 0
+
+    @property
+    def seeds(self) -> int:
+        """Fresh seeds of each finalist; of a reference, how many it is the mean of."""
+        return self.settings.seeds or 0
+
+    @property
+    def seed(self) -> int:
+        """Seed of the search."""
+        return self.settings.seed or 0
 
 
 class Chosen(NamedTuple):
@@ -191,7 +208,7 @@ class Chosen(NamedTuple):
         return self.trial.advice
 
     @classmethod
-    def of(cls, record: StudyRecord, trials: list[TrialRecord]) -> Chosen | None:
+    def of(cls, record: StudyRecord, trials: Sequence[TrialRecord]) -> Chosen | None:
         """None while no trial is complete. Where the recipe won, the best trial: it has pages of its own."""
         won = None if record.ranking is None else record.ranking.won
         if won is not None and won.trial is not None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any, Literal, Self, TypeVar
 
 from pydantic import BaseModel
@@ -114,7 +115,7 @@ class TrialRecord(BaseModel, frozen=True):
         )
 
 
-def best_trial(records: list[TrialRecord]) -> TrialRecord | None:
+def best_trial(records: Sequence[TrialRecord]) -> TrialRecord | None:
     """The complete trial with the lowest dev loss; of equals the one whose weights were kept."""
     complete = [record for record in records if record.status == "complete" and record.dev_nats is not None]
     return min(
@@ -122,7 +123,7 @@ def best_trial(records: list[TrialRecord]) -> TrialRecord | None:
     )
 
 
-def runs_of(experiment: Experiment, records: list[TrialRecord]) -> list[TrialRecord]:
+def runs_of(experiment: Experiment, records: Sequence[TrialRecord]) -> list[TrialRecord]:
     """The complete trials of an experiment, oldest first; they differ by their seeds."""
     wanted = experiment.params
     if wanted is None:

@@ -1,4 +1,4 @@
-"""Documents as version 0.2.0 stored them, in the shape of today."""
+"""Stored documents are read here; those of version 0.2.0 are upgraded to the present shape."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from harness.errors import StorageError
 from harness.lecture import RECIPE
 
 SCHEMA = 2
-"""Of every document written now. Version 0.2.0 wrote none; that is schema 1."""
+"""The number in every document written now. Version 0.2.0 wrote no number; that is schema 1."""
 Document = TypeVar("Document", bound=BaseModel)
 
 
@@ -32,9 +32,10 @@ def read_document(kind: type[Document], text: str) -> Document:
 
 
 def upgraded(stored: Any) -> Any:
-    """A document of schema 1, or a part of one, with the names of schema 2; the same for the body of a ledger entry.
+    """A document of schema 1, or a part of one, as schema 2; the same for the body of a ledger entry.
 
-    A study's `standing` is now its `ranking`, `rounds` are `repeats`, and ids of artifacts end in `_artifact`.
+    Schema 2 has a study's settings in one object, calls its `standing` a `ranking` and its `rounds` `repeats`, and
+    ends the ids of artifacts in `_artifact`.
     """
     if isinstance(stored, list):
         return [upgraded(part) for part in stored]
@@ -47,11 +48,21 @@ def upgraded(stored: Any) -> Any:
         names["artifact"] = "weights_artifact"
     if isinstance(stored.get("items"), str) and ("finalists" in stored or "scores" in stored):
         names["items"] = "items_artifact"
-    new = {names.get(name, name): upgraded(value) for name, value in stored.items() if name not in _AS_IT_IS}
+    new = {names.get(name, name): value if name in _AS_THEY_ARE else upgraded(value) for name, value in stored.items()}
     if "p_better" in stored:  # a finalist
         new["is_recipe"] = stored["name"] == RECIPE
-    return new | {name: stored[name] for name in _AS_IT_IS if name in stored}
+    if "asked_sampler" in stored:  # a study
+        new["settings"] = {name: new.pop(old) for old, name in _SETTINGS.items()} | {"corpus": stored["corpus"]["spec"]}
+    return new
 
 
-_AS_IT_IS = ("params", "constants", "space", "config", "first", "p_better")
-"""Their keys are the user's."""
+_AS_THEY_ARE = ("params", "constants", "space", "config", "first", "p_better")
+"""Their keys are not ours."""
+_SETTINGS = {
+    "trials": "trials",
+    "seed": "seed",
+    "asked_finalists": "finalists",
+    "asked_seeds": "seeds",
+    "asked_sampler": "sampler",
+    "asked_pruner": "pruner",
+}

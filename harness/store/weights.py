@@ -13,7 +13,7 @@ from torch import Tensor
 
 from harness.config import TrainConfig
 from harness.corpus import Corpus
-from harness.errors import StorageError
+from harness.errors import ModelChanged, StorageError, first_line
 from harness.files import write_atomically
 from harness.model import Build, CharMLP, Model, Predictor, fresh_model, load_tensors
 from harness.train import sample, stream
@@ -38,15 +38,30 @@ def facts_of(config: TrainConfig, corpus: Corpus, train_nats: float, dev_nats: f
 
 
 def unpack(content: bytes) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """Tensors and facts of packed bytes."""
-    length = int.from_bytes(content[:8], "little")
-    header = json.loads(content[8 : 8 + length])
-    facts: dict[str, Any] = json.loads(header["__metadata__"]["facts"])
-    return load(content), facts
+    """Tensors and facts of packed bytes.
+
+    Raises:
+        StorageError: the bytes are damaged.
+    """
+    try:
+        length = int.from_bytes(content[:8], "little")
+        header = json.loads(content[8 : 8 + length])
+        facts: dict[str, Any] = json.loads(header["__metadata__"]["facts"])
+        return load(content), facts
+    except (ValueError, KeyError, TypeError, SafetensorError) as error:
+        raise StorageError(
+            f"stored weights must be a whole safetensors file; these are damaged ({first_line(error)}). "
+            "Restore results/artifacts from a backup, or start the study again under another NAME."
+        ) from None
 
 
 def restore(content: bytes, build: Build = CharMLP.build) -> tuple[Model, dict[str, Any]]:
-    """The model that was packed, and its facts."""
+    """The model that was packed, and its facts.
+
+    Raises:
+        StorageError: the bytes are damaged.
+        ModelChanged: `build` makes another model now.
+    """
     tensors, facts = unpack(content)
     return rebuilt(tensors, facts, build), facts
 
@@ -55,11 +70,17 @@ def rebuilt(tensors: dict[str, Tensor], facts: dict[str, Any], build: Build = Ch
     """A model with the given weights.
 
     Raises:
-        ValueError: what `build` makes has other tensors.
+        ModelChanged: `build` fails for the stored config, or makes other tensors.
     """
     config = TrainConfig.parse(facts["config"])
-    model = fresh_model(build, config, len(facts["vocabulary"]), stream(0, "init"))
-    load_tensors(model, tensors)
+    try:
+        model = fresh_model(build, config, len(facts["vocabulary"]), stream(0, "init"))
+        load_tensors(model, tensors)
+    except Exception as error:  # of the user's code
+        raise ModelChanged(
+            f"stored weights must fit the model that build makes; it makes other tensors now ({first_line(error)}). "
+            "Restore the old build, or pass the build that made them."
+        ) from None
     return model
 
 
@@ -84,7 +105,7 @@ def load_folder(folder: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
         StorageError: either is missing or unreadable.
     """
     try:
-        facts: dict[str, Any] = json.loads((folder / "config.json").read_text())
+        facts: dict[str, Any] = json.loads((folder / "config.json").read_text(encoding="utf-8"))
         return load((folder / "model.safetensors").read_bytes()), facts
     except (OSError, ValueError, SafetensorError) as error:
         raise StorageError(

@@ -1,4 +1,4 @@
-"""A study as a user writes it: a name, a search space, and how to search it."""
+"""A study as a user writes it: a name, a search space and how to search it."""
 
 from __future__ import annotations
 
@@ -15,92 +15,90 @@ from harness.config import TrainConfig
 from harness.errors import ConfigError
 from harness.model import Build, CharMLP
 from harness.study.experiment import Experiment
-
-_MOST_MINUTES = 525_600
-_MOST_FINALISTS = 50
-_MOST_SEEDS = 50
+from harness.study.settings import Settings
 
 
 def default_sampler(seed: int) -> BaseSampler:
-    """TPE over joint groups of parameters, since a space may be conditional."""
+    """TPE over joint groups of parameters, because a space may be conditional."""
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)  # `group` is one, for years now
+        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)  # of `group`
         return TPESampler(seed=seed, multivariate=True, group=True, n_startup_trials=10)
 
 
 def default_pruner(_seed: int) -> BasePruner:
-    """Stops a trial whose best dev so far is worse than the median at the same share of its schedule.
+    """Prunes a trial whose best dev loss so far is worse than the median at the same share of the run.
 
-    It looks from a fifth of the run on, and never before eight trials are complete. Of the pruners that
-    `harness prune-check` replays on an unpruned study of `names`, it is the one its rule names.
+    It starts after a fifth of the run, and only once eight trials are complete. `harness prune-check`
+    recommends it among the pruners that it replays on an unpruned study of `names`.
     """
     return MedianPruner(n_startup_trials=8, n_warmup_steps=20)
 
 
 @dataclass(frozen=True)
 class Study:
-    """A search over one corpus. `suggest` is plain Optuna and returns a whole config.
+    """A search over one corpus. `suggest` is plain Optuna code that returns a whole config.
 
-    The harness gives each trial its own training seed in place of the config's.
+    Each trial gets its own training seed in place of the config's.
+
+    Raises:
+        ConfigError: a name or a setting that breaks its rule.
     """
 
     name: str
     suggest: Callable[[optuna.Trial], TrainConfig]
     _: KW_ONLY
     sampler: Callable[[int], BaseSampler] = default_sampler
-    """A sampler from a seed; it is made anew for every trial."""
+    """Makes a sampler from a seed. Each trial gets a new one."""
     pruner: Callable[[int], BasePruner] = default_pruner
-    """A pruner from a seed. It sees dev nats at per cent of the budget, 1 to 100."""
+    """Makes a pruner from a seed. It sees dev nats; its steps are per cent of the budget, 1 to 100."""
     trials: int = 60
     """Finished trials (complete, pruned or diverged) that end the search."""
     minutes: float = 9.0
-    """Wall time for all of it; the search ends in time for its finalists, as long as these take."""
+    """Wall time of the whole study. The search stops early enough to train the finalists."""
     finalists: int = 5
-    """Best trials to train again after the search; 0 to stop there."""
+    """Best trials to train again after the search; 0 for none."""
     seeds: int = 5
     """Fresh seeds for each finalist."""
     corpus: str | None = None
-    """None for `names`, with `ssa-2017` where that cannot be had."""
+    """None for `names`, or `ssa-2017` where `names` is not available."""
     build: Build = CharMLP.build
     reference: bool = True
-    """Whether to train the lecture's recipe where it is not stored yet; a stored one is shown in any case."""
+    """Whether to train the lecture's recipe if it is not stored yet. A stored one is always shown."""
     first: tuple[Experiment, ...] = ()
-    """What to try before the sampler draws anything, in this order; such a study keeps the weights of every trial."""
+    """Trials to run before the sampler draws any, in this order. Such a study keeps the weights of every trial."""
     repeats: int = 1
-    """Times to go through `first`, each time from other training seeds."""
+    """How often to run `first`, each time with other training seeds."""
     about: str = ""
-    """What the page of what was reported begins with: whose figures they are, and where they stand."""
+    """First paragraph of the page of reported figures: whose they are and where they were published."""
 
     @property
     def own_model(self) -> bool:
+        """Whether `build` makes another model than CharMLP."""
         return self.build != CharMLP.build
+
+    @property
+    def settings(self) -> Settings:
+        """The study's own settings, which hold where the user asks for nothing else."""
+        return Settings(
+            trials=self.trials, minutes=self.minutes, finalists=self.finalists, seeds=self.seeds, corpus=self.corpus
+        )
 
     def __post_init__(self) -> None:
         if not re.fullmatch(r"[A-Za-z0-9_.]+(-[A-Za-z0-9_.]+)*", self.name):
-            raise ConfigError(f"a study's name must be letters, digits, _ . or single -; got {self.name!r}. Mend it.")
-        if self.trials < 1:
-            raise ConfigError(f"trials must be at least 1; got {self.trials}. Set TRIALS to what should finish.")
-        if not 0 <= self.finalists <= _MOST_FINALISTS:
             raise ConfigError(
-                f"finalists must be at least 0 and at most {_MOST_FINALISTS}; got {self.finalists}. "
-                "Set FINALISTS to how many of the best trials are to be trained again."
-            )
-        if not 1 <= self.seeds <= _MOST_SEEDS:
-            raise ConfigError(
-                f"seeds must be at least 1 and at most {_MOST_SEEDS}; got {self.seeds}. "
-                "Set SEEDS to how many fresh seeds each finalist gets."
+                f"a study's name must be letters, digits, _ . or single -; got {self.name!r}. Give it another."
             )
         if self.repeats < 1:
-            raise ConfigError(f"repeats must be at least 1; got {self.repeats}. Set it to how often `first` is tried.")
-        if not 0 < self.minutes <= _MOST_MINUTES:
-            raise ConfigError(
-                f"minutes must be more than 0 and at most {_MOST_MINUTES:,} (a year); got {self.minutes:g}. "
-                "Set MINUTES to the time to spend."
-            )
+            raise ConfigError(f"repeats must be at least 1; got {self.repeats}. Set it to how often to run `first`.")
+        _ = self.settings  # checks the limits
 
 
 def check_config(config: object) -> TrainConfig:
-    """A trial's config, checked for what a study may not do."""
+    """The config that suggest() returned.
+
+    Raises:
+        ConfigError: it is no TrainConfig, or its budget is in seconds.
+    """
     if not isinstance(config, TrainConfig):
         raise ConfigError(f"suggest must return a TrainConfig; got {type(config).__name__}. Return one.")
     if config.budget.seconds is not None:

@@ -1,13 +1,14 @@
-"""Trials that a study begins with instead of drawing them, and what somebody else reported of each."""
+"""Trials that a study runs before the sampler draws any, and the figures that others reported for them."""
 
 from __future__ import annotations
 
+import math
 import warnings
 from collections.abc import Callable, Sequence
 from typing import Any, Literal, NamedTuple
 
 import optuna
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from harness.config import Config
 from harness.errors import ConfigError, HarnessError, first_line
@@ -16,20 +17,20 @@ _FIGURE = Field(None, pattern=r"^\d+(\.\d+)?$")
 
 
 class Reported(Config):
-    """Losses (nats per symbol) as somebody else gave them; text, for 2.3 and 2.30 do not say the same."""
+    """Losses (nats per symbol) as they were published; text, because 2.3 and 2.30 differ in precision."""
 
     step: int | None = Field(None, ge=1)
-    """After how many steps of the run, one of its evaluations; None for its end."""
+    """Step of one of the run's evaluations; None for its end."""
     train: str | None = _FIGURE
     dev: str | None = _FIGURE
     source: str
-    """Where it stands, to be looked up."""
+    """Where it was published."""
     remark: str = ""
-    """What is known to differ between there and here."""
+    """Known differences between that experiment and this one."""
 
 
 class RateRange(NamedTuple):
-    """The rates of a learning-rate range test, one step at each."""
+    """Rates of a learning-rate range test, with one step at each."""
 
     lowest: float
     highest: float
@@ -37,28 +38,39 @@ class RateRange(NamedTuple):
 
 
 class Experiment(Config):
-    """Parameters to try before the sampler draws any, and what of the run a road's page compares and shows."""
+    """A trial that runs before the sampler draws any, and what the page of reported figures shows of it."""
 
     title: str
     params: dict[str, Any] | None
-    """For `suggest()`, as Optuna's enqueue_trial takes them: what is left out is drawn. None for the counted
-    bigram, which is measured beside every search and takes no trial."""
+    """For `suggest()`, as in Optuna's enqueue_trial: parameters that are left out are drawn. None for the counted
+    bigram, which is measured with every search and needs no trial."""
     reported: tuple[Reported, ...] = ()
     range_test: RateRange | None = None
-    """The learning-rate range test to make of its config, in place of the best trial's."""
+    """A learning-rate range test of its config, in place of the best trial's."""
     shows: tuple[Literal["embedding", "samples"], ...] = ()
+
+    @field_validator("range_test")
+    @classmethod
+    def _rates_rise(cls, given: RateRange | None) -> RateRange | None:
+        """The rules of `harness.train.lr_range`, which would otherwise refuse it only after the search."""
+        if given is not None and not (0 < given.lowest < given.highest < math.inf and given.steps >= 2):
+            raise ValueError(
+                "must have finite rates with 0 < lowest < highest and at least 2 steps; "
+                f"got lowest {given.lowest:g}, highest {given.highest:g}, {given.steps} steps."
+            )
+        return given
 
 
 def params_of(first: Sequence[Experiment], repeats: int) -> list[dict[str, Any]]:
-    """The parameters of the trials to begin with, in their order."""
+    """Parameters of the first trials, in their order."""
     return [experiment.params for experiment in first if experiment.params is not None] * repeats
 
 
 def check_first(first: Sequence[Experiment], suggest: Callable[[optuna.Trial], object]) -> None:
-    """Try the parameters of each on a throw-away study.
+    """Check the parameters of each on a temporary study.
 
     Raises:
-        ConfigError: `suggest` asks for none of that name, or would not draw that value.
+        ConfigError: `suggest` does not ask for such a parameter, or could not draw that value.
     """
     scratch = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
     for experiment in first:
@@ -69,19 +81,19 @@ def check_first(first: Sequence[Experiment], suggest: Callable[[optuna.Trial], o
         trial = scratch.ask()
         try:
             with warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # Optuna's own of a value out of range, which is said below
+                warnings.simplefilter("ignore")  # Optuna's warning about a value out of range, which is reported below
                 suggest(trial)
         except HarnessError:
             raise
         except Exception as error:  # a value that no choice has, or the user's own code
             reason = first_line(error)
-            raise ConfigError(f"{rule} {experiment.params}, of which suggest() says: {reason} Mend first.") from None
+            raise ConfigError(f"{rule} {experiment.params}, on which suggest() raises: {reason} Fix `first`.") from None
         for name, value in experiment.params.items():
             distribution = trial.distributions.get(name)
             if distribution is None:
                 asked = ", ".join(trial.distributions) or "none"
                 raise ConfigError(
-                    f"{rule} {name!r}, which suggest() does not ask for; it asks for {asked}. Mend first."
+                    f"{rule} {name!r}, which suggest() does not ask for; it asks for {asked}. Fix `first`."
                 )
             if not distribution._contains(distribution.to_internal_repr(value)):
-                raise ConfigError(f"{rule} {name}={value!r}, outside {distribution}. Mend first.")
+                raise ConfigError(f"{rule} {name}={value!r}, outside {distribution}. Fix `first`.")

@@ -1,4 +1,4 @@
-"""Study files: found by name, read as they are written, and asked for their STUDY."""
+"""Loads study files: finds them by name, reads their source, returns their STUDY."""
 
 from __future__ import annotations
 
@@ -15,21 +15,21 @@ from harness.study.definition import Study
 
 
 class _AsWritten(SourceFileLoader):
-    """Reads the source each time: compiled code beside it is told from older by the second and the size alone."""
+    """Always reads the source. Python compares cached bytecode by second and size only, and would miss a quick edit."""
 
-    def get_code(self, fullname: str) -> CodeType:  # noqa: ARG002 (the loader is of one file)
+    def get_code(self, fullname: str) -> CodeType:  # noqa: ARG002 (the loader serves one file)
         return self.source_to_code(self.get_data(self.path), self.path)
 
 
 def load_study(name: str) -> tuple[Study, Path]:
-    """The `STUDY` of `studies/NAME.py`, or of the file at a path; and that file.
+    """The `STUDY` of `studies/NAME.py` or of a file given by its path, and that file.
 
     Raises:
-        StudyError: no such file, no STUDY in it, or it fails to import.
+        StudyError: there is no such file, it has no STUDY, or it fails to import.
     """
     path = Path(name) if name.endswith(".py") else paths.studies_folder() / f"{name}.py"
     if not path.is_file():
-        known = known_studies()
+        known = paths.known_studies()
         raise StudyError(
             f"a study must be a file in {paths.studies_folder()} or a path to one; got {name!r}. "
             f"There are: {', '.join(known) or 'none'}.{nearest(Path(name).stem, known)} Name one of them, or write it."
@@ -47,26 +47,22 @@ def load_study(name: str) -> tuple[Study, Path]:
         raise
     except Exception as error:
         reason = f"{type(error).__name__}: {error}"
-        raise StudyError(f"a study file must import; {path} raised {reason}. Mend it.") from error
+        raise StudyError(f"a study file must import; {path} raised {reason}. Fix it.") from error
     study = getattr(module, "STUDY", None)
     if not isinstance(study, Study):
         raise StudyError(f"a study file must define STUDY = Study(…); {path} has {study!r}. Add it.")
     return study, path
 
 
-def known_studies() -> list[str]:
-    return sorted(path.stem for path in paths.studies_folder().glob("[!_]*.py"))
-
-
 def build_of(file: str, own_model: bool) -> Build:
-    """What makes a stored study's models; its file is needed only if it brings its own.
+    """The `build` of a stored study. Its file is needed only if it has a model of its own.
 
     Raises:
-        StudyError: it brings its own, and its file is gone or there never was one.
+        StudyError: it has its own model, and its file is gone or never existed.
     """
     if own_model and not file:
         raise StudyError(
-            "a model of one's own is made by its study's build, which the storage cannot hold; this study was run "
-            "from a notebook that defines it. Run it there again, or save it as a file in studies/."
+            "a study with its own model needs its build, which the storage does not hold; this study was run from "
+            "the notebook that defines it. Use it there, or save it as a file in studies/."
         )
     return load_study(file)[0].build if own_model else CharMLP.build

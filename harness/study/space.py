@@ -1,4 +1,4 @@
-"""A search space as its `suggest` shows it: what it draws, what it fixes, and whether a sampler can search it."""
+"""A search space as `suggest` shows it: what it draws, what it fixes, and whether a sampler can search it."""
 
 from __future__ import annotations
 
@@ -21,20 +21,20 @@ class Space:
     """What 200 seeded random draws of `suggest` show."""
 
     signature: dict[str, list[str]]
-    """Names and distributions of the parameters they meet. Optuna accepts a changed range silently; this tells."""
+    """Names and distributions of the parameters drawn. Optuna accepts a changed range silently; this detects it."""
     constants: dict[str, Any]
-    """What every config has alike, by dotted key: what `suggest` fixes. A changed budget or batch size would mix two
-    kinds of trials in one study, and no distribution shows it."""
+    """The values that all configs share, by dotted key: what `suggest` fixes. A changed budget or batch size would mix
+    two kinds of trials in one study, and no distribution would show it."""
     fails: bool
-    """Whether `suggest` itself raises now and then."""
+    """Whether `suggest` raises for some draws."""
 
 
 def space_of(study: Study) -> Space:
-    """A study's space, looked at before anything is begun.
+    """A study's space, examined before anything starts.
 
     Raises:
         ConfigError: a draw's config breaks a rule, or has a budget in seconds.
-        TrialsFailed: `suggest` raises whatever is drawn.
+        TrialsFailed: `suggest` raises for every draw.
     """
     scratch = optuna.create_study(sampler=RandomSampler(seed=0))
     met: dict[str, set[str]] = {}
@@ -47,13 +47,13 @@ def space_of(study: Study) -> Space:
             configs.append(set(config.model_copy(update={"seed": 0}).by_key().items()))
         except HarnessError:
             raise
-        except Exception as error:  # as a trial it would fail with this reason; others may not
+        except Exception as error:  # a trial would fail with this reason; others may not
             reasons.add(f"{type(error).__name__}: {error}")
         for parameter, distribution in trial.distributions.items():
             met.setdefault(parameter, set()).add(distribution_to_json(distribution))
     if not configs:
         raise TrialsFailed(
-            f"suggest() of {study.name} fails whatever is drawn, with {min(reasons)!r}. Mend it in the study file."
+            f"suggest() of {study.name} fails for every draw, with {min(reasons)!r}. Fix it in the study file."
         )
     return Space(
         signature={parameter: sorted(met[parameter]) for parameter in sorted(met)},
@@ -63,10 +63,10 @@ def space_of(study: Study) -> Space:
 
 
 def check_sampler(study: Study, space: Space) -> None:
-    """Let the sampler draw and learn from a few trials of a throw-away study.
+    """Let the sampler draw and learn from a few trials of a temporary study.
 
     Raises:
-        ConfigError: it cannot search this space, or needs a package that is not there.
+        ConfigError: it cannot search this space, or needs a package that is not installed.
     """
     scratch = optuna.create_study(sampler=study.sampler(0))
     with warnings.catch_warnings():
@@ -82,6 +82,6 @@ def check_sampler(study: Study, space: Space) -> None:
                 raise ConfigError(
                     f"a sampler must be able to draw from the study's space; {name} says: {reason}. Choose another."
                 ) from None
-            except Exception:  # suggest() itself failed; `space_of` has judged that
+            except Exception:  # suggest() itself failed; `space_of` has checked that
                 continue
             scratch.tell(trial, value)

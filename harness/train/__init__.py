@@ -1,4 +1,4 @@
-"""Running the mathematics: the trainer, exact evaluation, probes, diagnosis. No Optuna, files or printing."""
+"""Training and measuring models: trainer, exact evaluation, probes, diagnosis. No Optuna, no files, no printing."""
 
 from harness.train.advice import Verdict
 from harness.train.counted import Baselines, Counted, baselines, best_counted

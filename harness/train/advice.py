@@ -1,7 +1,8 @@
-"""The one thing to turn next: per verdict, the first that is due of what the lecture argues for.
+"""The next knob to change: for each verdict, the first applicable move among those the lecture argues for.
 
-Changes of dev in nats per symbol on `names`, fingerprint 14f825ec2506 (dev n=22,655), from some fifty cheap
-trials; what the advice is worth on fresh ones is measured by `harness bench advice`.
+The figures below are changes of the dev loss in nats per symbol on `names`, fingerprint 14f825ec2506
+(dev n=22,655), from about fifty cheap trials. `harness bench advice` measures how much the advice is worth on
+fresh trials.
 """
 
 from __future__ import annotations
@@ -16,32 +17,43 @@ from harness.train.moves import Move, moves
 Verdict = Literal["diverged", "still improving", "overfitting", "underfitting", "well fitted"]
 
 JITTER = 0.01
-"""Nats by which dev jumps up between evaluations near the end of a run whose rate is too high for a lower plateau.
+"""Nats. If dev rises by more than this between evaluations near the end, the rate is too high for a lower plateau.
 
-Of 6 underfitting trials at a constant rate, linear decay changed dev by -0.22 to -0.09 in the 3 that jumped
-by more, and by -0.004 to +0.066 in the others.
+There were 6 underfitting trials at a constant rate. Linear decay changed dev by -0.22 to -0.09 in the 3 with
+larger rises, and by -0.004 to +0.066 in the other 3.
 """
 DECAYED = 0.1
-"""Share of its rate to which a run that has decayed is down: the lecture's last rate is a tenth of its first."""
-SHORT_CONTEXT = 3
-"""Symbols up to which the context is the first suspect: the lecture's own length, one of the knobs it leaves to
-its listeners. Two more symbols lowered dev in 9 of 9 trials, by 0.026 to 0.124."""
-BOTTLENECK = 16
-"""Numbers per symbol below which the embedding is the next one: the lecture goes from 2 to 10 for that. Doubling it
-lowered dev in all 13 trials that did not jump about, by 0.042 at the median."""
-HIGH_DROPOUT = 0.2
-"""Share of silenced units from which they hold a network back that underfits: half of them lowered dev
-in 7 of 8 trials, by 0.010 to 0.059."""
-STRONG_WEIGHT_DECAY, STRONG_DROPOUT = 0.1, 0.3
-"""What there has to be of either before the next is tried; stopping earlier is last.
+"""A run counts as decayed if its final rate is at most this share of its base rate.
 
-In 6 overfitting trials weight decay of 0.1 lowered dev by 0.003 to 0.050, dropout of 0.15 by 0.001 to
-0.042, less than weight decay in 5 of them, and half the steps in 3 only, by 0.040 at most.
+In the lecture the last rate is a tenth of the first.
+"""
+SHORT_CONTEXT = 3
+"""Symbols. Up to this context length, the advice is to lengthen the context first.
+
+It is the lecture's own length, and one of the knobs the lecture leaves to its listeners. Two more symbols
+lowered dev in 9 of 9 trials, by 0.026 to 0.124.
+"""
+BOTTLENECK = 16
+"""Numbers per symbol. Below this embedding size, the advice is to enlarge the embedding next.
+
+The lecture goes from 2 to 10 for the same reason. Doubling the size lowered dev in all 13 trials without
+jitter, by a median of 0.042.
+"""
+HIGH_DROPOUT = 0.2
+"""Dropout from which an underfitting network should reduce it before it gets wider.
+
+Halving the dropout lowered dev in 7 of 8 trials, by 0.010 to 0.059.
+"""
+STRONG_WEIGHT_DECAY, STRONG_DROPOUT = 0.1, 0.3
+"""Thresholds above which the next move is tried. The order is weight decay, dropout, stopping earlier.
+
+In 6 overfitting trials, weight decay of 0.1 lowered dev by 0.003 to 0.050. Dropout of 0.15 lowered it by 0.001
+to 0.042, in 5 of the 6 by less than weight decay did. Half the steps lowered it in only 3, by 0.040 at most.
 """
 
 
 def advise(verdict: Verdict, config: TrainConfig, evidence: Mapping[str, float]) -> Move | None:
-    """The next move for a run so judged; None where nothing is to be turned."""
+    """The next move for a run with this verdict; None if there is nothing to change."""
     possible = moves(config)
     wanted = {
         "diverged": _against_divergence,
@@ -64,7 +76,7 @@ def _for_the_end(config: TrainConfig, evidence: Mapping[str, float]) -> Iterator
 
 
 def _against_overfitting(config: TrainConfig, _evidence: Mapping[str, float]) -> Iterator[str]:
-    # At a constant rate decay lowered dev by 0.18 and 0.075 in two overfitting trials, more than anything else.
+    # In two overfitting trials at a constant rate, decay lowered dev by 0.18 and 0.075, more than any other move.
     if is_undecayed(config) or decays_at_once(config):
         yield "decay"
     if config.optimizer.weight_decay < STRONG_WEIGHT_DECAY:
@@ -88,7 +100,7 @@ def _against_underfitting(config: TrainConfig, evidence: Mapping[str, float]) ->
 
 
 def jumps_about(config: TrainConfig, evidence: Mapping[str, float]) -> bool:
-    """Whether the run ends in jitter at a rate that was not decayed: a plateau that decay goes below."""
+    """Whether the run ends with jitter at an undecayed rate. Decay would take the loss below that plateau."""
     return is_undecayed(config) and evidence["jitter"] > JITTER
 
 
@@ -97,8 +109,8 @@ def is_undecayed(config: TrainConfig) -> bool:
 
 
 def decays_at_once(config: TrainConfig) -> bool:
-    """Whether most of the decay is over before the run has well begun: decay later.
+    """Whether most of the decay happens early in the run, so that a later decay is better.
 
-    Going down linearly instead lowered dev in 4 of 4 trials with an inverse-time schedule, by 0.024 to 0.080.
+    In 4 of 4 trials with an inverse-time schedule, linear decay instead lowered dev, by 0.024 to 0.080.
     """
     return isinstance(config.schedule, InverseTime)

@@ -1,4 +1,4 @@
-"""Batches drawn with replacement, for many steps at once."""
+"""Batches drawn with replacement, many steps at a time."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ _EXAMPLES_AT_ONCE = 65_536
 def draw_batches(
     counts: ContextCounts, batch_size: int, streams: Sequence[torch.Generator]
 ) -> Iterator[tuple[Tensor, Tensor]]:
-    """Endless chunks of S steps' batches, one for each of R streams.
+    """Endless chunks of batches: S steps at a time, with one batch per step for each of R streams.
 
-    A batch is B examples of the split, each equally likely. It is given in the order of contexts,
-    so that equal ones stand side by side; what a stream yields does not depend on those beside it.
+    A batch is B examples of the split, all equally likely. It is sorted by context row, so that equal
+    contexts are adjacent. What a stream yields does not depend on the other streams.
 
     Yields:
-        rows of `counts.contexts` and targets, (S, R, B) int32 each.
+        rows of `counts.contexts` and targets, both (S, R, B) int32.
     """
     times = counts.counts.long()
-    rows, targets = (of_pair.to(torch.int32).repeat_interleave(times) for of_pair in (counts.rows, counts.targets))
+    rows, targets = (values.to(torch.int32).repeat_interleave(times) for values in (counts.rows, counts.targets))
     steps = max(1, _EXAMPLES_AT_ONCE // (batch_size * len(streams)))
     while True:
         chosen = torch.empty(steps, len(streams), batch_size, dtype=torch.int32)
@@ -43,9 +43,9 @@ def take_steps(
     batches: Sequence[torch.Generator],
     dropout: Sequence[torch.Generator],
 ) -> Iterator[Tensor]:
-    """The losses (R,) of one step after another without end, each with its gradient written.
+    """Endless losses (R,), one per step. The step's gradient has been written when its loss is yielded.
 
-    What steps along that gradient before it asks for the next one trains the models.
+    The caller trains the models by applying that gradient before it asks for the next loss.
     """
     device = plan.parameters.device
     for rows, targets in draw_batches(counts, batch_size, batches):

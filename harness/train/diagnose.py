@@ -1,6 +1,6 @@
-"""What a finished run says about itself: under-, over- or well fitted, and what to turn next.
+"""The verdict on a finished run, and the knob to change next.
 
-Losses in nats per symbol. Figures "here" are of `names` at fingerprint 14f825ec2506.
+Losses are in nats per symbol. Figures measured "here" are for `names` at fingerprint 14f825ec2506.
 """
 
 from __future__ import annotations
@@ -19,48 +19,49 @@ from harness.train.items import gap_error, item_nats
 from harness.train.trainer import Evaluation, TrainResult
 
 SEED_SPAN = 0.022
-"""Nats between the best and the worst of several seeds of one config; smaller differences of single runs are noise.
+"""Nats between the best and the worst of several seeds of one config. Smaller differences of single runs are noise.
 
-Five seeds of the lecture's recipe span that here (2.1471 to 2.1688); three of another
-implementation span 0.014 (SuvirRathore/makemore-from-scratch). Both fit one standard deviation
-of about 0.009, as a span grows with its draws; the wider one is taken, for it is of this code,
-split and exact loss.
+Five seeds of the lecture's recipe span 0.022 here (2.1471 to 2.1688). Three seeds of another implementation
+span 0.014 (SuvirRathore/makemore-from-scratch). Both agree with a standard deviation of about 0.009, because
+the span grows with the number of seeds. The wider span is used because it was measured with this code, this
+split and exact losses.
 """
 STILL_FALLING = 0.01
-"""Nats that dev falls per tenth of the run, at its end, if it should have gone on.
+"""Nats per tenth of the run. If dev falls by more than this at the end, the run should have been longer.
 
-A decay to nothing falls by 0.001 to 0.007 in its last tenth at its best (60 unpruned trials of beat_lecture),
-which more steps may or may not lower; of 5 trials that fell by more, twice the steps lowered 4 by 0.04 to 0.12.
+Among 60 unpruned trials of beat_lecture, the best runs whose rate decays to zero fall by 0.001 to 0.007 in the
+last tenth, and more steps may or may not lower their loss. Of 5 trials that fell by more, twice the steps
+lowered 4, by 0.04 to 0.12.
 """
 SMALL_GAP = 0.05
-"""Nats between train and dev below which the lecture calls them roughly equal, so the model too small.
+"""Nats between train and dev. The lecture calls a smaller gap roughly equal, and the model too small.
 
-Dropout of 0.15 more raised dev in 14 of 16 trials with a smaller gap; the two others jumped about.
+Adding 0.15 of dropout raised dev in 14 of 16 trials with a smaller gap; the other two had jitter.
 """
 LARGE_GAP = 0.15
-"""Nats between train and dev above which regularisers are due.
+"""Nats between train and dev. Above this gap, regularisation helps.
 
 Dropout of 0.15 lowered dev in all 6 trials with gaps of 0.17 to 0.29, and raised it in all 4 with gaps of 0.10 to 0.14.
 """
 SURE = 2.0
-"""Standard errors by which a gap has to exceed LARGE_GAP, and a fall nothing.
+"""Standard errors by which a gap must exceed LARGE_GAP, and a fall must exceed zero.
 
-Of 1,000 made-up flat runs that jitter by 0.03 nats, as batches of 32 at a rate of 0.1 do, 42 to 53 are
-taken for still improving, at 10, 20 and 40 evaluations.
+Of 1,000 simulated flat runs with a jitter of 0.03 nats, as batches of 32 at a rate of 0.1 have, 42 to 53 are
+wrongly called still improving, at 10, 20 and 40 evaluations.
 """
 TAIL = 1 / 3
-"""Share of the run that its end is judged by: 4 evaluations of 10, the fewest that tell a trend from jitter."""
+"""Share of the run that counts as its end. It holds 4 of 10 evaluations, the fewest that separate trend from jitter."""
 
 
 @dataclass(frozen=True)
 class Diagnosis:
-    """A verdict, the numbers it rests on (nats), and the next thing to turn."""
+    """A verdict, the numbers behind it (nats), and the knob to change next."""
 
     verdict: Verdict
     evidence: dict[str, float]
     advice: str
     next: TrainConfig | None = None
-    """The config with the advice followed; None where nothing is to be turned."""
+    """The config after following the advice; None if there is nothing to change."""
 
 
 def diagnose(
@@ -71,35 +72,37 @@ def diagnose(
     gap_error: float | None = None,
     ngram_nats: float | None = None,
 ) -> Diagnosis:
-    """Judge a run by its whole curve; the first rule that holds, in this order, gives the verdict.
+    """Judge a run by its whole curve. The first rule that holds, in this order, gives the verdict.
 
-    1. diverged: a loss is not finite, or train ends above log V, what guessing blindly scores.
-       (Dev alone above it is memorising, which is overfitting.)
-    2. still improving: dev falls by more than STILL_FALLING per tenth of the run, over its last third
-       (surely) and in its last tenth (give or take the jitter), and has not risen from its minimum.
-    3. overfitting: dev ends above its minimum by more than SEED_SPAN although train fell since then
-       (both rising is a learning rate that jumps about), or the gap surely exceeds LARGE_GAP.
-    4. underfitting: the gap is below SMALL_GAP, or dev ends above what counting reaches at this
-       context length by more than SEED_SPAN: a network that counting beats has not used its context.
+    1. diverged: a loss is not finite, or train ends above log V, the loss of uniform guessing.
+       (If only dev is above log V, the model memorises, which is overfitting.)
+    2. still improving: dev falls by more than STILL_FALLING per tenth of the run, both over the last third
+       (by at least SURE standard errors) and in the last tenth (allowing for jitter), and dev has not
+       risen from its minimum by more than SEED_SPAN or the jitter.
+    3. overfitting: dev ends more than SEED_SPAN above its minimum although train fell since then
+       (if both rise, the learning rate is too high), or the gap exceeds LARGE_GAP by SURE standard errors.
+    4. underfitting: the gap is below SMALL_GAP, or dev ends more than SEED_SPAN above the best counted
+       n-gram of this context length. A network that is worse than counting has not used its context.
     5. well fitted: none of these.
 
     Args:
-        gap_error: standard error of the gap at the end, by items (`harness.train.gap_error`).
+        gap_error: standard error of the final gap in nats, over items (`harness.train.gap_error`).
         ngram_nats: dev loss of the best counted n-gram of this context length (`harness.train.best_counted`).
     """
     evidence = _evidence(curve, vocabulary_size, gap_error, ngram_nats)
     verdict = _verdict(evidence)
     move = advise(verdict, config, evidence)
     if move is None:
-        return Diagnosis(verdict, evidence, "Confirm it on fresh seeds before turning anything else.")
+        return Diagnosis(verdict, evidence, "Confirm it on fresh seeds before changing anything else.")
     return Diagnosis(verdict, evidence, f"{move.text[0].upper()}{move.text[1:]}.", move.config)
 
 
 def judge(result: TrainResult, config: TrainConfig, corpus: Corpus, *, one_model: bool = True) -> Diagnosis:
-    """`diagnose` with both optional inputs, for a run that was not cut short; the curve alone for one that was.
+    """`diagnose` with both optional inputs for a complete run, and with the curve alone for any other.
 
     Args:
-        one_model: False where the curve is a mean over seeds: the error is of one set of weights.
+        one_model: False if the curve is a mean over seeds. The gap's error belongs to one set of weights,
+            so it is then left out.
     """
     if result.status != "complete":
         return diagnose(result.curve, config, corpus.vocabulary_size)
@@ -114,7 +117,7 @@ def _verdict(found: dict[str, float]) -> Verdict:
         return "diverged"
     fall, rise, gap = found["fall_at_end"], found["rise_from_minimum"], found["gap"]
     falls = fall > max(STILL_FALLING, SURE * found["fall_error"]) and rise <= max(SEED_SPAN, found["jitter"])
-    # The end of a decay is flat, however steep the third before it; one odd point at the end is jitter.
+    # A decayed run ends flat even if the last third as a whole is steep. A single odd last point is jitter.
     if falls and found["fall_in_last_tenth"] + found["jitter"] > STILL_FALLING:
         return "still improving"
     if (rise > SEED_SPAN and found["train_since_minimum"] < 0) or gap - SURE * found.get("gap_error", 0.0) > LARGE_GAP:
@@ -127,7 +130,7 @@ def _verdict(found: dict[str, float]) -> Verdict:
 def _evidence(
     curve: Sequence[Evaluation], vocabulary_size: int, gap_error: float | None, ngram_nats: float | None
 ) -> dict[str, float]:
-    """The numbers that the rules look at; of a run that is not finite, only the first three."""
+    """The numbers that the rules use; only the first three if any loss of the curve is not finite."""
     last = curve[-1]
     found = {"train_nats": last.train_nats, "dev_nats": last.dev_nats, "log_vocabulary": math.log(vocabulary_size)}
     if not all(math.isfinite(nats) for point in curve for nats in (point.train_nats, point.dev_nats)):
@@ -152,9 +155,9 @@ def _evidence(
 
 
 def tail(curve: Sequence[Evaluation]) -> Sequence[Evaluation]:
-    """The evaluations of the last TAIL of the run, at least three where there are as many."""
+    """The evaluations in the last TAIL of the run; at least three if the curve has that many."""
     last = curve[-1]
-    # Evaluations fall on whole steps: the one at two thirds may stand a fraction of a step behind them.
+    # Evaluations fall on whole steps, so the one at two thirds may miss the limit by less than a step.
     inside = sum(point.step >= (1 - TAIL) * last.step - 1 for point in curve)
     return curve[-max(3, inside) :]
 
@@ -162,8 +165,8 @@ def tail(curve: Sequence[Evaluation]) -> Sequence[Evaluation]:
 def trend(points: Sequence[Evaluation]) -> tuple[float, float]:
     """Nats that dev falls per tenth of the run, and the standard error of that.
 
-    The fall is the median of those between any two points (Theil 1950, Sen 1968), which one odd
-    evaluation cannot turn; its error that of a straight line, from what is left beside it.
+    The fall is the median slope over all pairs of points (Theil 1950, Sen 1968), so that one odd evaluation
+    cannot change its sign. The error is that of a straight-line fit, computed from the residuals.
     """
     at = [10 * point.step / max(1, points[-1].step) for point in points]
     pairs = combinations(zip(at, [point.dev_nats for point in points], strict=True), 2)
@@ -179,7 +182,7 @@ def trend(points: Sequence[Evaluation]) -> tuple[float, float]:
 
 
 def fall_in_last_tenth(curve: Sequence[Evaluation]) -> float:
-    """Nats that dev fell per tenth of the run at its end, from the last point at least a tenth before it."""
+    """Nats that dev fell per tenth of the run, from the last point at least a tenth before the end to the end."""
     last = curve[-1]
     earlier = [point for point in curve if point.step < 0.9 * last.step + 1]
     if not earlier or earlier[-1] is last:

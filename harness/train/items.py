@@ -1,6 +1,6 @@
-"""Losses by item: symbols of one item are not independent of each other, items are.
+"""Losses by item. Standard errors are computed over items because symbols within one item are not independent.
 
-I items, P distinct pairs of a context and its target.
+I items, P distinct (context, target) pairs.
 """
 
 from __future__ import annotations
@@ -22,21 +22,21 @@ class ItemNats:
     """A split's loss item by item."""
 
     nats: NDArray[np.float64]
-    """(I,) summed over the item's symbols and its end."""
+    """(I,) the loss summed over the item's symbols and its end."""
     symbols: NDArray[np.int64]
-    """(I,) how many those are."""
+    """(I,) the number of predicted symbols, including the end."""
 
     @property
     def mean(self) -> Nats:
-        """Nats per symbol over all items: summed, counted, divided once."""
+        """Nats per symbol over all items; summed first, divided once."""
         return float(self.nats.sum() / self.symbols.sum())
 
     @property
     def standard_error(self) -> Nats:
-        """Of the mean, for other items of the same source and the same weights; not finite for fewer than two.
+        """Standard error of the mean over draws of items, for fixed weights; NaN for fewer than two items.
 
-        The mean is a ratio of two sums over items, so its variance is that of the items'
-        residuals from it (Cochran 1977, section 6.3, the ratio estimator, to first order).
+        The mean is a ratio of two sums over items, so its variance follows from the items' residuals
+        (the ratio estimator to first order; Cochran 1977, section 6.3).
         """
         items = len(self.nats)
         if items < 2:
@@ -45,7 +45,7 @@ class ItemNats:
         return float(math.sqrt(items / (items - 1) * (residuals**2).sum()) / self.symbols.sum())
 
     def where(self, chosen: NDArray[np.bool_]) -> ItemNats:
-        """Some of the items."""
+        """The items selected by an (I,) mask."""
         return ItemNats(self.nats[chosen], self.symbols[chosen])
 
 
@@ -56,17 +56,22 @@ def item_nats(model: Predictor, corpus: Corpus, split: OpenSplit, context_length
 
 
 def nats_by_item(model: Predictor, counts: ContextCounts, symbols: NDArray[np.int64]) -> ItemNats:
-    """The same from a split's counts and (I,) its items' symbols, their ends included."""
-    of_examples = pair_nats(model, counts)[counts.pair_of_example].numpy()
-    return ItemNats(np.add.reduceat(of_examples, np.append(0, symbols.cumsum()[:-1])), symbols)
+    """Losses by item from a split's counts.
+
+    Args:
+        symbols: (I,) the number of predicted symbols of each item, including its end.
+    """
+    nats_of_examples = pair_nats(model, counts)[counts.pair_of_example].numpy()
+    return ItemNats(np.add.reduceat(nats_of_examples, np.append(0, symbols.cumsum()[:-1])), symbols)
 
 
 def gap_error(train: ItemNats, dev: ItemNats) -> Nats:
-    """Standard error of the gap dev minus train: the splits share no draw of items."""
+    """Standard error of the gap, dev minus train, in nats. The splits are separate draws of items, so errors add in
+    squares."""
     return math.hypot(train.standard_error, dev.standard_error)
 
 
 def seen_in_train(items: Sequence[str], train_items: Sequence[str]) -> NDArray[np.bool_]:
-    """Which of the items stand in train too, letter for letter."""
+    """(I,) whether each item also occurs in train, symbol for symbol."""
     known = set(train_items)
     return np.array([item in known for item in items], dtype=bool)

@@ -1,4 +1,4 @@
-"""The moves there are from a config: one knob turned once, in words and as the changed config."""
+"""The possible moves from a config. Each changes one knob once, in words and as the changed config."""
 
 from __future__ import annotations
 
@@ -11,24 +11,24 @@ from harness.errors import ConfigError
 
 @dataclass(frozen=True)
 class Move:
-    """One knob turned once."""
+    """One change of one knob."""
 
     knob: str
     name: str
     """What it does to the knob: `wider`, `less dropout`."""
     text: str
-    """The same with the numbers: `widen the hidden layer from 64 to 128 units`."""
+    """The change in words with its numbers: `widen the hidden layer from 64 to 128`."""
     config: TrainConfig
 
 
 def moves(config: TrainConfig) -> dict[str, Move]:
-    """Every move open to a config, by name: each knob in either direction, within the config's bounds.
+    """Every move from a config by name: each knob in both directions, within the config's bounds.
 
-    A learning rate can be lowered twice over: to a third, and to a tenth where it diverged.
+    The learning rate has two moves down: to a third, and to a tenth for a run that diverged.
     """
     found = [
-        *_model_moves(config), *_regular_moves(config), *_rate_moves(config), *_schedule_moves(config),
-        *_budget_moves(config),
+        *_model_moves(config), *_regularisation_moves(config), *_rate_moves(config),
+        *_schedule_moves(config), *_budget_moves(config),
     ]  # fmt: skip
     return {move.name: move for move in found if move is not None and move.config != config}
 
@@ -36,21 +36,21 @@ def moves(config: TrainConfig) -> dict[str, Move]:
 def _model_moves(config: TrainConfig) -> list[Move | None]:
     shape = config.model
 
-    def turned(field: str, name: str, verb: str, value: int) -> Move | None:
+    def changed(field: str, name: str, verb: str, value: int) -> Move | None:
         text = f"{verb} from {getattr(shape, field)} to {value}"
         return _move(config, field.partition("_")[0], name, text, {"model": {field: value}})
 
     return [
-        turned("hidden_width", "wider", "widen the hidden layer", 2 * shape.hidden_width),
-        turned("hidden_width", "narrower", "make the hidden layer narrower,", shape.hidden_width // 2),
-        turned("embedding_size", "larger embedding", "enlarge the embedding", 2 * shape.embedding_size),
-        turned("embedding_size", "smaller embedding", "make the embedding smaller,", shape.embedding_size // 2),
-        turned("context_length", "longer context", "lengthen the context", shape.context_length + 2),
-        turned("context_length", "shorter context", "shorten the context", shape.context_length - 2),
+        changed("hidden_width", "wider", "widen the hidden layer", 2 * shape.hidden_width),
+        changed("hidden_width", "narrower", "make the hidden layer narrower,", shape.hidden_width // 2),
+        changed("embedding_size", "larger embedding", "enlarge the embedding", 2 * shape.embedding_size),
+        changed("embedding_size", "smaller embedding", "make the embedding smaller,", shape.embedding_size // 2),
+        changed("context_length", "longer context", "lengthen the context", shape.context_length + 2),
+        changed("context_length", "shorter context", "shorten the context", shape.context_length - 2),
     ]
 
 
-def _regular_moves(config: TrainConfig) -> list[Move | None]:
+def _regularisation_moves(config: TrainConfig) -> list[Move | None]:
     dropout, decay = config.dropout, config.optimizer.weight_decay
     least = {"sgd": 1e-4, "adamw": 0.1}[config.optimizer.kind]
     more, less = round(dropout + 0.15, 4), round(dropout / 2, 4) if dropout >= 0.1 else 0.0
@@ -71,20 +71,22 @@ def _regular_moves(config: TrainConfig) -> list[Move | None]:
 def _rate_moves(config: TrainConfig) -> list[Move | None]:
     rate = config.optimizer.learning_rate
 
-    def turned(name: str, verb: str, factor: float) -> Move | None:
+    def changed(name: str, verb: str, factor: float) -> Move | None:
         value = float(f"{factor * rate:.4g}")
         text = f"{verb} the learning rate from {rate:.2g} to {value:.2g}"
         return _move(config, "learning rate", name, text, {"optimizer": {"learning_rate": value}})
 
     return [
-        turned("higher rate", "raise", 3), turned("lower rate", "lower", 1 / 3), turned("far lower rate", "lower", 0.1),
-    ]  # fmt: skip
+        changed("higher rate", "raise", 3),
+        changed("lower rate", "lower", 1 / 3),
+        changed("far lower rate", "lower", 0.1),
+    ]
 
 
 def _schedule_moves(config: TrainConfig) -> list[Move]:
     schedule = config.schedule
     found = [
-        Move("schedule", "decay", "let the learning rate decay linearly to nothing", _with(config, schedule=Linear())),
+        Move("schedule", "decay", "decay the learning rate linearly to zero", _with(config, schedule=Linear())),
         Move("schedule", "no decay", "keep the learning rate constant", _with(config, schedule=Constant())),
     ]
     if isinstance(schedule, Step):
@@ -98,7 +100,7 @@ def _schedule_moves(config: TrainConfig) -> list[Move]:
 def _budget_moves(config: TrainConfig) -> list[Move | None]:
     ((unit, amount),) = config.budget.model_dump(exclude_none=True).items()
 
-    def turned(name: str, verb: str, value: float) -> Move | None:
+    def changed(name: str, verb: str, value: float) -> Move | None:
         try:
             budget = Budget(**{unit: value})
         except ConfigError:
@@ -106,7 +108,7 @@ def _budget_moves(config: TrainConfig) -> list[Move | None]:
         return Move("budget", name, f"{verb} {value:,} {unit} rather than {amount:,}", _with(config, budget=budget))
 
     half = amount / 2 if unit == "seconds" else amount // 2
-    return [turned("more steps", "train for", 2 * amount), turned("fewer steps", "stop earlier: train for", half)]
+    return [changed("more steps", "train for", 2 * amount), changed("fewer steps", "stop earlier: train for", half)]
 
 
 def _with(config: TrainConfig, **changes: Any) -> TrainConfig:
@@ -114,7 +116,7 @@ def _with(config: TrainConfig, **changes: Any) -> TrainConfig:
 
 
 def _move(config: TrainConfig, knob: str, name: str, text: str, changes: dict[str, Any]) -> Move | None:
-    """The move, or None where the config's bounds forbid it."""
+    """The move, or None if the config's bounds forbid it."""
     data = config.model_dump()
     for key, value in changes.items():
         data[key] = data[key] | value if isinstance(value, dict) else value

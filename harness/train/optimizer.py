@@ -1,8 +1,8 @@
-"""The optimisers a config can name, as torch's fused kernels over one flat parameter tensor.
+"""The optimisers of a config, as torch's fused kernels over one flat parameter tensor.
 
-The kernels are the ones torch.optim calls with `fused=True` (a test holds them to
-it, bit for bit). Called directly they spare each step the bookkeeping for lists of
-tensors, and each process the three seconds in which torch.optim loads its compiler.
+These are the kernels that torch.optim calls with `fused=True`, and a test checks that the results are equal bit
+for bit. Calling them directly avoids the bookkeeping for lists of tensors in each step, and the three seconds
+that torch.optim takes in each process to load its compiler.
 """
 
 from __future__ import annotations
@@ -15,33 +15,33 @@ from torch import Tensor
 from harness.config import SGD, AdamW
 
 
-class Trained(Protocol):
-    """Weights with a gradient beside them: a model, or a plan for several."""
+class HasGradient(Protocol):
+    """Weights with their gradient: a model, or a plan for several models."""
 
     parameters: Tensor
     gradient: Tensor
 
 
 class Optimizer(Protocol):
-    """Steps parameters along the gradient that was written beside them."""
+    """Updates parameters by the gradient that was last written."""
 
     def step(self, learning_rate: float) -> None: ...
 
 
-def make_optimizer(model: Trained, settings: SGD | AdamW) -> Optimizer:
-    """A fresh optimiser over the model's memory."""
+def make_optimizer(model: HasGradient, settings: SGD | AdamW) -> Optimizer:
+    """A fresh optimiser that updates the model's parameters in place."""
     return _SGD(model, settings) if isinstance(settings, SGD) else _AdamW(model, settings)
 
 
 class _SGD:
-    def __init__(self, model: Trained, settings: SGD) -> None:
+    def __init__(self, model: HasGradient, settings: SGD) -> None:
         self._settings = settings
         self._parameters, self._gradient = [model.parameters], [model.gradient]
         self._momentum = [torch.zeros_like(model.parameters)] if settings.momentum else []
 
     def step(self, learning_rate: float) -> None:
         if not self._momentum and not self._settings.weight_decay:
-            self._parameters[0].add_(self._gradient[0], alpha=-learning_rate)  # what is left of it, in one light call
+            self._parameters[0].add_(self._gradient[0], alpha=-learning_rate)  # plain SGD, in one cheap call
             return
         torch._fused_sgd_(
             self._parameters,
@@ -53,17 +53,17 @@ class _SGD:
             dampening=0.0,
             nesterov=False,
             maximize=False,
-            is_first_step=False,  # only dampening would tell the first step apart
+            is_first_step=False,  # it makes a difference with dampening only
         )
 
 
 class _AdamW:
-    def __init__(self, model: Trained, settings: AdamW) -> None:
+    def __init__(self, model: HasGradient, settings: AdamW) -> None:
         self._settings = settings
         self._parameters, self._gradient = [model.parameters], [model.gradient]
         self._mean, self._square = ([torch.zeros_like(model.parameters)] for _ in range(2))
         self._steps = [torch.zeros((), device=model.parameters.device)]
-        self._one = torch.ones_like(self._steps[0])  # a tensor spares each step a conversion from a Python number
+        self._one = torch.ones_like(self._steps[0])  # a tensor, because a Python number would be converted in each step
 
     def step(self, learning_rate: float) -> None:
         self._steps[0].add_(self._one)

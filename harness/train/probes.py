@@ -1,4 +1,4 @@
-"""Two quick questions to ask of a config before searching: which learning rates, and can it learn at all."""
+"""Two quick checks of a config before a search: which learning rates work, and whether it can learn at all."""
 
 from __future__ import annotations
 
@@ -20,23 +20,23 @@ from harness.train.seeds import stream
 _LOWEST_RATE, _HIGHEST_RATE, _RANGE_STEPS = 1e-5, 10.0, 600
 _SMOOTHING = 0.95
 _WINDOW = 0.2
-"""Decades of rates over which a fall is measured: 20 steps of the usual 600."""
+"""Decades of learning rate over which a fall is measured: 20 of the default 600 steps."""
 _BLOWN_UP = 4.0
 _OVERFIT_RATE = 0.01
 
 
 @dataclass(frozen=True)
 class LrRange:
-    """A learning-rate range test: rates tried, their batch losses, and where training works."""
+    """A learning-rate range test: the rates tried, their batch losses, and the range that works."""
 
     rates: tuple[float, ...]
     nats: tuple[Nats, ...]
-    """Loss of each step's own batch (train), before that step."""
+    """Train loss of each step's batch, before that step."""
     smoothed: tuple[Nats, ...]
     low: float
-    """Where the smoothed loss falls fastest: learning is under way."""
+    """The rate where the smoothed loss falls fastest."""
     high: float
-    """Where the smoothed loss is lowest: beyond, steps do harm."""
+    """The rate where the smoothed loss is lowest. Higher rates make it worse."""
 
 
 def lr_range(
@@ -50,15 +50,18 @@ def lr_range(
 ) -> LrRange:
     """The lecture's range test: one step at each of exponentially growing rates (Smith 2017, section 3.3).
 
-    Uses the config's model, optimiser kind, batch size and seed; its schedule, budget
-    and dropout play no part. Ends early once the smoothed loss has blown up.
+    Uses the config's model, optimiser kind, batch size and seed, and ignores its schedule, budget and
+    dropout. Ends early once the smoothed loss exceeds four times its minimum.
 
     Args:
-        lowest, highest, steps: the first and last rate, and how many there are with those between.
+        lowest: the first rate; finite and above 0.
+        highest: the last rate; finite and above `lowest`.
+        steps: number of rates, including the first and the last; at least 2.
 
     Raises:
-        ConfigError: the very first loss is not finite.
+        ConfigError: the range is not valid, or the first loss is not finite.
     """
+    _check_range(lowest, highest, steps)
     config = _without_dropout(config)
     model = fresh_model(build, config, corpus.vocabulary_size, stream(config.seed, "init"))
     counts = corpus.counts("train", config.model.context_length)
@@ -88,10 +91,20 @@ def lr_range(
     return LrRange(tuple(rates), tuple(nats), tuple(smoothed), low=rates[low], high=rates[bottom])
 
 
-def _steepest(smoothed: list[Nats], bottom: int, window: int) -> int:
-    """Index before the bottom around which the smoothed loss falls fastest, over a window of so many steps.
+def _check_range(lowest: float, highest: float, steps: int) -> None:
+    if steps < 2:
+        raise ConfigError(f"a range test must have at least 2 steps; got {steps}. Set steps to 2 or more.")
+    if not (math.isfinite(lowest) and math.isfinite(highest) and 0 < lowest < highest):
+        raise ConfigError(
+            f"a range test must have finite rates with 0 < lowest < highest; got lowest {lowest}, "
+            f"highest {highest}. Set lowest above 0 and highest above lowest."
+        )
 
-    The first steps are passed over where there are enough of them: the average is still that of a few batches.
+
+def _steepest(smoothed: list[Nats], bottom: int, window: int) -> int:
+    """Index up to `bottom` around which the smoothed loss falls fastest, over a window of `window` steps.
+
+    The first steps are skipped if enough others remain, because their average covers only a few batches.
     """
     window = min(window, bottom)
     first = min(round(1 / (1 - _SMOOTHING)), bottom - window)
@@ -105,10 +118,10 @@ def _without_dropout(config: TrainConfig) -> TrainConfig:
 
 @dataclass(frozen=True)
 class OverfitProbe:
-    """One fixed batch, driven as low as it can go."""
+    """The result of training on one fixed batch."""
 
     floor: Nats
-    """Conditional entropy of the batch's targets given its contexts: nothing can score below it."""
+    """Conditional entropy of the batch's targets given its contexts. No model can score below it."""
     reached: Nats
     examples: int
     steps: int
@@ -125,9 +138,9 @@ def overfit_one_batch(
 ) -> OverfitProbe:
     """Train on one fixed batch until its loss is within `tolerance` nats of the batch's exact floor.
 
-    A sound model with enough units must pass; one that cannot has a fault in its
-    forward or backward pass, or is too small for the batch. Dropout is off, and a
-    fixed optimiser (AdamW, rate 0.01) keeps the question apart from the config's tuning.
+    A correct model with enough units passes. A model that fails has a bug in its forward or
+    backward pass, or is too small for the batch. Dropout is off, and the optimiser is fixed
+    (AdamW, rate 0.01), so that the result does not depend on how the config is tuned.
     """
     config = _without_dropout(config)
     model = fresh_model(build, config, corpus.vocabulary_size, stream(config.seed, "init"))

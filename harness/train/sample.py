@@ -1,4 +1,4 @@
-"""New items out of a trained model."""
+"""Sampling new items from a trained model."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ def sample(
     generator: torch.Generator,
     longest: int = 100,
 ) -> list[str]:
-    """Items drawn symbol by symbol from the model until each draws the boundary.
+    """`count` new items, drawn symbol by symbol from the model until each draws the boundary.
 
-    All items grow side by side; one that reaches `longest` symbols is cut there.
+    All items grow in one batch. An item that reaches `longest` symbols is truncated there.
     """
     contexts = torch.zeros(count, context_length, dtype=torch.int64)
     drawn: list[list[str]] = [[] for _ in range(count)]

@@ -1,4 +1,4 @@
-"""One training run: batches in, curve out. No Optuna, no files, no printing."""
+"""One training run: it takes batches and returns a curve. No Optuna, no files, no printing."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Evaluation:
     step: int
     examples: int
     seconds: float
-    """Training time so far; evaluation and callbacks do not count."""
+    """Training time so far, without evaluations and callbacks."""
     learning_rate: float
     train_nats: Nats
     dev_nats: Nats
@@ -36,7 +36,7 @@ class Evaluation:
 
 @dataclass(frozen=True)
 class TrainResult:
-    """What a run leaves. Losses are those of the last evaluation; not finite if it diverged."""
+    """The result of a run. The losses are those of the last evaluation; they are not finite if the run diverged."""
 
     curve: tuple[Evaluation, ...]
     train_nats: Nats
@@ -51,7 +51,7 @@ class TrainResult:
 OnEvaluation = Callable[[Evaluation], bool | None]
 """Called after each evaluation; False stops the run."""
 OnEvaluations = Callable[[Sequence[Evaluation]], bool | None]
-"""The same for seeds trained side by side, with the newest point of each."""
+"""The same for seeds trained together, with the newest point of each."""
 
 
 def train(
@@ -62,14 +62,14 @@ def train(
     on_evaluation: OnEvaluation | None = None,
     device: str = "cpu",
 ) -> TrainResult:
-    """Train one model and measure it exactly along the way.
+    """Train one model and evaluate it exactly along the way.
 
-    The same config, corpus and build give the same bits on the same machine,
-    library versions and thread count (a budget in seconds excepted).
+    The same config, corpus and build give the same bits on the same machine with the same library
+    versions and thread count, except with a budget in seconds.
 
     Args:
         build: makes the model; see `harness.model.Build`.
-        on_evaluation: sees every point of the curve; returning False ends the run as `stopped`.
+        on_evaluation: called with every point of the curve. If it returns False, the run ends as `stopped`.
         device: any torch device.
     """
 
@@ -90,18 +90,18 @@ def train_seeds(
     on_evaluation: OnEvaluations | None = None,
     device: str = "cpu",
 ) -> tuple[TrainResult, ...]:
-    """The same run from several seeds, side by side where small batches make that faster, else in turn.
+    """Train the same config from several seeds: together if small batches make that faster, else in turn.
 
-    Each seed draws its own weights, batches and dropout, the same as `train` draws for it; side
-    by side only the order of sums may differ. The seconds of a stack are shared out evenly.
+    Each seed draws the same weights, batches and dropout as `train` draws for it. Training together can
+    only change the order of sums. The training time of seeds trained together is divided evenly among them.
 
     Args:
-        seeds: take the place of the config's own.
-        on_evaluation: sees the newest point of each seed that is being trained and finite;
-            returning False ends the runs as `stopped`, and begins no further ones.
+        seeds: used instead of the config's seed.
+        on_evaluation: called with the newest point of each seed in training whose losses are finite.
+            If it returns False, these runs end as `stopped` and no further ones start.
 
     Returns:
-        one result per seed, in their order; fewer if it was stopped.
+        One result per seed, in the order of `seeds`; fewer if the callback stopped the training.
     """
     watch = on_evaluation or (lambda _points: None)
     models = [_fresh(config, seed, corpus, build) for seed in seeds]
@@ -123,10 +123,10 @@ def _fresh(config: TrainConfig, seed: int, corpus: Corpus, build: Build) -> Mode
 def _train_together(
     config: TrainConfig, group: Sequence[tuple[int, Model]], corpus: Corpus, watch: OnEvaluations, device: str
 ) -> list[TrainResult]:
-    """One loop for one model, or for several that stack, each with its seed."""
+    """Train one model, or several that stack, in one loop. Each has its own seed."""
     seeds, models = [seed for seed, _ in group], [model for _, model in group]
     for model in models:
-        model.to(device)  # built on the CPU first, so that a seed means the same weights everywhere
+        model.to(device)  # built on the CPU first, so that a seed gives the same weights on every device
     context_length = config.model.context_length
     counts = corpus.counts("train", context_length)
     train_counts = _counts_to(counts, device)
@@ -143,12 +143,12 @@ def _train_together(
 
     clock, pace = _Stopwatch(len(models)), _Pace(config)
     runs = [_Run(model) for model in models]
-    going = runs
+    running = runs
     step, seconds = 0, 0.0
-    while going and pace.progress(step, seconds) < 1:
+    while running and pace.progress(step, seconds) < 1:
         clock.start()
-        taken = len(going[0].curve)
-        with torch.inference_mode(plan.closed_form):  # once a stretch: entering it costs as much as a small call
+        taken = len(running[0].curve)
+        with torch.inference_mode(plan.closed_form):  # not per step: entering costs as much as a small call
             due = False
             while not due:
                 rate = config.optimizer.learning_rate * multiplier(config.schedule, pace.progress(step, seconds))
@@ -156,16 +156,16 @@ def _train_together(
                 optimizer.step(rate)
                 step, seconds = step + 1, clock.seconds
                 due = pace.evaluation_due(step, seconds, taken)
-            losses_R = nats_R.tolist()  # waits for a device that is still at it
+            losses_R = nats_R.tolist()  # waits until the device has finished
         clock.stop()
         plan.settle()
         for run, loss in zip(runs, losses_R, strict=True):
             if run.status == "complete":
                 measured = (split_nats(run.model, train_counts), split_nats(run.model, dev_counts))
                 run.add(Evaluation(step, step * config.batch_size, seconds, rate, *measured), loss)
-        going = [run for run in runs if run.status == "complete"]
-        if going and watch([run.curve[-1] for run in going]) is False:
-            for run in going:
+        running = [run for run in runs if run.status == "complete"]
+        if running and watch([run.curve[-1] for run in running]) is False:
+            for run in running:
                 run.status = "stopped"
             break
     return [run.result() for run in runs]
@@ -173,7 +173,7 @@ def _train_together(
 
 @dataclass
 class _Run:
-    """One seed's way: its model, its curve so far, and how it stands."""
+    """One seed: its model, its curve so far and its status."""
 
     model: Model
     curve: list[Evaluation] = field(default_factory=list)
@@ -181,7 +181,7 @@ class _Run:
 
     def add(self, point: Evaluation, loss: Nats) -> None:
         self.curve.append(point)
-        # Weights that are not finite stay so: looking at the loss now and then misses nothing.
+        # Weights that are not finite stay so. Checking the loss at evaluations only is therefore enough.
         if not all(map(math.isfinite, (loss, point.train_nats, point.dev_nats))):
             self.status = "diverged"
 
@@ -200,7 +200,7 @@ class _Run:
 
 
 class _Stopwatch:
-    """Training time of one of several runs side by side: goes between start and stop, stands still otherwise."""
+    """Training time per run, for runs trained together. The clock runs only between start and stop."""
 
     def __init__(self, runs: int) -> None:
         self._runs = runs
@@ -220,7 +220,7 @@ class _Stopwatch:
 
 
 class _Pace:
-    """How far a run is, by steps where the budget fixes them and by the clock where it does not."""
+    """Progress of a run: by steps if the budget fixes their number, else by the clock."""
 
     def __init__(self, config: TrainConfig) -> None:
         self._steps = config.budget.total_steps(config.batch_size)
@@ -234,7 +234,7 @@ class _Pace:
         return min(1.0, seconds / self._seconds)
 
     def evaluation_due(self, step: int, seconds: float, taken: int) -> bool:
-        """Whether the next of the evenly spaced evaluations is reached; the last one falls on the end."""
+        """Whether the next of the evenly spaced evaluations is due; the last one is at the end of the run."""
         if self._steps is not None:
             return step * self._evaluations >= (taken + 1) * self._steps
         return self.progress(step, seconds) * self._evaluations >= taken + 1

@@ -102,7 +102,7 @@ def rows_of_two_shapes(small_corpus: Corpus, monkeypatch: pytest.MonkeyPatch) ->
         return make
 
     others = {"ready": lambda _: lambda _n: None, "no jax": missing(ImportError, "No module named 'jax'")}
-    monkeypatch.setattr(steps, "_OTHERS", others | {"no g++": missing(RuntimeError, "no C++ compiler here")})
+    monkeypatch.setattr(steps, "_OTHERS", others | {"no g++": missing(RuntimeError, "no C++ compiler found")})
     monkeypatch.setattr(steps, "SHAPES", ((8, 2, 3, 4, "sgd"), (64, 2, 3, 4, "adamw")))
     monkeypatch.setattr(steps, "_limits", lambda *_: {"limit": lambda: 1.0})
     monkeypatch.setattr(steps, "_FIRST", 2)
@@ -113,8 +113,8 @@ def rows_of_two_shapes(small_corpus: Corpus, monkeypatch: pytest.MonkeyPatch) ->
 def test_a_contender_that_cannot_be_had_is_a_row_with_its_reason(rows_of_two_shapes: list[list[Row]]):
     label = "8, 2, 3, 4, sgd"
     assert [row for row in rows_of_two_shapes[0] if row.median is None] == [
-        Row("steps", label, "no jax", "µs a step", note="skipped: No module named 'jax'"),
-        Row("steps", label, "no g++", "µs a step", note="skipped: no C++ compiler here"),
+        Row("steps", label, "no jax", "µs per step", note="skipped: No module named 'jax'"),
+        Row("steps", label, "no g++", "µs per step", note="skipped: no C++ compiler found"),
     ]
 
 
@@ -123,7 +123,7 @@ def test_seeds_side_by_side_stand_in_the_first_shape_alone(rows_of_two_shapes: l
     assert first == [steps.OURS, steps.STACKED, "ready", "limit"]
     assert second == [steps.OURS, "ready", "limit"]
     for row in (row for rows in rows_of_two_shapes for row in rows if row.median is not None):
-        assert (row.section, row.rounds) == ("steps", 3)
+        assert (row.section, row.repeats) == ("steps", 3)
         assert 0 < row.low <= row.median <= row.high
 
 
@@ -141,7 +141,7 @@ def test_the_limits_are_the_products_at_the_rate_of_one_large_product(
 
 def test_small_batches_have_no_limit_by_table(small_corpus: Corpus):
     problem = Problem(8, 3, 10, 200, "sgd", torch.zeros(1, 3), torch.zeros(1), 27)
-    assert list(steps._limits(problem, small_corpus)) == ["limit: products as stated"]
+    assert list(steps._limits(problem, small_corpus)) == ["limit: products per example"]
 
 
 # Exact losses and contexts
@@ -254,22 +254,22 @@ def test_studies_of_the_bench_have_a_home_that_is_thrown_away(before: dict[str, 
     for name, value in before.items():
         monkeypatch.setenv(name, value)
     data = before.get("HARNESS_DATA") or str(paths.data_folder())
-    with throughput._home_of_its_own() as home:
+    with throughput._temporary_home() as home:
         assert paths.home() == home.resolve()
         assert os.environ["HARNESS_DATA"] == str(Path(data).resolve())
     assert not home.exists()
     assert {name: os.environ[name] for name in ("HARNESS_HOME", "HARNESS_DATA") if name in os.environ} == before
 
 
-def test_trials_an_hour_count_from_the_first_trials_begin_to_the_last_ones_end(monkeypatch: pytest.MonkeyPatch):
+def test_trials_per_hour_count_from_the_first_trials_begin_to_the_last_ones_end(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(throughput, "time", Clock(10, 20, 30, 40, 46))
     watch = throughput._Watch()
     for worker, kind in [(1, "started"), (0, "started"), (1, "progress"), (1, "finished"), (0, "finished")]:
         watch.on_event(Event(worker, kind))
     watch.on_event(Event(1, "started"))
-    assert watch.began == {1: 10, 0: 20}
+    assert watch.started == {1: 10, 0: 20}
     assert watch.ended == [30, 40]
-    assert watch.trials_an_hour == 2 * 3600 / 30
+    assert watch.trials_per_hour == 2 * 3600 / 30
 
 
 def test_the_study_that_is_timed_loads_and_suggests(tmp_path: Path):

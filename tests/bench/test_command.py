@@ -24,10 +24,10 @@ from harness.cli.app import run
 
 
 ROWS = [
-    Row("steps", "8, 2, 3, 4, sgd", "ours", "µs a step", 20.5, 20.0, 31.0, 9, times_ours=1.0),
-    Row("steps", "8, 2, 3, 4, sgd", "raw loop", "µs a step", 123.4, 120.0, 140.0, 9, times_ours=6.02, goal="4 times"),
-    Row("steps", "64, 2, 3, 4, adamw", "ours", "µs a step", 40.0, 39.0, 41.0, 9, times_ours=1.0),
-    Row("steps", "64, 2, 3, 4, adamw", "JAX", "µs a step", note="skipped: No module named 'jax'"),
+    Row("steps", "8, 2, 3, 4, sgd", "ours", "µs per step", 20.5, 20.0, 31.0, 9, times_ours=1.0),
+    Row("steps", "8, 2, 3, 4, sgd", "raw loop", "µs per step", 123.4, 120.0, 140.0, 9, times_ours=6.02, goal="4 times"),
+    Row("steps", "64, 2, 3, 4, adamw", "ours", "µs per step", 40.0, 39.0, 41.0, 9, times_ours=1.0),
+    Row("steps", "64, 2, 3, 4, adamw", "JAX", "µs per step", note="skipped: No module named 'jax'"),
     Row("study", "two workers over one", "ours", "times", 1.93, goal="1.8 at least"),
 ]
 TARGETS = [
@@ -85,17 +85,17 @@ def test_the_page_holds_every_section_there_is_with_what_made_it_and_why_a_row_i
     page = (tmp_path / "bench.md").read_text(encoding="utf-8")
     assert page.count("harness bench · commit abc · date 2026-11-22 · threads 1") == 4
     assert [line for line in page.splitlines() if line.startswith("## ")] == [
-        "## Training steps", "## Training seconds to a dev loss", "## A study's own costs",
-        "## What the advice is worth",
+        "## Training steps", "## Training seconds to a dev loss", "## Overhead of a study",
+        "## Effect of the advice",
     ]  # fmt: skip
     cells = [[cell.strip() for cell in line.strip("|").split("|")] for line in page.splitlines() if line[:1] == "|"]
-    assert ["8, 2, 3, 4, sgd", "raw loop", "123 µs a step", "120 to 140", "6.02", "4 times"] in cells
+    assert ["8, 2, 3, 4, sgd", "raw loop", "123 µs per step", "120 to 140", "6.02", "4 times"] in cells
     assert ["64, 2, 3, 4, adamw", "JAX", "skipped: No module named 'jax'", "", "", ""] in cells
     assert ["2.17", "ours", "11,897", "yes", "0.5 (0.4 to 0.7)", "1", "270", "10 of 10", "2.1652", "1.2e-04"] in cells
     assert ["2.17", "the lecture's", "11,897", "yes", "20 (18 to 22)", "40", "112,000", "5 of 5", "2.1500", ""] in cells
     changes = ["1 (100%)", "0 (0%)", "-0.1000 (-0.1000)", "+0.1000 (+0.1000)", "1 of 1"]
     assert ["underfitting", "1", *changes, "1.0e+00", "1.0e+00", "1.0e+00"] in cells
-    assert ["nothing to turn, left out of all above", "1", *[""] * 8] in cells
+    assert ["nothing to change, not counted above", "1", *[""] * 8] in cells
 
 
 def test_a_recipe_that_did_not_get_there_is_marked_as_needing_more(tmp_path: Path):
@@ -159,7 +159,7 @@ def test_the_plot_has_one_panel_per_shape_and_one_bar_per_contender():
     [
         (["bench", "exatc"], "got 'exatc'. Did you mean 'exact'?"),
         (["bench", "exact", "nonsense"], "must be one of steps, exact, target, study, advice; got 'nonsense'"),
-        (["bench", "exact", "--rounds", "2"], "got '2'"),
+        (["bench", "exact", "--repeats", "2"], "got '2'"),
         (["bench", "target", "--corpus", "ssa-2017"], "the targets are dev losses on names; got ssa-2017"),
     ],
 )
@@ -176,12 +176,12 @@ def test_a_bench_that_cannot_be_run_is_refused_in_one_line(
 def test_exact_losses_are_measured_and_written_from_the_command_line(
     small_corpus_file: Path, home: Path, capfd: pytest.CaptureFixture[str]
 ):
-    assert run(["bench", "exact", "--corpus", str(small_corpus_file), "--rounds", "3"]) == 0
+    assert run(["bench", "exact", "--corpus", str(small_corpus_file), "--repeats", "3"]) == 0
     assert f"wrote {home / 'results' / 'bench' / 'exact.csv'}" in capfd.readouterr().out
     rows = pd.read_csv(home / "results" / "bench" / "exact.csv")
     assert len(rows) == 8
     assert set(rows["section"]) == {"exact"}
-    assert set(rows["rounds"]) == {3}
+    assert set(rows["repeats"]) == {3}
     assert list(rows["contender"][:2]) == ["ours", "forward over all examples"]
     assert (rows["median"] > 0).all()
 
@@ -217,7 +217,7 @@ def test_a_bench_of_everything_holds_all_but_the_studies_to_one_core(
     small_corpus_file: Path, home: Path, cores_seen: dict[str, int], monkeypatch: pytest.MonkeyPatch
 ):
     before = len(os.sched_getaffinity(0))
-    monkeypatch.setattr("harness.cli.bench_command.LECTURE_FINGERPRINT", load(str(small_corpus_file)).fingerprint)
+    monkeypatch.setattr("harness.cli.bench.LECTURE_FINGERPRINT", load(str(small_corpus_file)).fingerprint)
     assert run(["bench", "--corpus", str(small_corpus_file)]) == 0
     assert cores_seen == {"steps": 1, "exact": 1, "target": 1, "study": before, "advice": 1}
     assert len(os.sched_getaffinity(0)) == before

@@ -139,7 +139,7 @@ def test_a_module_is_the_same_model_as_ours(small_corpus: Corpus):
 
 def test_without_a_compiler_the_compiled_module_says_so(small_corpus: Corpus, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr("shutil.which", lambda _: None)
-    with pytest.raises(RuntimeError, match=r"no C\+\+ compiler here"):
+    with pytest.raises(RuntimeError, match=r"no C\+\+ compiler found"):
         contenders.compiled_loop(problem_of(small_corpus))
 
 

@@ -1,4 +1,4 @@
-"""Shell completion: the right words, silently, quickly, and nothing at all where there is no storage."""
+"""Shell completion: the right words, fast, without any output of its own, and no words without a storage."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def offered(line: str, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> list[str]:
-    """What bash is told for a line whose last word is being typed."""
+def completed(line: str, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> list[str]:
+    """The words that bash receives for a line whose last word is being typed."""
     words = f"harness {line}".split(" ")
     monkeypatch.setenv("COMP_WORDS", " ".join(words))
     monkeypatch.setenv("COMP_CWORD", str(len(words) - 1))
@@ -66,41 +66,41 @@ def test_a_word_is_completed(
     project: Path, line: str, words: list[str], monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ):
     monkeypatch.setenv("HARNESS_HOME", str(project))
-    assert offered(line, monkeypatch, capfd) == words
+    assert completed(line, monkeypatch, capfd) == words
 
 
-def test_stored_names_are_there_in_half_a_second(
+def test_stored_names_are_completed_within_half_a_second(
     project: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ):
     monkeypatch.setenv("HARNESS_HOME", str(project))
-    began = time.process_time()  # of this process alone: the machine may have other work
-    assert offered("show be", monkeypatch, capfd) == [KEY]
-    assert time.process_time() - began < 0.5
+    start = time.process_time()  # of this process only, because the machine may be busy
+    assert completed("show be", monkeypatch, capfd) == [KEY]
+    assert time.process_time() - start < 0.5
 
 
-def test_without_a_project_nothing_is_offered_made_or_said(
+def test_without_a_project_nothing_is_completed_created_or_printed(
     home: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ):
     for line in ("study ", "show ", "show x ", "sample "):
-        assert offered(line, monkeypatch, capfd) == []
+        assert completed(line, monkeypatch, capfd) == []
     assert not home.exists()
 
 
-def test_a_glimpse_agrees_with_the_storage_and_leaves_out_what_was_deleted():
+def test_stored_names_are_those_of_the_storage_without_deleted_studies():
     storage = made_session().storage
     assert stored_trials() == {KEY: [trial.number for trial in storage.trials(KEY)]}
     storage.forget_study(KEY)
     assert stored_trials() == {}
 
 
-def test_another_database_or_no_database_is_an_empty_glimpse(tmp_path: Path):
+def test_another_database_or_no_database_has_no_names(tmp_path: Path):
     sqlite3.connect(tmp_path / "other.db").close()
-    (tmp_path / "text.db").write_text("not a database, but long enough to be asked for its header" * 10)
+    (tmp_path / "text.db").write_text("not a database, but long enough to have a header" * 10, encoding="utf-8")
     for name in ("other.db", "text.db", "missing.db"):
         assert stored_trials(str(tmp_path / name)) == {}
 
 
-def test_a_locked_storage_is_glimpsed_at_all_the_same():
+def test_a_locked_storage_has_no_names_and_is_not_waited_for():
     open_storage(create=True)
     with sqlite3.connect(paths.results_folder() / "studies.db", isolation_level=None) as other:
         other.execute("BEGIN EXCLUSIVE")

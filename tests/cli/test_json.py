@@ -1,4 +1,4 @@
-"""`--json`: one document on stdout and nothing else, finite numbers with unit, corpus, fingerprint and n."""
+"""`--json`: exactly one document on stdout, finite numbers with unit, corpus, fingerprint and n."""
 
 from __future__ import annotations
 
@@ -26,36 +26,36 @@ def document(text: str) -> dict[str, Any]:
     def refuse(constant: str) -> None:
         raise AssertionError(f"{constant} is not JSON")
 
-    found = json.loads(text, parse_constant=refuse)
-    assert isinstance(found, dict)
-    return found
+    parsed = json.loads(text, parse_constant=refuse)
+    assert isinstance(parsed, dict)
+    return parsed
 
 
 @pytest.fixture(scope="module")
-def begun(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any]]:
-    """A project with one finished study, and what `study --json` said of it."""
-    folder, said = tmp_path_factory.mktemp("json"), io.StringIO()
-    with pytest.MonkeyPatch.context() as patched, redirect_stdout(said):
+def finished(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any]]:
+    """A project with one finished study, and the document that `study --json` printed."""
+    folder, stdout = tmp_path_factory.mktemp("json"), io.StringIO()
+    with pytest.MonkeyPatch.context() as patched, redirect_stdout(stdout):
         patched.setenv("HARNESS_HOME", str(folder))
         patched.setattr("harness.report.write.PLOTS", {})
         write_study("tiny", trials=2)
         command = ["study", "tiny", "--corpus", str(write_items(folder / "items.txt")), "--workers", "1", "--json"]
         assert run(command) == 0
-    return folder, document(said.getvalue())
+    return folder, document(stdout.getvalue())
 
 
 @pytest.fixture
-def project(begun: tuple[Path, dict[str, Any]], home: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def project(finished: tuple[Path, dict[str, Any]], home: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setattr("harness.report.write.PLOTS", {})
-    shutil.copytree(begun[0], home, dirs_exist_ok=True)
+    shutil.copytree(finished[0], home, dirs_exist_ok=True)
     return home
 
 
-def test_a_study_ends_in_its_summary_and_stdout_holds_nothing_else(begun: tuple[Path, dict[str, Any]]):
-    folder, said = begun
-    assert said == json.loads((folder / "results" / "tiny-items" / "summary.json").read_text())
-    assert said["trials"]["complete"] + said["trials"]["pruned"] + said["trials"]["diverged"] == 2
-    assert said["unit"] == "nats per symbol, exact means over whole splits"
+def test_a_study_prints_its_summary_and_nothing_else_on_stdout(finished: tuple[Path, dict[str, Any]]):
+    folder, printed = finished
+    assert printed == json.loads((folder / "results" / "tiny-items" / "summary.json").read_text(encoding="utf-8"))
+    assert printed["trials"]["complete"] + printed["trials"]["pruned"] + printed["trials"]["diverged"] == 2
+    assert printed["unit"] == "nats per symbol, exact means over whole splits"
 
 
 @pytest.mark.parametrize(
@@ -68,36 +68,36 @@ def test_a_study_ends_in_its_summary_and_stdout_holds_nothing_else(begun: tuple[
         (["train", *SMALL, "--corpus", "ITEMS"], {"config", "train_nats", "dev_nats", "curve", "verdict", "saved"}),
         (["lr-range", *SMALL, "--corpus", "ITEMS"], {"rates", "smoothed", "low", "high", "plot"}),
         (["overfit", *SMALL, "--corpus", "ITEMS"], {"floor", "reached", "examples", "passed"}),
-        (["bench", "exact", "--rounds", "3", "--corpus", "ITEMS"], {"made_by", "sections"}),
+        (["bench", "exact", "--repeats", "3", "--corpus", "ITEMS"], {"made_by", "sections"}),
     ],
     ids=lambda value: value[0] if isinstance(value, list) else "",
 )
-def test_a_document_says_unit_corpus_fingerprint_and_n(
+def test_a_document_has_unit_corpus_fingerprint_and_n(
     project: Path, arguments: list[str], keys: set[str], capfd: pytest.CaptureFixture[str]
 ):
     items = str(project / "items.txt")
     assert run([*(items if word == "ITEMS" else word for word in arguments), "--json"]) == 0
-    said = document(capfd.readouterr().out)
-    assert keys <= said.keys()
+    printed = document(capfd.readouterr().out)
+    assert keys <= printed.keys()
     corpus = load(items)
-    assert said["unit"].startswith("nats per symbol")
-    assert said["corpus"]["fingerprint"] == corpus.fingerprint
-    assert said["corpus"]["examples"]["dev"] == corpus.number_of_examples("dev")
+    assert printed["unit"].startswith("nats per symbol")
+    assert printed["corpus"]["fingerprint"] == corpus.fingerprint
+    assert printed["corpus"]["examples"]["dev"] == corpus.number_of_examples("dev")
 
 
 def test_lists_reports_samples_and_the_ledger_are_documents_too(project: Path, capfd: pytest.CaptureFixture[str]):
-    said = {}
+    printed = {}
     for command in (["studies"], ["corpora"], ["report"], ["sample", "tiny", "--count", "3"], ["holdout", "--verify"]):
         assert run([*command, "--json"]) == 0
-        said[command[0]] = document(capfd.readouterr().out)
+        printed[command[0]] = document(capfd.readouterr().out)
     fingerprint = load(str(project / "items.txt")).fingerprint
-    (stored,) = said["studies"]["stored"]
+    (stored,) = printed["studies"]["stored"]
     assert (stored["study"], stored["finished"], stored["fingerprint"]) == ("tiny-items", 2, fingerprint)
-    assert said["studies"]["to_begin"] == ["tiny"]
-    assert "names" in [corpus["name"] for corpus in said["corpora"]["corpora"]]
-    assert said["report"]["reports"][0]["summary"]["study"] == "tiny-items"
-    assert (len(said["sample"]["items"]), said["sample"]["fingerprint"]) == (3, fingerprint)
-    assert (said["holdout"]["holds"], said["holdout"]["entries"]) == (True, 0)
+    assert printed["studies"]["to_begin"] == ["tiny"]
+    assert "names" in [corpus["name"] for corpus in printed["corpora"]["corpora"]]
+    assert printed["report"]["reports"][0]["summary"]["study"] == "tiny-items"
+    assert (len(printed["sample"]["items"]), printed["sample"]["fingerprint"]) == (3, fingerprint)
+    assert (printed["holdout"]["holds"], printed["holdout"]["entries"]) == (True, 0)
 
 
 def test_a_prune_check_is_a_document(capfd: pytest.CaptureFixture[str]):
@@ -109,9 +109,9 @@ def test_a_prune_check_is_a_document(capfd: pytest.CaptureFixture[str]):
         ]
         session.storage.write_trial(KEY, record_of(number, 2.5 + number / 100, curve=tuple(points)))
     assert run(["prune-check", KEY, "--json"]) == 0
-    said = document(capfd.readouterr().out)
-    assert (said["complete"], said["seed_noise_nats"], said["safest"]) == (44, None, None)
-    assert {"pruner", "recorded", "saved", "worst_regret"} <= said["pruners"][0].keys()
+    printed = document(capfd.readouterr().out)
+    assert (printed["complete"], printed["seed_noise_nats"], printed["safest"]) == (44, None, None)
+    assert {"pruner", "recorded", "saved", "worst_regret"} <= printed["pruners"][0].keys()
 
 
 def test_a_second_opening_keeps_its_exit_code_and_is_a_document(project: Path, capfd: pytest.CaptureFixture[str]):

@@ -1,4 +1,4 @@
-"""The live panel of `make study`: what it says, that it fits every terminal, and plain lines where there is none."""
+"""The live panel of `make study`: its text, its fit into every terminal, and plain lines without a terminal."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ COLOURS = re.compile(r"\x1b\[[\d;]*\b(3\d|4\d|9\d|10\d)[\d;]*m")
 
 
 class Screen(io.StringIO):
-    """A terminal's end of the line."""
+    """An output that claims to be a terminal."""
 
     def isatty(self) -> bool:
         return True
@@ -47,7 +47,7 @@ def session(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Session]:
 
 @pytest.mark.parametrize("workers", [1, 64])
 @pytest.mark.parametrize("phase", PHASES)
-def test_no_line_is_wider_and_the_panel_never_taller_than_the_terminal(session: Session, phase: str, workers: int):
+def test_the_panel_is_never_wider_or_taller_than_the_terminal(session: Session, phase: str, workers: int):
     progress = PHASES[phase](replace(session, workers=workers))
     for width, rows in itertools.product((40, 60, 80, 160), (24, 10, 4, 1)):
         lines = drawn(progress, width, rows)
@@ -61,10 +61,10 @@ def test_the_search_shows_counts_best_lecture_history_verdicts_workers_and_event
         "names 14f825ec2506 · dev nats, n=22,655",
         "trials    ━━━━━━━━━───────────────────────────────  14 of 60, N s left",
         "best      2.0101  trial 12, well fitted",
-        "lecture   own figure 2.17 (-0.1599)",
+        "lecture   published 2.17 (-0.1599)",
         "history   █▇▇▅▅▄▃▂▁▁  2.5000 to 2.0101",
         "verdicts  10 well fitted, 4 pruned",
-        "worker 0  taking the next",
+        "worker 0  taking the next trial",
         "worker 1  trial 13  45% 2.0312  E51 H611 T6 B1024 adamw 4.2e-03 cosine",
         "trial 12 complete: dev 2.0101, train 1.9101, well fitted",
         "trial 13 pruned at dev 2.3000",
@@ -82,24 +82,24 @@ def test_the_finalists_round_has_its_own_bar_and_means(session: Session):
     assert lines[-1] == "trial 10 again complete: dev 2.0500, train 1.9500, well fitt…"[:59] + "…"
 
 
-def test_the_recipe_stands_beside_the_best_once_it_is_trained(session: Session):
+def test_the_recipe_is_compared_with_the_best_trial_once_it_is_trained(session: Session):
     progress = searching(replace(session, record=session.record.model_copy(update={"reference": "none-yet"})))
     recipe = record_of(0, 2.1611)
     progress.on_event(Event(0, "started", 0, what="reference", text=SHORT))
     progress.on_event(Event(0, "finished", 0, what="reference", record=recipe))
-    assert "lecture   recipe here 2.1611 (-0.1510), own figure 2.17 (-0.1599)" in [
+    assert "lecture   recipe here 2.1611 (-0.1510), published 2.17 (-0.1599)" in [
         line.rstrip() for line in drawn(progress, 80)
     ]
-    assert progress.finished == 14  # it is no trial of the search
+    assert progress.finished == 14  # it is not a trial of the search
 
 
-def test_a_low_terminal_keeps_the_best_and_says_how_many_workers_it_leaves_out(session: Session):
+def test_a_low_terminal_keeps_the_best_trial_and_counts_the_workers_it_hides(session: Session):
     lines = drawn(searching(replace(session, workers=64)), 80, 24)
-    assert "and 50 workers more" in [line.rstrip() for line in lines]
+    assert "and 50 more workers" in [line.rstrip() for line in lines]
     assert drawn(searching(replace(session, workers=64)), 80, 5)[3].startswith("best      2.0101")
 
 
-def test_a_resumed_study_begins_with_the_history_it_has(session: Session):
+def test_a_resumed_study_starts_with_its_earlier_history(session: Session):
     progress = Progress(session)
     assert progress.finished == 12
     assert (progress.best_so_far[0], progress.best_so_far[-1]) == (2.5, 2.02)
@@ -118,7 +118,7 @@ def live_output(session: Session, color: dict[str, str]) -> str:
     return file.getvalue()
 
 
-def test_a_terminal_gets_a_panel_in_place_that_goes_when_the_study_ends(session: Session):
+def test_on_a_terminal_the_panel_is_redrawn_in_place_and_removed_at_the_end(session: Session):
     shown = live_output(session, {})
     assert "\x1b[?1049h" not in shown
     assert COLOURS.search(shown)
@@ -149,16 +149,16 @@ def test_a_pipe_gets_plain_lines_and_no_cursor_moves(session: Session, environme
     )
 
 
-def test_a_long_silence_is_broken_by_what_the_workers_do(session: Session):
+def test_after_a_long_silence_the_state_of_the_workers_is_printed(session: Session):
     file = io.StringIO()
     with StudyDisplay(Console(width=160, file=file, soft_wrap=True, highlight=False), session) as display:
         display.on_event(Event(0, "started", 12, text=SHORT))
-        display._said_at -= 31
+        display._printed_at -= 31
         display.on_event(Event(0, "progress", 12, share=0.5, dev_nats=2.25, text=SHORT))
     assert file.getvalue().startswith("trial 12 50%, dev 2.2500; starting; 12 of 60 trials")
 
 
-def test_a_terminal_of_ascii_gets_ascii_bars(session: Session):
+def test_an_ascii_terminal_gets_ascii_bars(session: Session):
     text = "\n".join(line.plain for line in panel_lines(searching(session), 80, 24, plain=True)[2:7])
     assert text.isascii()
     assert "#########---" in text

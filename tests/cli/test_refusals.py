@@ -1,13 +1,16 @@
-"""Bad input ends in one line that says the rule, the value and the way out."""
+"""Bad input ends in one line with the rule, the value given and the way out."""
 
 from __future__ import annotations
 
 import socket
+import sqlite3
 import subprocess
 import sys
 from pathlib import Path
 
+import optuna
 import pytest
+import sqlalchemy
 
 from harness import paths
 from harness.cli import overrides
@@ -20,7 +23,7 @@ from tests.tiny_study import write_items, write_study
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "message"),
     [
         (["study", "nosuch"], "got 'nosuch'"),
         (["study", "tiny", "--corpus", "nmaes"], "Did you mean 'names'"),
@@ -37,8 +40,8 @@ from tests.tiny_study import write_items, write_study
         (["study", "tiny", "--name", "a/b"], "got 'a/b'"),
         (["study", "tiny", "--storage", "nonsense://x"], "could not be opened"),
         (["study", "tiny", "--colour", "red"], "No such option: --colour. Did you mean '--corpus'?"),
-        (["study", "tiny", "--zzz", "red"], "No such option: --zzz. Ask"),
-        (["stduy"], "No such command 'stduy'. Did you mean 'study'? Ask"),
+        (["study", "tiny", "--zzz", "red"], "No such option: --zzz. See"),
+        (["stduy"], "No such command 'stduy'. Did you mean 'study'? See"),
         (["study", "tinny"], "Did you mean 'tiny'?"),
         (["study", "tiny", "--corpus", "names-dedp"], "Did you mean 'names-dedup'?"),
         (["study", "tiny", "--sampler", "tpe"], "Did you mean 'TPESampler'?"),
@@ -64,7 +67,7 @@ from tests.tiny_study import write_items, write_study
     ],
 )
 def test_bad_input_is_one_line_and_exit_code_two(
-    arguments: list[str], said: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+    arguments: list[str], message: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ):
     write_study("tiny")
     items = str(write_items(tmp_path / "items.txt"))
@@ -75,18 +78,39 @@ def test_bad_input_is_one_line_and_exit_code_two(
     captured = capfd.readouterr()
     assert len(captured.err.splitlines()) == 1
     assert captured.err.startswith("harness: ")
-    assert said in captured.err
+    assert message in captured.err
     assert not list(paths.results_folder().glob("tiny*"))
 
 
-def test_a_report_holdout_or_rerun_of_an_unknown_study_names_what_there_is(capfd: pytest.CaptureFixture[str]):
+def test_a_report_holdout_or_rerun_of_an_unknown_study_lists_the_stored_ones(capfd: pytest.CaptureFixture[str]):
     open_storage(create=True)
     for command in (["report", "tiny"], ["holdout", "tiny"], ["rerun", "tiny", "0"], ["sample", "tiny"]):
         assert run(command) == 2
         assert "got 'tiny', there are: none" in capfd.readouterr().err
 
 
-def test_an_explicit_port_in_use_is_refused_and_the_default_moves_on():
+@pytest.mark.parametrize(
+    "error",
+    [
+        optuna.exceptions.StorageInternalError("disk I/O error"),
+        sqlalchemy.exc.OperationalError("SELECT 1", {}, sqlite3.OperationalError("disk I/O error")),
+    ],
+    ids=lambda error: type(error).__name__,
+)
+def test_an_error_of_the_database_is_one_line_with_its_reason(
+    error: Exception, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+):
+    def fails(_: object) -> None:
+        raise error
+
+    monkeypatch.setattr("harness.cli.lists.open_storage", fails)
+    assert run(["studies"]) == 2
+    assert capfd.readouterr().err == (
+        "harness: the storage must be readable and writable; it reports 'disk I/O error'. Finished work is kept.\n"
+    )
+
+
+def test_an_explicit_port_in_use_is_refused_and_the_default_port_takes_the_next_free_one():
     storage = open_storage(create=True)
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
@@ -103,7 +127,9 @@ def test_an_explicit_port_in_use_is_refused_and_the_default_moves_on():
     second.server_close()
 
 
-def test_without_a_corpus_a_study_goes_on_with_what_is_at_hand_and_keeps_it(
+@pytest.mark.slow
+@pytest.mark.usefixtures("one_process", "plotless")
+def test_without_names_a_study_falls_back_to_an_available_corpus_and_keeps_it(
     monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ):
     def unreachable(*_: object) -> None:
@@ -112,13 +138,13 @@ def test_without_a_corpus_a_study_goes_on_with_what_is_at_hand_and_keeps_it(
     write_study("tiny", trials=1)
     with monkeypatch.context() as patched:
         patched.setattr("harness.corpus.sources._known", _known_but(unreachable))
-        assert run(["study", "tiny", "--workers", "1"]) == 0
+        assert run(["study", "tiny"]) == 0
         assert "could not be had. Going on with ssa-2017." in capfd.readouterr().out
         assert run(["study", "tiny", "--corpus", "names"]) == 2
         assert "corpus names could not be had" in capfd.readouterr().err
-    assert run(["study", "tiny", "--workers", "1", "--trials", "2"]) == 0
+    assert run(["study", "tiny", "--trials", "2"]) == 0
     shown = capfd.readouterr().out
-    assert "carrying on with tiny-ssa-2017" in shown
+    assert "resuming tiny-ssa-2017" in shown
     assert "CORPUS=names begins it on names" in shown
 
 
@@ -139,6 +165,7 @@ def test_overrides_reach_into_the_config():
     assert overrides.apply(TrainConfig(), ["optimizer.kind=sgd"]).optimizer.kind == "sgd"
 
 
+@pytest.mark.slow
 def test_python_m_harness_is_the_same_program():
     done = subprocess.run([sys.executable, "-m", "harness", "--help"], capture_output=True, text=True, check=True)
     for command in ("study", "report", "dashboard", "holdout", "train", "sample", "lr-range", "overfit", "rerun"):

@@ -1,4 +1,4 @@
-"""`harness show`: a study's facts and one trial's record, for people; what it refuses."""
+"""`harness show`: a study's results and a trial's record as text, and its errors."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tests.record_factory import KEY, made_session, record_of
 
 @pytest.fixture(scope="module")
 def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A made-up study whose trial 5 has everything that a record can have."""
+    """A made-up study whose trial 5 has every field of a record."""
     folder = tmp_path_factory.mktemp("show")
     with pytest.MonkeyPatch.context() as patched:
         patched.setenv("HARNESS_HOME", str(folder))
@@ -43,30 +43,30 @@ def _write_trial_5(session: Session) -> None:
         )
         for step in range(10, 130, 10)
     ]
-    told = {
+    fields = {
         "advice": "Lengthen the context.", "evidence": {"gap": 0.1, "rise": None}, "curve": tuple(points), "root": 2,
         "attempt": 1, "seconds": 12.0, "steps": 120, "parameters": 4_666, "versions": {"torch": "2.13.0"},
         "gap": 0.1, "gap_error": 0.008, "weights_artifact": "0123-abc", "params": {"hidden_width": 105},
     }  # fmt: skip
-    session.storage.write_trial(KEY, record_of(5, 2.26, **told))
+    session.storage.write_trial(KEY, record_of(5, 2.26, **fields))
 
 
 @pytest.mark.usefixtures("stored")
-def test_a_study_is_shown_with_headline_counts_best_and_pointers(capfd: pytest.CaptureFixture[str]):
+def test_a_study_is_shown_with_headline_counts_best_trial_and_next_commands(capfd: pytest.CaptureFixture[str]):
     assert run(["show", "beat_lecture"]) == 0
     shown = capfd.readouterr().out
     assert "best dev 2.0200 nats (trial 10, train 1.9200, one seed)" in shown.splitlines()[0]
     assert "fingerprint 14f825ec2506" in shown
-    assert "9 complete, 3 pruned of 60 asked; ended by nothing yet" in shown
+    assert "9 complete, 3 pruned of 60 requested; ended by nothing yet" in shown
     assert "trial 10, dev 2.0200, train 1.9200, one seed, well fitted" in shown
     assert f"harness show {KEY} N" in shown
 
 
 @pytest.mark.usefixtures("stored")
-def test_a_trial_is_shown_with_everything_that_is_kept_of_it(capfd: pytest.CaptureFixture[str]):
+def test_a_trial_is_shown_with_everything_that_is_stored_of_it(capfd: pytest.CaptureFixture[str]):
     assert run(["show", KEY, "5"]) == 0
     shown = capfd.readouterr().out
-    for said in (
+    for text in (
         f"trial 5 of {KEY}: complete, well fitted",
         "dev n=22,655",
         "0.1000 ± 0.0080 (standard error by items)",
@@ -82,26 +82,26 @@ def test_a_trial_is_shown_with_everything_that_is_kept_of_it(capfd: pytest.Captu
         "model.hidden_width",
         "optimizer.learning_rate",
     ):
-        assert said in shown
+        assert text in shown
 
 
 @pytest.mark.usefixtures("stored")
 def test_a_trials_document_has_the_whole_record(capfd: pytest.CaptureFixture[str]):
     assert run(["show", KEY, "5", "--json"]) == 0
-    said = json.loads(capfd.readouterr().out)
-    assert len(said["curve"]) == 12
-    assert said["curve"][0] == {
+    printed = json.loads(capfd.readouterr().out)
+    assert len(printed["curve"]) == 12
+    assert printed["curve"][0] == {
         "step": 10, "examples": 320, "seconds": 1.0, "learning_rate": 0.01, "train_nats": 2.38, "dev_nats": 2.48,
     }  # fmt: skip
-    assert (said["root"], said["attempt"], said["steps_per_s"], said["finalist"]) == (2, 1, 10.0, None)
-    assert said["config"]["model"]["hidden_width"] == 105
+    assert (printed["root"], printed["attempt"], printed["steps_per_s"], printed["finalist"]) == (2, 1, 10.0, None)
+    assert printed["config"]["model"]["hidden_width"] == 105
     assert run(["show", KEY, "2", "--json"]) == 0
     assert json.loads(capfd.readouterr().out)["repeated_as"] == [5]
 
 
 @pytest.mark.usefixtures("stored")
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "message"),
     [
         (["show", KEY, "77"], f"a trial must be in the study; {KEY} has trials 0 to 11, got 77"),
         (["show", "beat_lectur"], "Did you mean 'beat_lecture'?"),
@@ -109,15 +109,15 @@ def test_a_trials_document_has_the_whole_record(capfd: pytest.CaptureFixture[str
         (["show", KEY, "ten"], "got 'ten'"),
     ],
 )
-def test_an_unknown_study_or_trial_is_one_line(arguments: list[str], said: str, capfd: pytest.CaptureFixture[str]):
+def test_an_unknown_study_or_trial_is_one_line(arguments: list[str], message: str, capfd: pytest.CaptureFixture[str]):
     assert run(arguments) == 2
     captured = capfd.readouterr()
     (line,) = captured.err.splitlines()
-    assert said in line
+    assert message in line
     assert captured.out == ""
 
 
-def test_a_table_too_wide_for_the_terminal_is_shown_beneath_one_another_uncut(
+def test_a_table_too_wide_for_the_terminal_is_printed_as_lines_without_truncation(
     monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ):
     monkeypatch.setattr(console, "width", 24)

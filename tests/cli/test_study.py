@@ -1,4 +1,9 @@
-"""`harness study` and what follows it, whole, on made-up corpora: real worker processes, real files."""
+"""`harness study` and the commands after it, on made-up corpora.
+
+Worker processes are real where a test is about them: in the shared finished
+project, where something is killed or interrupted, and where every trial fails.
+Elsewhere the command trains in the test's own process.
+"""
 
 from __future__ import annotations
 
@@ -7,9 +12,7 @@ import os
 import shutil
 import signal
 import subprocess
-import sys
-import time
-from collections.abc import Callable
+from collections.abc import Iterator
 from pathlib import Path
 
 import optuna
@@ -25,7 +28,20 @@ from harness.report.plots.every import PLOTS
 from harness.search.trial_queue import sole_run
 from harness.store.opening import recorded
 from harness.store.storage import open_storage
-from tests.tiny_study import write_items, write_study
+from tests.conftest import Project
+from tests.tiny_study import (
+    begin_in_background,
+    long_while,
+    no_plots,
+    stored_trials,
+    wait_for,
+    with_build,
+    workers,
+    write_items,
+    write_study,
+)
+
+KEY = "tiny-items"
 
 
 @pytest.fixture
@@ -35,12 +51,12 @@ def items(tmp_path: Path) -> str:
 
 @pytest.fixture(scope="module")
 def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A project with one finished study of four trials."""
+    """A project with one finished study of four trials, reported without plots."""
     folder = tmp_path_factory.mktemp("template")
-    with pytest.MonkeyPatch.context() as patched:
+    with pytest.MonkeyPatch.context() as patched, workers(), no_plots():
         patched.setenv("HARNESS_HOME", str(folder))
         write_study("tiny", trials=4)
-        assert run(["study", "tiny", "--corpus", str(write_items(folder / "items.txt")), "--workers", "2"]) == 0
+        assert run(["study", "tiny", "--corpus", str(write_items(folder / "items.txt"))]) == 0
     return folder
 
 
@@ -49,7 +65,7 @@ def searched(template: Path, home: Path, capfd: pytest.CaptureFixture[str]) -> s
     """That study's key, its project copied into this test's own."""
     shutil.copytree(template, home, dirs_exist_ok=True)
     capfd.readouterr()
-    return "tiny-items"
+    return KEY
 
 
 def refused(arguments: list[str], capfd: pytest.CaptureFixture[str], code: int = 2) -> str:
@@ -61,14 +77,12 @@ def refused(arguments: list[str], capfd: pytest.CaptureFixture[str], code: int =
     return lines[0]
 
 
-def test_a_study_goes_the_whole_road(items: str, capfd: pytest.CaptureFixture[str]):
-    write_study("tiny", trials=5, finalists=2)
-    assert run(["study", "tiny", "--corpus", items, "--workers", "2"]) == 0
-    shown = capfd.readouterr().out
+def test_a_study_is_searched_confirmed_and_reported_with_every_file(finished_project: Project):
+    shown = finished_project.shown
     assert "5 of 5 trials" in shown
-    assert "ended: all trials asked for are finished" in shown
+    assert "ended: all requested trials are finished" in shown
     assert "make holdout" in shown
-    folder = paths.results_folder() / "tiny-items"
+    folder = finished_project.folder / "results" / KEY
     summary = json.loads((folder / "summary.json").read_text())
     assert summary["trials"]["complete"] + summary["trials"]["pruned"] + summary["trials"]["diverged"] == 5
     assert summary["trials"]["ended_by"] == "trials"
@@ -87,6 +101,17 @@ def test_a_study_goes_the_whole_road(items: str, capfd: pytest.CaptureFixture[st
     assert "counted bigram" in (folder / "leaderboard.md").read_text()
 
 
+def test_a_report_is_rebuilt_to_the_same_bytes(finished_project: Project, home: Path):
+    shutil.copytree(finished_project.folder, home, dirs_exist_ok=True)
+    folder = paths.results_folder() / KEY
+    before = {p.relative_to(folder): p.read_bytes() for p in folder.rglob("*") if p.is_file()}
+    for path in before:
+        (folder / path).unlink()
+    assert run(["report", KEY]) == 0
+    after = {p.relative_to(folder): p.read_bytes() for p in folder.rglob("*") if p.is_file()}
+    assert after == before
+
+
 def test_saved_weights_score_the_stated_dev_loss_in_plain_torch(searched: str, items: str):
     folder = paths.results_folder() / searched / "best"
     facts = json.loads((folder / "config.json").read_text())
@@ -97,13 +122,14 @@ def test_saved_weights_score_the_stated_dev_loss_in_plain_torch(searched: str, i
     assert float(loss) == pytest.approx(facts["dev_nats"], abs=1e-5)
 
 
+@pytest.mark.usefixtures("one_process", "plotless")
 def test_a_finished_study_says_that_nothing_is_left_and_more_trials_carry_on(
     searched: str, items: str, capfd: pytest.CaptureFixture[str]
 ):
     before = open_storage().trials(searched)
     assert run(["study", "tiny", "--corpus", items]) == 0
     assert "nothing is left to do: 4 of 4" in capfd.readouterr().out
-    assert run(["study", "tiny", "--corpus", items, "--trials", "6", "--workers", "1"]) == 0
+    assert run(["study", "tiny", "--corpus", items, "--trials", "6"]) == 0
     after = open_storage().trials(searched)
     assert after[: len(before)] == before
     assert sum(record.status in ("complete", "pruned", "diverged") for record in after) == 6
@@ -126,16 +152,6 @@ def test_a_rerun_reproduces_a_trial_to_the_last_bit(searched: str, capfd: pytest
     assert "trials 0 to 3, got 77" in refused(["rerun", searched, "77"], capfd)
 
 
-def test_a_report_is_rebuilt_to_the_same_bytes(searched: str):
-    folder = paths.results_folder() / searched
-    before = {p.relative_to(folder): p.read_bytes() for p in folder.rglob("*") if p.is_file()}
-    for path in before:
-        (folder / path).unlink()
-    assert run(["report", searched]) == 0
-    after = {p.relative_to(folder): p.read_bytes() for p in folder.rglob("*") if p.is_file()}
-    assert after == before
-
-
 def test_samples_come_from_the_best_model_the_same_for_a_seed(searched: str, capfd: pytest.CaptureFixture[str]):
     assert run(["sample", searched, "--count", "20"]) == 0
     drawn = capfd.readouterr().out
@@ -144,6 +160,7 @@ def test_samples_come_from_the_best_model_the_same_for_a_seed(searched: str, cap
     assert capfd.readouterr().out == drawn
 
 
+@pytest.mark.usefixtures("plotless")
 def test_the_test_split_is_opened_once(searched: str, items: str, capfd: pytest.CaptureFixture[str]):
     assert run(["holdout", searched]) == 0
     first = capfd.readouterr().out
@@ -157,7 +174,7 @@ def test_the_test_split_is_opened_once(searched: str, items: str, capfd: pytest.
     summary = json.loads((paths.results_folder() / searched / "summary.json").read_text())
     assert summary["holdout"]["state"] == "scored"
     line = refused(["study", "tiny", "--corpus", items, "--trials", "9"], capfd)
-    assert "test split was opened is closed" in line
+    assert "closed once its test split was opened" in line
     assert run(["holdout", "--verify"]) == 0
     assert "2 entries" in capfd.readouterr().out
 
@@ -181,136 +198,145 @@ def test_a_longer_search_that_was_killed_has_not_come_to_its_end(
     assert "has not come to its end" in refused(["holdout", searched], capfd)
 
 
+@pytest.mark.slow
 def test_workers_that_keep_dying_end_the_study_as_failed(
     items: str, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.setattr("harness.search.engines.processes._MOST_DEATHS", 1)
-    write_study("tiny", trials=3, first="import os; os.getpid() == PARENT or os._exit(7)")
-    path = paths.studies_folder() / "tiny.py"
+    path = write_study("tiny", trials=3, first="import os; os.getpid() == PARENT or os._exit(7)")
     path.write_text(path.read_text().replace("PARENT", str(os.getpid())))
     line = refused(["study", "tiny", "--corpus", items, "--workers", "1"], capfd)
     assert "worker 0 ended with exit code 7" in line
-    assert open_storage().study("tiny-items").ended_by == "failed"
+    assert open_storage().study(KEY).ended_by == "failed"
 
 
+@pytest.mark.usefixtures("one_process", "plotless")
 def test_a_study_deleted_in_the_dashboard_can_be_begun_again(
     searched: str, items: str, capfd: pytest.CaptureFixture[str]
 ):
     optuna.delete_study(study_name=searched, storage=open_storage().backend)
     assert "there are: none" in refused(["report", searched], capfd)
-    assert run(["study", "tiny", "--corpus", items, "--trials", "1", "--workers", "1"]) == 0
-    assert "beginning tiny-items" in capfd.readouterr().out
+    assert run(["study", "tiny", "--corpus", items, "--trials", "1"]) == 0
+    assert "starting tiny-items" in capfd.readouterr().out
     assert len(open_storage().trials(searched)) == 1
 
 
+@pytest.mark.usefixtures("one_process", "plotless")
 def test_a_reason_with_brackets_is_shown_as_it_is(items: str, capfd: pytest.CaptureFixture[str]):
     write_study("tiny", trials=2, first="assert trial.number != 0 or len(trial.study.trials) > 5, 'no [/usr/x] here'")
-    assert run(["study", "tiny", "--corpus", items, "--workers", "1"]) == 0
+    assert run(["study", "tiny", "--corpus", items]) == 0
     assert "AssertionError: no [/usr/x] here" in capfd.readouterr().out
 
 
+@pytest.mark.usefixtures("one_process", "plotless")
 def test_a_file_called_names_is_not_taken_for_the_lectures(tmp_path: Path, capfd: pytest.CaptureFixture[str]):
     write_study("tiny", trials=1)
-    assert run(["study", "tiny", "--corpus", str(write_items(tmp_path / "names.txt")), "--workers", "1"]) == 0
+    assert run(["study", "tiny", "--corpus", str(write_items(tmp_path / "names.txt"))]) == 0
     shown = capfd.readouterr().out
-    assert "beginning tiny-names-file" in shown
+    assert "starting tiny-names-file" in shown
     assert "2.17" not in shown
 
 
+@pytest.mark.usefixtures("one_process", "plotless")
 def test_a_holdout_before_the_search_is_done_is_refused(items: str, capfd: pytest.CaptureFixture[str]):
     write_study("tiny", trials=400, budget="steps=4000")
-    assert run(["study", "tiny", "--corpus", items, "--workers", "1", "--minutes", "0.08"]) == 0
-    assert "the minutes were up" in capfd.readouterr().out
-    with sole_run("tiny-items"):
-        assert "is running in another process" in refused(["holdout", "tiny-items"], capfd)
+    assert run(["study", "tiny", "--corpus", items, "--minutes", "0.01"]) == 0
+    assert "the time limit was reached" in capfd.readouterr().out
+    with sole_run(KEY):
+        assert "is running in another process" in refused(["holdout", KEY], capfd)
         assert "is running in another process" in refused(["study", "tiny", "--corpus", items], capfd)
 
 
-def begin_in_background(items: str, *more: str) -> subprocess.Popen[str]:
-    command = [sys.executable, "-m", "harness", "study", "tiny", "--corpus", items, "--workers", "2", *more]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=os.environ)
+def count(*statuses: str) -> int:
+    return sum(record.status in statuses for record in stored_trials(KEY))
 
 
-def wait_for(condition: Callable[[], bool], seconds: float = 40) -> None:
-    until = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < until, "what was waited for did not come"
-        time.sleep(0.05)
+def finished() -> int:
+    return count("complete", "pruned", "diverged")
 
 
-def finished(key: str) -> int:
-    try:
-        return sum(r.status in ("complete", "pruned", "diverged") for r in open_storage().trials(key))
-    except Exception:  # not there yet
-        return 0
+@pytest.fixture
+def hold(tmp_path: Path) -> Path:
+    return tmp_path / "hold"
 
 
-def test_killed_workers_cost_no_trial_and_the_count_is_exact(items: str):
-    write_study("tiny", trials=8, budget="steps=1000", evaluations=10)
-    study = begin_in_background(items)
-    try:
-        wait_for(lambda: finished("tiny-items") >= 2)
-        for _ in range(2):
-            workers = [p for p in psutil.Process(study.pid).children() if "spawn_main" in " ".join(p.cmdline())]
-            workers[0].send_signal(signal.SIGKILL)
-            time.sleep(1)
-        shown, _ = study.communicate(timeout=90)
-    finally:
-        study.kill()
+@pytest.fixture
+def study(items: str, hold: Path) -> Iterator[subprocess.Popen[str]]:
+    """A study of six trials on two worker processes, in the middle of it: a trial is finished, and both workers train.
+
+    The trials in training would take minutes; all that begin from now on take a moment.
+    """
+    write_study("tiny", trials=6, budget=long_while(hold), evaluations=1000)
+    with begin_in_background("--corpus", items, "--workers", "2") as begun:
+        try:
+            wait_for(lambda: finished() >= 1 and count("running") == 2)
+            hold.unlink()
+            yield begun
+        finally:
+            begun.kill()
+
+
+def worker_processes(study: subprocess.Popen[str]) -> list[psutil.Process]:
+    return [p for p in psutil.Process(study.pid).children() if "spawn_main" in " ".join(p.cmdline())]
+
+
+def carry_on(items: str, capfd: pytest.CaptureFixture[str]) -> None:
+    """The same command again; every trial asked for is finished after it."""
+    with workers(), no_plots():
+        assert run(["study", "tiny", "--corpus", items]) == 0
+    assert f"resuming {KEY}" in capfd.readouterr().out
+    assert finished() == 6
+
+
+@pytest.mark.slow
+def test_killed_workers_cost_no_trial_and_the_count_is_exact(study: subprocess.Popen[str]):
+    first, second = worker_processes(study)
+    first.send_signal(signal.SIGKILL)
+    wait_for(lambda: count("interrupted") == 1)  # the parent has noticed and begun another worker
+    second.send_signal(signal.SIGKILL)
+    shown, _ = study.communicate(timeout=120)
     assert study.returncode == 0, shown
-    records = open_storage().trials("tiny-items")
-    assert sum(r.status in ("complete", "pruned", "diverged") for r in records) == 8
+    records = stored_trials(KEY)
+    assert finished() == 6
     repeats = [r for r in records if r.root is not None]
+    assert len(repeats) == count("interrupted") == 2
     for repeat in repeats:
-        first = records[repeat.root]
-        assert repeat.seed == first.seed
-        # A trial killed while it was drawing its parameters has only those drawn so far to repeat.
-        assert first.params.items() <= repeat.params.items()
+        first_try = records[repeat.root]
+        assert repeat.seed == first_try.seed
+        assert first_try.params.items() <= repeat.params.items()
     assert {r.status for r in records} <= {"complete", "pruned", "diverged", "interrupted"}
 
 
-def test_an_interrupted_study_puts_its_trials_back_and_carries_on(items: str):
-    write_study("tiny", trials=6, budget="steps=20000", evaluations=20)
-    study = begin_in_background(items)
-    wait_for(lambda: finished("tiny-items") >= 1)
+@pytest.mark.slow
+def test_an_interrupted_study_puts_its_trials_back_and_carries_on(
+    study: subprocess.Popen[str], items: str, capfd: pytest.CaptureFixture[str]
+):
     study.send_signal(signal.SIGINT)
-    shown, _ = study.communicate(timeout=30)
+    shown, _ = study.communicate(timeout=120)
     assert study.returncode == 130
     assert "Traceback" not in shown
-    assert "make study carries on" in shown
+    assert "make study again to continue" in shown
     assert "make report" in shown
-    assert open_storage().study("tiny-items").ended_by == "interrupted"
-    again = begin_in_background(items)
-    shown, _ = again.communicate(timeout=90)
-    assert again.returncode == 0, shown
-    assert "carrying on with tiny-items" in shown
-    assert finished("tiny-items") == 6
+    assert open_storage().study(KEY).ended_by == "interrupted"
+    assert count("interrupted") == 2
+    carry_on(items, capfd)
 
 
-def test_a_killed_parent_takes_its_workers_along_and_the_next_run_carries_on(items: str):
-    write_study("tiny", trials=6, budget="steps=20000", evaluations=20)
-    study = begin_in_background(items)
-    wait_for(lambda: finished("tiny-items") >= 1)
-    workers = psutil.Process(study.pid).children(recursive=True)
+@pytest.mark.slow
+def test_a_killed_parent_takes_its_workers_along_and_the_next_run_carries_on(
+    study: subprocess.Popen[str], items: str, capfd: pytest.CaptureFixture[str]
+):
+    children = psutil.Process(study.pid).children(recursive=True)
     study.kill()
     study.communicate()
-    wait_for(lambda: not any(p.is_running() and p.status() != psutil.STATUS_ZOMBIE for p in workers), 10)
-    again = begin_in_background(items)
-    shown, _ = again.communicate(timeout=90)
-    assert again.returncode == 0, shown
-    assert finished("tiny-items") == 6
+    wait_for(lambda: not any(p.is_running() and p.status() != psutil.STATUS_ZOMBIE for p in children))
+    carry_on(items, capfd)
 
 
+@pytest.mark.slow
 def test_trials_that_all_fail_end_the_command_with_their_reason(items: str, capfd: pytest.CaptureFixture[str]):
-    write_study("tiny", trials=5)
-    path = paths.studies_folder() / "tiny.py"
-    build = "\ndef broken(*_):\n    raise RuntimeError('no such luck')\n\n"
-    text = (
-        path.read_text()
-        .replace("STUDY =", build + "STUDY =")
-        .replace("reference=False", "reference=False, build=broken")
-    )
-    path.write_text(text)
+    path = write_study("tiny", trials=5)
+    with_build(path, "def build(*_):\n    raise RuntimeError('no such luck')")
     line = refused(["study", "tiny", "--corpus", items, "--workers", "1"], capfd, code=1)
     assert "first 7 trials failed, the last with 'RuntimeError: no such luck'" in line
-    assert open_storage().study("tiny-items").ended_by == "failed"
+    assert open_storage().study(KEY).ended_by == "failed"

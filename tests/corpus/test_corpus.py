@@ -126,7 +126,7 @@ def test_ssa_2017_is_taken_from_its_package_and_kept(monkeypatch: pytest.MonkeyP
     monkeypatch.delenv("HARNESS_DATA")
     assert at_hand("ssa-2017")
     corpus = load("ssa-2017")
-    assert (home / "data" / "ssa-2017.txt").read_text() == "\n".join(corpus.source.items)
+    assert (home / "data" / "ssa-2017.txt").read_text(encoding="utf-8") == "\n".join(corpus.source.items)
 
 
 # Splits and fingerprints
@@ -177,7 +177,7 @@ def test_a_fingerprint_changes_with_the_variant(small_corpus: Corpus, small_corp
 
 
 def test_a_fingerprint_changes_with_the_content_and_not_with_the_place(write: WriteCorpus, small_corpus_file: Path):
-    text = small_corpus_file.read_text()
+    text = small_corpus_file.read_text(encoding="utf-8")
     assert load(write(text)).fingerprint == load(str(small_corpus_file)).fingerprint
     assert load(write(text.replace("ka", "ko", 1))).fingerprint != load(str(small_corpus_file)).fingerprint
 
@@ -325,14 +325,14 @@ def test_words_separated_by_tabs_stay_one_item(write: WriteCorpus):
 @pytest.mark.parametrize(
     ("content", "expected"),
     [
-        (b"", "at least 100 items, one a line, to be split three ways; {path} has 0"),
-        ("anna\n" * 99, "at least 100 items, one a line, to be split three ways; {path} has 99"),
-        (ITEMS + "\nnull\x00byte", r"{path} holds the control character '\x00'"),
+        (b"", "at least 100 items, one per line, to be split three ways; {path} has 0"),
+        ("anna\n" * 99, "at least 100 items, one per line, to be split three ways; {path} has 99"),
+        (ITEMS + "\nnull\x00byte", r"{path} contains the control character '\x00'"),
         (ITEMS.encode() + "\nZoë".encode("latin-1"), "{path} has byte 0xeb at offset 972"),
         (ITEMS.encode("utf-16"), "{path} has byte 0xff at offset 0"),
         (
             ITEMS + "\n" + "verylongitem" * 100,
-            "at most 1,000 characters; {path} has one of 1,200 that begins 'very",
+            "at most 1,000 characters; {path} has one of 1,200 that begins with 'very",
         ),
     ],
     ids=["empty", "too small", "binary", "latin-1", "utf-16", "over-long item"],
@@ -350,19 +350,19 @@ def test_a_file_that_cannot_serve_is_refused_in_one_line_with_its_place(
 def test_too_few_different_items_are_refused_for_the_deduplicated_variant_only(write: WriteCorpus):
     path = write("\n".join(f"item {n % 90}" for n in range(180)))
     assert len(load(path).source.items) == 180
-    with pytest.raises(CorpusError, match="without its repeated items has 90"):
+    with pytest.raises(CorpusError, match="without repeated items has 90"):
         load(f"{path}-dedup")
 
 
 @pytest.mark.parametrize(
     ("spec", "expected"),
     [
-        ("nmaes", "got 'nmaes', which is no file. Did you mean 'names'?"),
-        ("ssa-2018-dedup", "got 'ssa-2018-dedup', which is no file. Did you mean 'ssa-2017-dedup'?"),
-        ("/nowhere/at/all.txt", "got '/nowhere/at/all.txt', which is no file"),
-        ("", "got '', which is no file"),
-        ("n" * 300, "which is no file"),
-        ("~nobody-of-that-name/names.txt", "got '~nobody-of-that-name/names.txt', which is no file"),
+        ("nmaes", "got 'nmaes', which is not a file. Did you mean 'names'?"),
+        ("ssa-2018-dedup", "got 'ssa-2018-dedup', which is not a file. Did you mean 'ssa-2017-dedup'?"),
+        ("/nowhere/at/all.txt", "got '/nowhere/at/all.txt', which is not a file"),
+        ("", "got '', which is not a file"),
+        ("n" * 300, "which is not a file"),
+        ("~nobody-of-that-name/names.txt", "got '~nobody-of-that-name/names.txt', which is not a file"),
     ],
     ids=["near miss", "near miss of a variant", "missing path", "nothing", "too long for a path", "no such home"],
 )
@@ -378,7 +378,7 @@ def test_an_unknown_corpus_is_refused_in_one_line_that_names_it(spec: str, expec
 
 def test_a_names_file_with_other_bytes_is_refused(home: Path):
     (home / "data").mkdir(parents=True)
-    (home / "data" / "names.txt").write_text(ITEMS)
+    (home / "data" / "names.txt").write_text(ITEMS, encoding="utf-8")
     with pytest.raises(CorpusError, match=r"names must be the file with SHA-256 0a30b5557f19…; .*names\.txt has"):
         load("names")
 
@@ -414,7 +414,7 @@ def test_what_is_fetched_is_kept_beside_the_other_data(without_names: pytest.Mon
     def deliver(url: str, known_hash: str, fname: str, path: Path, **_: object) -> None:
         asked.extend([url, known_hash[:14]])
         path.mkdir(parents=True)
-        (path / fname).write_text(ITEMS)
+        (path / fname).write_text(ITEMS, encoding="utf-8")
 
     without_names.setattr(pooch, "retrieve", deliver)
     with pytest.raises(CorpusError, match="names must be the file with SHA-256"):

@@ -23,10 +23,11 @@ from harness.dashboard.server import HOST
 from harness.errors import ModelChanged, StorageError
 from harness.report.results import gather
 from harness.search.events import Event
-from harness.search.trial import told
+from harness.search.trial import reported_nats
 from harness.store.keys import finalists_key, reference_key
 from harness.store.storage import Storage
 from harness.store.trial_record import Point, TrialRecord
+from harness.study.settings import Settings
 from tests.four_outcomes import COMPLETE, DIVERGED, FAILED, KEY, PRUNED, search_four_ways, trial_of
 
 
@@ -114,7 +115,7 @@ def test_the_notes_of_finalists_and_of_the_reference_say_what_they_are(storage: 
     record = storage.study(KEY)
     round_ = record.model_copy(update={"key": finalists_key(KEY)})
     assert side_study_note(round_).startswith(f"## The finalists of {KEY}\n")
-    recipe = record.model_copy(update={"key": reference_key(small_corpus), "asked_seeds": 5})
+    recipe = record.model_copy(update={"key": reference_key(small_corpus), "settings": Settings(seeds=5)})
     assert "the mean of 5 seeds" in side_study_note(recipe)
     run = TrialRecord(number=3, seed=1, params={"trial": 12, "repeat": 1}, status="complete", verdict="well fitted")
     assert trial_note(run, round_, None).startswith("## Trial 12, fresh seed 2: well fitted")
@@ -178,7 +179,7 @@ def test_optuna_gets_a_loss_above_a_uniform_guess_as_just_above_it(storage: Stor
 
 @pytest.mark.parametrize("losses", [[2.0, 3.0, 3.3, 4.0, 100.0, 1e30, math.inf]])
 def test_the_losses_that_optuna_gets_keep_their_order(losses: list[float]):
-    shown = [told(loss, 3.2958) for loss in losses]
+    shown = [reported_nats(loss, 3.2958) for loss in losses]
     assert shown[:2] == losses[:2]
     assert shown == sorted(set(shown))
 
@@ -249,7 +250,7 @@ def test_a_failure_is_reported_once_and_stops_nothing(storage: Storage, monkeypa
 def test_a_study_that_was_deleted_is_ignored(storage: Storage):
     said: list[str] = []
     listener, event = live(storage, said), finished(storage, COMPLETE)
-    storage.forget_study(KEY)
+    optuna.delete_study(study_name=KEY, storage=storage.backend)
     listener.on_event(event)
     listener.finish([])
     assert said == []

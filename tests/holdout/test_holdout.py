@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import math
 import shutil
@@ -171,7 +172,7 @@ def test_weights_changed_after_the_claim_are_neither_scored_nor_resumed(storage:
 
 
 @pytest.mark.usefixtures("owners_are_dead")
-@pytest.mark.parametrize("what", ['"seed":', '"kind":"runs"', '"artifact":"', '"dev_nats":'])
+@pytest.mark.parametrize("what", ['"seed":', '"kind":"runs"', '"weights_artifact":"', '"dev_nats":'])
 def test_a_list_changed_after_the_claim_is_refused(what: str, storage: Storage):
     crash_before_scores(storage)
     connection = sqlite3.connect(paths.results_folder() / "studies.db")
@@ -187,7 +188,10 @@ def test_a_study_opened_is_closed_and_keeps_what_it_was_closed_with(storage: Sto
     opened(storage)
     before = storage.study(KEY)
     for asked in ({"trials": 9}, {"finalists": 3}, {"seeds": 4}, {"finalists": 0}):
-        with pytest.raises(StudyError, match=r"is closed, or its winner would be chosen by the test.*NAME="):
+        with pytest.raises(
+            StudyError,
+            match=r"closed once its test split was opened, because its winner would be chosen on the test.*NAME=",
+        ):
             search(items, **asked)
     assert search(items, trials=2).nothing_left
     assert storage.study(KEY) == before
@@ -225,7 +229,11 @@ def test_openings_and_leaks_of_this_storage_are_counted(storage: Storage, items:
 
 def test_the_line_for_a_paper_counts_what_finished_not_what_was_asked(storage: Storage):
     record = storage.study(KEY)
-    storage.write_study(record.model_copy(update={"trials": 60, "ended_by": "minutes", "asked_finalists": 2}))
+    storage.write_study(
+        record.model_copy(
+            update={"settings": dataclasses.replace(record.settings, trials=60, finalists=2), "ended_by": "minutes"}
+        )
+    )
     line = paper_line(opened(storage))
     assert "chosen on dev from 2 finalists of 4 trials on 2 fresh seeds each" in line
     assert record.corpus.fingerprint in line
@@ -256,21 +264,17 @@ def test_a_model_of_ones_own_goes_the_whole_way_and_a_changed_one_claims_nothing
     assert math.isfinite(opened(session.storage, "own-items").scores.scores[0].test_nats)
 
 
-def test_an_opening_of_version_0_2_0_counts(storage: Storage, items: Path):
+@pytest.mark.usefixtures("storage")
+def test_a_storage_with_openings_without_a_chain_is_refused():
     connection = sqlite3.connect(paths.results_folder() / "studies.db")
-    old = {"fingerprint": storage.study(KEY).corpus.fingerprint, "claimed": "2026-01-01", "scored": "2026-01-02"}
     with connection:
         connection.execute("CREATE TABLE harness_ledger (key VARCHAR(200) PRIMARY KEY, document TEXT)")
-        connection.execute("INSERT INTO harness_ledger VALUES (?, ?)", (KEY, json.dumps(old)))
+    open_storage()  # an empty table hides no opening
+    with connection:
+        connection.execute("INSERT INTO harness_ledger VALUES (?, ?)", (KEY, "{}"))
     connection.close()
-    storage = open_storage()
-    with pytest.raises(StudyError, match="was opened 2026-01-02 by an earlier version"):
-        opened(storage)
-    with pytest.raises(StudyError, match="is closed"):
-        search(items, trials=9)
-    write_study("other", trials=1)
-    search(items, "other")
-    assert opened(storage, "other-items").claim.openings_before == 1
+    with pytest.raises(StorageError, match=r"must keep its openings .* in a ledger with a hash chain"):
+        open_storage()
 
 
 def test_what_a_crash_left_out_of_the_file_is_added_when_the_record_is_read(storage: Storage):
@@ -285,7 +289,7 @@ def test_what_a_crash_left_out_of_the_file_is_added_when_the_record_is_read(stor
 def test_the_score_of_a_single_run_is_the_plain_mean_over_its_symbols(storage: Storage, items: Path):
     opening = opened(storage)
     row, corpus = opening.claim.contenders[0], load(str(items))
-    model = restore(storage.kept_file(row.weights[0].artifact))[0]
+    model = restore(storage.kept_file(row.weights[0].weights_artifact))[0]
     index = {symbol: place for place, symbol in enumerate(corpus.vocabulary)}
     losses = []
     for item in sealed_test_items(corpus.source.items):

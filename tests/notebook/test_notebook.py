@@ -1,4 +1,4 @@
-"""A study that a notebook defines: run in the present process, stored like any other, shown as frames and cards."""
+"""A study defined in a notebook: run in this process, stored like any other, shown as frames and cards."""
 
 from __future__ import annotations
 
@@ -46,36 +46,36 @@ def study(tmp_path: Path) -> Study:
 
 
 @pytest.fixture(scope="module")
-def found(tmp_path_factory: pytest.TempPathFactory) -> StudyResults:
-    """What a run gave: a snapshot that needs its storage no more."""
-    home = tmp_path_factory.mktemp("found")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> StudyResults:
+    """The results of a run, which no longer need its storage."""
+    home = tmp_path_factory.mktemp("results")
     with pytest.MonkeyPatch.context() as patched:
         patched.setenv("HARNESS_HOME", str(home))
         return study_on(write_items(home / "items.txt")).run()
 
 
-def test_a_run_is_stored_as_any_other_study_is(study: Study, home: Path):
-    found = study.run()
-    assert isinstance(found, StudyResults)
-    assert found.key == "here-items"
-    assert list(found.trials["status"]) == ["complete"] * 4
+def test_a_run_is_stored_like_any_other_study(study: Study, home: Path):
+    finished = study.run()
+    assert isinstance(finished, StudyResults)
+    assert finished.key == "here-items"
+    assert list(finished.trials["status"]) == ["complete"] * 4
     record = open_storage().study("here-items")
     assert record is not None
     assert (record.file, record.ended_by, record.trials) == ("", "trials", 4)
     assert (home / "results" / "studies.db").is_file()
     later = results("here")
-    assert later.trials.equals(found.trials)
-    assert later.samples(5) == found.samples(5)
+    assert later.trials.equals(finished.trials)
+    assert later.samples(5) == finished.samples(5)
 
 
-def test_a_further_run_carries_on(study: Study):
+def test_a_second_run_resumes_the_study(study: Study):
     study.run(trials=2)
-    assert len(study.run().trials) == 2  # as many as were asked for last
+    assert len(study.run().trials) == 2  # as many as the last run requested
     assert len(study.run(trials=5).trials) == 5
 
 
-def test_its_trials_are_those_of_worker_processes(study: Study):
-    write_study("other", trials=2)  # its own space, for the seeds of trials do not depend on it
+def test_its_trials_have_the_seeds_of_worker_processes(study: Study):
+    write_study("other", trials=2)  # with another space, because the seeds of trials do not depend on it
     corpus = study.corpus
     assert corpus is not None
     seeds = [record.seed for record in search(corpus, "other").storage.trials("other-items")]
@@ -84,10 +84,10 @@ def test_its_trials_are_those_of_worker_processes(study: Study):
 
 def test_the_bar_counts_trials_then_the_finalists_runs(study: Study, capsys: pytest.CaptureFixture[str]):
     study.run(finalists=2)
-    said = capsys.readouterr()
+    printed = capsys.readouterr()
     fingerprint = results("here").trials["fingerprint"][0]
-    assert said.out.startswith(f"items · fingerprint {fingerprint} · dev nats per symbol, n=")
-    search_bar, finalists_bar = (line.split("\r")[-1] for line in said.err.strip().split("\n"))
+    assert printed.out.startswith(f"items · fingerprint {fingerprint} · dev nats per symbol, n=")
+    search_bar, finalists_bar = (line.split("\r")[-1] for line in printed.err.strip().split("\n"))
     assert search_bar.startswith("here-items: 100%")
     assert "4/4" in search_bar
     assert "one seed)" in search_bar
@@ -95,14 +95,14 @@ def test_the_bar_counts_trials_then_the_finalists_runs(study: Study, capsys: pyt
     assert "4/4" in finalists_bar
 
 
-def test_finalists_are_trained_as_the_study_says(study: Study):
+def test_finalists_are_trained_as_the_study_defines(study: Study):
     assert study.run().finalists.empty
     confirmed = dataclasses.replace(study, name="confirmed", finalists=1).run()
     assert list(confirmed.finalists["seeds"]) == [2]
     assert "mean of 2 fresh seeds" in repr(confirmed)
 
 
-def test_an_interrupted_cell_puts_its_trial_back_and_the_same_cell_carries_on(
+def test_an_interrupted_cell_requeues_its_trial_and_the_same_cell_continues(
     study: Study, monkeypatch: pytest.MonkeyPatch
 ):
     def interrupt(_: Bars, event: Event) -> None:
@@ -111,7 +111,7 @@ def test_an_interrupted_cell_puts_its_trial_back_and_the_same_cell_carries_on(
 
     with monkeypatch.context() as patched:
         patched.setattr(Bars, "on_event", interrupt)
-        with pytest.raises(KeyboardInterrupt, match="the same cell again carries on"):
+        with pytest.raises(KeyboardInterrupt, match="run the same cell again to continue"):
             study.run()
     stopped = results("here")
     assert list(stopped.trials["status"]) == ["complete", "complete", "interrupted"]
@@ -124,20 +124,20 @@ def test_an_interrupted_cell_puts_its_trial_back_and_the_same_cell_carries_on(
     assert list(trials.loc[3, ["seed", "width"]]) == list(trials.loc[2, ["seed", "width"]])
 
 
-def test_threads_and_optunas_words_are_as_before(study: Study):
+def test_threads_and_optunas_verbosity_are_restored(study: Study):
     torch.set_num_threads(2)
     try:
-        words = optuna.logging.get_verbosity()
+        verbosity = optuna.logging.get_verbosity()
         study.run(trials=1)
         assert torch.get_num_threads() == 2
-        assert optuna.logging.get_verbosity() == words
+        assert optuna.logging.get_verbosity() == verbosity
     finally:
         torch.set_num_threads(1)
 
 
-def test_a_study_begun_in_a_notebook_can_be_carried_on_from_a_file_and_back(tmp_path: Path, home: Path):
+def test_a_study_started_in_a_notebook_can_be_resumed_from_a_file_and_back(tmp_path: Path, home: Path):
     items = write_items(tmp_path / "items.txt")
-    text = write_study("both", trials=2).read_text()
+    text = write_study("both", trials=2).read_text(encoding="utf-8")
     cell: dict[str, Study] = {}
     exec(text, cell)
     cell["STUDY"].run(corpus=str(items))
@@ -150,11 +150,11 @@ def test_a_study_begun_in_a_notebook_can_be_carried_on_from_a_file_and_back(tmp_
     assert record.file == str(home / "studies" / "both.py")  # its reports still find it
 
 
-def test_the_card_says_what_won_and_what_its_numbers_belong_to(found: StudyResults):
-    card = found._repr_html_()
-    best = found.trials["dev_nats"].min()
-    fingerprint = found.trials["fingerprint"][0]
-    assert "4 trials asked for: 4 complete" in card
+def test_the_card_names_the_best_trial_and_the_corpus_of_its_numbers(finished: StudyResults):
+    card = finished._repr_html_()
+    best = finished.trials["dev_nats"].min()
+    fingerprint = finished.trials["fingerprint"][0]
+    assert "4 trials requested: 4 complete" in card
     assert f"<strong>{best:.4f}</strong>" in card
     assert f"fingerprint {fingerprint}" in card
     assert "nats per symbol" in card
@@ -163,35 +163,36 @@ def test_the_card_says_what_won_and_what_its_numbers_belong_to(found: StudyResul
     assert "The test split is sealed" in card
 
 
-def test_every_plot_with_something_to_show_is_a_figure(found: StudyResults):
-    figures = found.plots()
+def test_every_plot_with_data_is_a_figure(finished: StudyResults):
+    figures = finished.plots()
     assert {"curves", "history", "embedding", "symbols"} <= figures.keys()
     assert "finalists" not in figures
     assert all(isinstance(figure, Figure) for figure in figures.values())
 
 
-def test_an_unknown_plot_is_refused_with_the_known_ones(found: StudyResults):
+def test_an_unknown_plot_is_refused_with_a_list_of_the_known_ones(finished: StudyResults):
     with pytest.raises(ConfigError, match=r"a plot must be one of .*curves.*; got 'curve'\. Did you mean 'curves'\?"):
-        found.plot("curve")
+        finished.plot("curve")
 
 
-def test_samples_repeat_for_a_seed(found: StudyResults):
-    assert len(found.samples(5)) == 5
-    assert found.samples(5) == found.samples(5)
-    assert found.samples(5, seed=1) != found.samples(5)
+def test_samples_are_the_same_for_a_seed(finished: StudyResults):
+    assert len(finished.samples(5)) == 5
+    assert finished.samples(5) == finished.samples(5)
+    assert finished.samples(5, seed=1) != finished.samples(5)
 
 
-def test_a_notebooks_own_model_is_drawn_from_there_and_its_absence_said_elsewhere(study: Study):
+@pytest.mark.slow
+def test_a_model_of_a_notebook_is_sampled_there_and_reported_as_missing_elsewhere(study: Study):
     own = dataclasses.replace(study, build=build_plain)
-    found = own.run(trials=2)
-    assert len(found.samples(3)) == 3
+    finished = own.run(trials=2)
+    assert len(finished.samples(3)) == 3
     later = results("here")
-    with pytest.raises(StudyError, match=r"run from a notebook that defines it\. Run it there again, or save it"):
+    with pytest.raises(StudyError, match=r"run from the notebook that defines it\. Use it there, or save it"):
         later.samples()
-    assert "Its model is defined in a notebook alone" in later._repr_html_()
+    assert "Its model is defined only in a notebook" in later._repr_html_()
     storage = open_storage()
     record = storage.study("here-items")
     assert record is not None
-    report = write_report(storage, record)  # pages and the dashboard's notes do without it
+    report = write_report(storage, record)  # pages and the dashboard's notes work without it
     show_all(storage, record.key, report.findings)
     assert (report.folder / "report.html").is_file()

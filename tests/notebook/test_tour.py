@@ -17,6 +17,7 @@ def test_the_tour_is_kept_without_outputs():
     assert {cell["execution_count"] for cell in code} == {None}
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("default")  # of the client's own making; the notebook's stay in its kernel
 def test_the_tour_runs_and_shows_its_card_its_figures_and_samples(home: Path, monkeypatch: pytest.MonkeyPatch):
     nbformat = pytest.importorskip("nbformat", reason="nbformat is not installed (make test installs it)")
@@ -31,7 +32,7 @@ def test_the_tour_runs_and_shows_its_card_its_figures_and_samples(home: Path, mo
     assert "A new study" not in said  # Optuna's
     shown = [output.get("data", {}) for cell in tour.cells for output in cell.get("outputs", [])]
     pages = "".join(data.get("text/html", "") for data in shown)
-    assert "8 trials asked for" in pages
+    assert "8 trials requested" in pages
     assert "fingerprint" in pages
     assert sum("image/png" in data for data in shown) >= 12
     assert (home / "results" / "studies.db").is_file()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import shutil
-from collections.abc import Iterator
 from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
@@ -22,21 +21,17 @@ from harness.report.plots.model import POSITIONS
 from harness.report.plots.plot import inline
 from harness.report.results import gather
 from harness.store.storage import open_storage
-from tests.tiny_study import write_items, write_study
+from tests.conftest import Project
+from tests.tiny_study import write_items
 
 KEY = "tiny-items"
 VOID = {"meta", "link", "br", "hr", "img", "input"}
 
 
-@pytest.fixture(scope="module")
-def project(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+@pytest.fixture
+def project(finished_project: Project) -> Path:
     """A project with a finished study, its finalists and its page; the tests only read it."""
-    folder = tmp_path_factory.mktemp("project")
-    with pytest.MonkeyPatch.context() as patched:
-        patched.setenv("HARNESS_HOME", str(folder))
-        write_study("tiny", trials=5, finalists=2)
-        assert run(["study", "tiny", "--corpus", str(write_items(folder / "items.txt")), "--workers", "1"]) == 0
-    return folder
+    return finished_project.folder
 
 
 @pytest.fixture
@@ -157,15 +152,13 @@ def test_samples_are_marked_as_new_or_seen_in_train(page: str, folder: Path, pro
     assert page.count("<small>new</small>") == (~samples["seen_in_train"]).sum()
 
 
-def test_parts_that_need_the_corpus_say_so_without_it(project: Path, monkeypatch: pytest.MonkeyPatch):
+def test_parts_that_need_the_corpus_say_so_without_it(project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("HARNESS_HOME", str(project))
-    write_items(project / "items.txt", seed=7)  # another corpus under the old path
     storage = open_storage()
-    try:
-        results = gather(storage, storage.study(KEY))
-        assert results.corpus is None
-    finally:
-        write_items(project / "items.txt")
+    study, another = storage.study(KEY), str(write_items(tmp_path / "items.txt", seed=7))
+    moved = study.corpus.model_copy(update={"spec": another})  # another corpus by now, under the same path
+    results = gather(storage, study.model_copy(update={"corpus": moved}))
+    assert results.corpus is None
     assert items_frame(results).empty
     assert POSITIONS.data(results).empty
     assert samples_frame(results)["seen_in_train"].isna().all()
@@ -177,6 +170,7 @@ def test_the_conclusion_says_that_the_test_split_is_sealed(page: str):
     assert "The test split is sealed." in page
 
 
+@pytest.mark.usefixtures("plotless")
 def test_the_conclusion_says_that_the_test_split_was_opened_with_its_scores(project: Path, home: Path):
     shutil.copytree(project, home, dirs_exist_ok=True)
     assert run(["holdout", KEY]) == 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 from pathlib import Path
 
 import pandas as pd
@@ -11,9 +12,10 @@ import torch
 
 from harness import Reported, paths
 from harness.cli.app import run
+from harness.report.plots.model import LR_RANGE
 from harness.report.tables.reported import ONE_RUN, Measured, Row, map_facts, rounding
 from harness.store.study_record import CorpusFacts
-from tests.tiny_study import write_items, write_road, write_study
+from tests.tiny_study import workers, write_items, write_road, write_study
 
 
 @pytest.mark.parametrize(("figure", "half"), [("2.3", 0.05), ("2.17", 0.005), ("2.1260", 0.00005), ("2", 0.5)])
@@ -84,11 +86,23 @@ def test_a_map_without_vowels_has_no_facts():
     assert map_facts(torch.zeros(3, 2), [".", "x", "y"]) is None
 
 
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A project with the study `road`, searched and reported, whose corpus is gone since; only read by the tests."""
+    folder = tmp_path_factory.mktemp("road")
+    with pytest.MonkeyPatch.context() as patched, workers():
+        patched.setattr("harness.report.write.PLOTS", (LR_RANGE,))
+        patched.setenv("HARNESS_HOME", str(folder))
+        write_road()
+        items = write_items(folder / "items.txt")
+        assert run(["study", "road", "--corpus", str(items)]) == 0
+    items.unlink()
+    return folder
+
+
 @pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    write_road()
-    assert run(["study", "road", "--corpus", str(write_items(tmp_path / "items.txt")), "--workers", "1"]) == 0
-    return paths.results_folder() / "road-items"
+def folder(project: Path) -> Path:
+    return project / "results" / "road-items"
 
 
 def test_the_page_compares_each_figure_with_the_measured_loss(folder: Path):
@@ -121,17 +135,22 @@ def test_every_file_that_the_page_links_is_there(folder: Path):
     assert [link for link in links if not (folder / link).is_file()] == []
 
 
-def test_a_report_without_the_corpus_writes_the_same_bytes_again(folder: Path, tmp_path: Path):
+def test_a_report_without_the_corpus_writes_the_same_bytes_again(
+    project: Path, home: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr("harness.report.write.PLOTS", (LR_RANGE,))
+    shutil.copytree(project, home, dirs_exist_ok=True)
+    folder = home / "results" / "road-items"
     before = (folder / "reported.html").read_bytes()
-    (tmp_path / "items.txt").unlink()
     (folder / "reported.html").unlink()
     assert run(["report", "road"]) == 0
     assert (folder / "reported.html").read_bytes() == before
 
 
+@pytest.mark.usefixtures("one_process", "plotless")
 def test_a_study_without_reported_figures_has_no_page(tmp_path: Path):
     write_study("tiny", trials=1)
-    assert run(["study", "tiny", "--corpus", str(write_items(tmp_path / "items.txt")), "--workers", "1"]) == 0
+    assert run(["study", "tiny", "--corpus", str(write_items(tmp_path / "items.txt"))]) == 0
     assert not (paths.results_folder() / "tiny-items" / "reported.html").exists()
 
 

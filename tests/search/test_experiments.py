@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import dataclasses
+from collections.abc import Callable
 from pathlib import Path
 
 import optuna
@@ -11,72 +11,80 @@ import pytest
 import harness
 from harness import Budget, Experiment, ModelConfig, RateRange, Reported, TrainConfig, lecture_recipe
 from harness.errors import ConfigError, StudyError
-from harness.search.request import Request
-from harness.search.session import Session, run_study
-from harness.search.trial_queue import gate, take_back_orphans
+from harness.search.session import Session
+from harness.search.trial_queue import queue_lock, requeue_orphans
 from harness.store.storage import open_storage
 from harness.store.trial_record import runs_of
 from harness.study.definition import Study
 from harness.study.experiment import check_first, params_of
 from harness.study.load import load_study
-from tests.tiny_study import ROAD, write_items, write_road
+from tests.tiny_study import ROAD, search, write_items, write_road
+
+Run = Callable[..., Session]
 
 
 @pytest.fixture
-def road(tmp_path: Path) -> Request:
+def run(tmp_path: Path) -> Run:
+    """Search the study file `road`, or carry on with it."""
     write_road()
-    return Request("road", corpus=str(write_items(tmp_path / "items.txt")), workers=1)
+    items = write_items(tmp_path / "items.txt")
+    return lambda **asked: search(items, "road", **asked)
 
 
-def run(request: Request) -> Session:
-    return run_study(request, lambda _: None, lambda _: None)
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Session:
+    """That study, searched to its end; only read by the tests."""
+    folder = tmp_path_factory.mktemp("road")
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setenv("HARNESS_HOME", str(folder))
+        write_road()
+        return search(write_items(folder / "items.txt"), "road")
 
 
-def test_fixed_trials_are_tried_in_their_order_round_after_round(road: Request):
-    session = run(road)
-    trials = session.storage.trials("road-items")
+def test_fixed_trials_are_tried_in_their_order_round_after_round(finished: Session):
+    trials = finished.storage.trials("road-items")
     assert [record.params["width"] for record in trials] == [4, 16, 4, 16]
     assert len({record.seed for record in trials}) == 4
-    assert session.record.ended_by == "trials"
-    assert [experiment.title for experiment in session.record.first] == ["counted", "narrow", "wide"]
+    assert finished.record.ended_by == "trials"
+    assert [experiment.title for experiment in finished.record.first] == ["counted", "narrow", "wide"]
 
 
-def test_every_fixed_trial_keeps_its_weights(road: Request):
-    trials = run(road).storage.trials("road-items")
+def test_every_fixed_trial_keeps_its_weights(finished: Session):
+    trials = finished.storage.trials("road-items")
     assert all(record.weights_artifact is not None for record in trials)
 
 
-def test_a_resumed_road_goes_on_where_it_stopped_and_a_finished_one_does_nothing(road: Request):
-    run(dataclasses.replace(road, trials=1))
-    session = run(dataclasses.replace(road, trials=4))
+def test_a_resumed_road_goes_on_where_it_stopped_and_a_finished_one_does_nothing(run: Run):
+    run(trials=1)
+    session = run(trials=4)
     assert [record.params["width"] for record in session.storage.trials("road-items")] == [4, 16, 4, 16]
-    again = run(road)
+    again = run()
     assert again.nothing_left
     assert len(again.storage.trials("road-items")) == 4
 
 
-def test_more_trials_than_fixed_ones_are_drawn(road: Request):
-    trials = run(dataclasses.replace(road, trials=6)).storage.trials("road-items")
+def test_more_trials_than_fixed_ones_are_drawn(run: Run):
+    trials = run(trials=6).storage.trials("road-items")
     assert [record.params["width"] for record in trials[:4]] == [4, 16, 4, 16]
     assert len(trials) == 6
 
 
-def test_a_fixed_trial_that_was_killed_before_it_drew_comes_back_as_it_was_given(road: Request):
-    session = run(dataclasses.replace(road, trials=1))
+def test_a_fixed_trial_that_was_killed_before_it_drew_comes_back_as_it_was_given(run: Run):
+    session = run(trials=1)
     storage, study = session.storage, session.study
     optuna_study = storage.optuna_study("road-items")
     optuna_study.ask()  # what a kill -9 at the worst moment leaves: running, with nothing drawn
-    with gate("road-items"):
-        assert take_back_orphans(storage, optuna_study) == [1]
+    with queue_lock("road-items"):
+        assert requeue_orphans(storage, optuna_study) == [1]
     assert storage.trial("road-items", 1).params == {"width": 16}
-    run(dataclasses.replace(road, trials=4))
+    run(trials=4)
     complete = [record for record in storage.trials("road-items") if record.status == "complete"]
     assert sorted(record.params["width"] for record in complete) == [4, 4, 16, 16]
     assert study.first == ROAD
 
 
-def test_a_begin_that_was_killed_is_gone_through_again(road: Request):
-    session = run(dataclasses.replace(road, trials=1))
+def test_a_begin_that_was_killed_is_gone_through_again(run: Run):
+    session = run(trials=1)
     record = session.record.model_copy(update={"key": "other"})
     half = optuna.create_study(storage=session.storage.backend, study_name="other")
     half.enqueue_trial({"width": 4})
@@ -85,28 +93,27 @@ def test_a_begin_that_was_killed_is_gone_through_again(road: Request):
     assert [trial.system_attrs["fixed_params"] for trial in waiting] == [{"width": 4}, {"width": 16}] * 2
 
 
-def test_a_road_that_changed_is_another_study(road: Request):
-    run(dataclasses.replace(road, trials=1))
+def test_a_road_that_changed_is_another_study(run: Run):
+    run(trials=1)
     write_road(repeats=3)
-    with pytest.raises(StudyError, match="keeps the trials it begins with"):
-        run(road)
+    with pytest.raises(StudyError, match="keeps the trials it starts with"):
+        run()
 
 
-def test_an_experiments_runs_are_its_complete_trials_whatever_else_was_drawn(road: Request):
-    trials = run(dataclasses.replace(road, trials=3)).storage.trials("road-items")
+def test_an_experiments_runs_are_its_complete_trials_whatever_else_was_drawn(run: Run):
+    trials = run(trials=3).storage.trials("road-items")
     narrow = Experiment(title="narrow", params={"width": 4})
     assert [record.number for record in runs_of(narrow, trials)] == [0, 2]
     assert runs_of(Experiment(title="all", params={}), trials) == trials
     assert runs_of(Experiment(title="counted", params=None), trials) == []
 
 
-def test_the_range_test_is_of_the_experiment_that_asks_for_it(road: Request):
-    session = run(road)
-    probe = session.record.range_test
+def test_the_range_test_is_of_the_experiment_that_asks_for_it(finished: Session):
+    probe = finished.record.range_test
     assert probe.trial == 0
     assert (probe.rates[-1] <= 1.0, len(probe.rates) <= 50) == (True, True)
-    assert session.record.drawn.trial == 1
-    assert len(session.record.drawn.items) == 20
+    assert finished.record.drawn.trial == 1
+    assert len(finished.record.drawn.items) == 20
 
 
 def suggest(trial: optuna.Trial) -> TrainConfig:
@@ -121,7 +128,7 @@ def suggest(trial: optuna.Trial) -> TrainConfig:
     [
         ({"width": 32}, r"'x' has width=32, outside IntDistribution\(high=16"),
         ({"widht": 8}, r"'x' has 'widht', which suggest\(\) does not ask for; it asks for width, kind"),
-        ({"kind": "odd"}, r"'x' has \{'kind': 'odd'\}, of which suggest\(\) says: 'odd' not in"),
+        ({"kind": "odd"}, r"'x' has \{'kind': 'odd'\}, on which suggest\(\) raises: 'odd' not in"),
         ({"kind": "plain", "depth": 0.5}, r"'depth', which suggest\(\) does not ask for"),
     ],
 )
@@ -130,10 +137,10 @@ def test_a_first_trial_that_does_not_fit_the_space_is_refused(params: dict[str, 
         check_first([Experiment(title="x", params=params)], suggest)
 
 
-def test_a_refused_first_trial_leaves_nothing_begun(road: Request):
+def test_a_refused_first_trial_leaves_nothing_begun(run: Run):
     write_road(wide=64)
     with pytest.raises(ConfigError, match="'wide' has width=64"):
-        run(road)
+        run()
     assert open_storage(create=True).studies() == []
 
 
@@ -172,3 +179,9 @@ def test_the_lectures_road_fits_its_space_and_looks_where_its_runs_are_evaluated
         assert all(told.step % every == 0 and told.step <= config.budget.steps for told in experiment.reported)
     assert config == lecture_recipe()
     assert study.corpus == "names-published"
+
+
+@pytest.mark.parametrize("rates", [RateRange(0.0, 1.0, 10), RateRange(1.0, 1.0, 10), RateRange(1e-3, 1.0, 1)])
+def test_a_range_test_that_cannot_be_made_is_refused_where_it_is_written(rates: RateRange):
+    with pytest.raises(ConfigError, match=r"0 < lowest < highest and at least 2 steps; got lowest"):
+        Experiment(title="x", params={}, range_test=rates)

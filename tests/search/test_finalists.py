@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
+from typing import Any
 
 import optuna
 import pytest
 
-from harness import load, split_nats
+from harness import load, paths, split_nats
 from harness.cli.app import run
-from harness.errors import StudyError
+from harness.errors import ModelChanged
 from harness.lecture import RECIPE
 from harness.search.events import Event, Job, OnEvent
-from harness.search.finalists import begin_round, best_trials, round_is_settled, settled_runs, wanted_runs
+from harness.search.finalists import best_trials, start_round
 from harness.search.reference import fresh_seeds
 from harness.search.session import Session
 from harness.search.trial_queue import sole_run
@@ -20,12 +22,41 @@ from harness.store.find import stored_reference
 from harness.store.keys import finalists_key
 from harness.store.storage import Storage, open_storage
 from harness.store.weights import restore
-from tests.tiny_study import brief_reference, search, with_build, work_here, write_items, write_study
+from tests.tiny_study import brief_reference, round_of, search, with_build, work_here, write_items, write_study
+
+
+@pytest.fixture(scope="module")
+def items(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_items(tmp_path_factory.mktemp("corpus") / "items.txt")
+
+
+def searched_in(folder: Path, items: Path, **study: Any) -> Session:
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setenv("HARNESS_HOME", str(folder))
+        write_study(**study)
+        return search(items)
+
+
+@pytest.fixture(scope="module")
+def of_three_seeds(items: Path, tmp_path_factory: pytest.TempPathFactory) -> Session:
+    """A study of four trials with two finalists of three seeds; only read by the tests."""
+    return searched_in(tmp_path_factory.mktemp("three"), items, trials=4, finalists=2, seeds=3)
+
+
+@pytest.fixture(scope="module")
+def template(items: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("template")
+    searched_in(folder, items, trials=3, finalists=2)
+    return folder
 
 
 @pytest.fixture
-def items(tmp_path: Path) -> Path:
-    return write_items(tmp_path / "items.txt")
+def searched(template: Path, items: Path, home: Path) -> Session:
+    """A finished study of three trials with two finalists, its project copied into this test's own."""
+    shutil.copytree(template, home, dirs_exist_ok=True)
+    session = search(items)
+    assert session.nothing_left
+    return session
 
 
 @pytest.fixture
@@ -58,9 +89,8 @@ def only(count: int):
     return run_workers
 
 
-def test_every_finalist_is_trained_once_from_each_fresh_seed_and_kept(items: Path):
-    write_study(trials=4, finalists=2, seeds=3)
-    session = search(items)
+def test_every_finalist_is_trained_once_from_each_fresh_seed_and_kept(of_three_seeds: Session, items: Path):
+    session = of_three_seeds
     runs, best = runs_of(session), best_trials(session.storage.trials("tiny-items"), 2)
     assert [run.status for run in runs] == ["complete"] * 6
     assert {(run.params["trial"], run.seed) for run in runs} == {(t.number, s) for t in best for s in fresh_seeds(3)}
@@ -75,12 +105,11 @@ def test_every_finalist_is_trained_once_from_each_fresh_seed_and_kept(items: Pat
     assert session.record.ended_by == "trials"
 
 
-def test_seeds_come_in_turn_so_that_a_round_cut_short_is_still_paired(items: Path):
-    write_study(trials=4, finalists=2, seeds=3)
-    session = search(items)
-    assert [run.params["repeat"] for run in runs_of(session)] == [0, 0, 1, 1, 2, 2]
+def test_seeds_come_in_turn_so_that_a_round_cut_short_is_still_paired(of_three_seeds: Session):
+    assert [run.params["repeat"] for run in runs_of(of_three_seeds)] == [0, 0, 1, 1, 2, 2]
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("short_reference")
 def test_the_recipe_stands_among_them_from_the_same_seeds(items: Path):
     write_study(trials=3, finalists=2, seeds=2, reference=True)
@@ -94,9 +123,8 @@ def test_the_recipe_stands_among_them_from_the_same_seeds(items: Path):
 
 
 @pytest.mark.usefixtures("short_reference")
-def test_a_recipe_that_comes_after_the_round_is_still_held_against_it(items: Path):
-    write_study(trials=3, finalists=2, reference=False)
-    before = search(items)
+def test_a_recipe_that_comes_after_the_round_is_still_held_against_it(searched: Session, items: Path):
+    before = searched
     assert RECIPE not in {f.name for f in before.record.ranking.finalists}
     write_study(trials=3, finalists=2, reference=True)
     after = search(items)
@@ -120,15 +148,15 @@ def test_a_round_that_was_stopped_goes_on_where_it_was(items: Path, capfd: pytes
         patched.setattr("harness.search.session.run_workers", only(2))
         assert run(["study", "tiny", "--corpus", str(items)]) == 130
     captured = capfd.readouterr()
-    assert "trials in flight were put back" in captured.err
-    assert "make study carries on" in captured.err
+    assert "trials in flight were requeued" in captured.err
+    assert "make study again to continue" in captured.err
     assert "2 of 6 runs of finalists" in captured.out
     before = [run for run in runs_of_stored() if run.status == "complete"]
     session = search(items)
     complete = [run for run in runs_of(session) if run.status == "complete"]
     assert complete[:2] == before
     assert sorted((run.params["trial"], run.params["repeat"]) for run in complete) == sorted(
-        wanted_runs(session.storage, session.record)
+        round_of(session.storage, session.record).wanted
     )
     assert session.record.ranking is not None
 
@@ -143,13 +171,12 @@ def test_a_round_whose_time_was_up_says_so_and_cannot_be_opened(items: Path, cap
     session = search(items, run_workers=searched_only)
     assert (session.record.ended_by, session.record.ranking) == ("trials", None)
     assert run(["holdout", "tiny"]) == 2
-    assert "has finalists in training" in capfd.readouterr().err
+    assert "finalists of tiny-items are still to be trained" in capfd.readouterr().err
     assert search(items).record.ranking is not None
 
 
-def test_a_standing_that_is_missing_is_made_again_without_training(items: Path):
-    write_study(trials=3, finalists=2)
-    session = search(items)
+def test_a_missing_ranking_is_made_again_without_training(searched: Session, items: Path):
+    session = searched
     session.storage.write_study(session.record.model_copy(update={"ranking": None}))
     again = search(items, run_workers=lambda *_: pytest.fail("nothing is left to train"))
     facts = ("name", "runs", "low", "high", "tied", "p_better")
@@ -158,6 +185,7 @@ def test_a_standing_that_is_missing_is_made_again_without_training(items: Path):
     ]
 
 
+@pytest.mark.slow
 def test_more_trials_bring_a_new_best_in_and_runs_not_begun_are_dropped(items: Path):
     write_study(trials=3, finalists=2)
     with pytest.raises(KeyboardInterrupt):
@@ -169,7 +197,7 @@ def test_more_trials_bring_a_new_best_in_and_runs_not_begun_are_dropped(items: P
     assert before != after  # else this test would show nothing
     trained = {run.params["trial"] for run in runs_of(session) if run.status == "complete"}
     assert trained == after
-    assert settled_runs(storage, record).keys() == wanted_runs(storage, record).keys()
+    assert round_of(storage, record).is_settled(record.ranking)
     assert {f.trial for f in record.ranking.finalists} == after
 
 
@@ -181,12 +209,11 @@ def test_without_finalists_there_is_no_round_and_none_stays_behind(items: Path):
     assert search(items, finalists=2).record.ranking is not None
     fewer = search(items, finalists=0)
     assert fewer.record.ranking is None
-    assert round_is_settled(fewer.storage, fewer.record)
+    assert round_of(fewer.storage, fewer.record).is_settled(None)
 
 
-def test_a_study_begun_again_after_it_was_deleted_has_finalists_of_its_own(items: Path):
-    write_study(trials=3, finalists=2)
-    old = search(items)
+def test_a_study_begun_again_after_it_was_deleted_has_finalists_of_its_own(searched: Session, items: Path):
+    old = searched
     kept = {run.weights_artifact for run in runs_of(old)}
     optuna.delete_study(study_name="tiny-items", storage=old.storage.backend)
     new = search(items, seed=5)
@@ -203,13 +230,13 @@ def test_a_finalist_killed_while_it_drew_is_repeated_as_it_was(items: Path):
     with pytest.raises(KeyboardInterrupt):
         search(items, run_workers=only(0))
     storage = open_storage()
-    record = storage.study("tiny-items").model_copy(update={"asked_finalists": 1})
+    record = storage.study("tiny-items")
     with sole_run("tiny-items"):
-        key = begin_round(storage, record)
+        key = start_round(storage, record, storage.trials(record.key))
         storage.optuna_study(key).ask().suggest_int("trial", 0, 10**6)  # and there it was killed
-        begin_round(storage, record)
+        start_round(storage, record, storage.trials(record.key))
     session = search(items)
-    assert settled_runs(session.storage, session.record).keys() == wanted_runs(session.storage, session.record).keys()
+    assert round_of(session.storage, session.record).is_trained
     assert sorted(run.seed for run in runs_of(session) if run.status == "complete") == sorted(fresh_seeds(2))
 
 
@@ -231,9 +258,9 @@ def test_a_config_that_fails_three_times_is_out_and_the_study_goes_on(items: Pat
     assert "every finalist of tiny-items is out" in capfd.readouterr().err
 
 
-def test_a_changed_build_is_one_line(items: Path):
-    path = write_study(trials=3, finalists=2)
-    session = search(items)
+def test_a_changed_build_is_one_line(searched: Session, items: Path):
+    path, session = Path(searched.record.file), searched
+    assert path.is_relative_to(paths.studies_folder())
     session.storage.write_study(session.record.model_copy(update={"ranking": None}))
     build = (
         "from harness import CharMLP, TrainConfig\n\ndef build(config, V, generator):\n"
@@ -241,5 +268,5 @@ def test_a_changed_build_is_one_line(items: Path):
         "    return CharMLP.build(config.model_copy(update={'model': model}), V, generator)\n"
     )
     with_build(path, build)
-    with pytest.raises(StudyError, match="has other tensors by now"):
+    with pytest.raises(ModelChanged, match="makes other tensors now"):
         search(items)

@@ -4,26 +4,34 @@ from __future__ import annotations
 
 import multiprocessing
 import os
-import subprocess
-import sys
-import time
-from collections.abc import Callable
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
 from harness import paths
+from harness.cli.app import run
 from harness.errors import StudyError
 from harness.holdout import open as holdout
-from harness.search.finalists import wanted_runs
 from harness.search.reference import fresh_seeds
 from harness.store import ledger
 from harness.store.keys import finalists_key
 from harness.store.storage import open_storage
 from harness.store.trial_record import TrialRecord
-from tests.tiny_study import search, write_items, write_study
+from tests.tiny_study import (
+    begin_in_background,
+    round_of,
+    search,
+    stored_trials,
+    wait_for,
+    with_build,
+    write_items,
+    write_study,
+)
+
+pytestmark = pytest.mark.slow
 
 KEY = "tiny-items"
 OPENERS = 20
@@ -63,46 +71,44 @@ def test_of_twenty_processes_at_once_one_opens_the_split(home: Path, tmp_path: P
     assert ledger.verify(storage) == []
 
 
-def begin_in_background(items: Path) -> subprocess.Popen[str]:
-    command = [sys.executable, "-m", "harness", "study", "tiny", "--corpus", str(items), "--workers", "1"]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=os.environ)
-
-
-def wait_for(condition: Callable[[], bool], seconds: float = 90) -> None:
-    until = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < until, "what was waited for did not come"
-        time.sleep(0.05)
-
-
 def complete_runs() -> list[TrialRecord]:
-    try:
-        return [run for run in open_storage().trials(finalists_key(KEY)) if run.status == "complete"]
-    except Exception:  # not there yet
-        return []
+    return [record for record in stored_trials(finalists_key(KEY)) if record.status == "complete"]
 
 
-@pytest.mark.usefixtures("home")
-def test_a_round_whose_every_process_was_killed_goes_on_to_exactly_its_runs(tmp_path: Path):
-    items = write_items(tmp_path / "items.txt")
-    write_study(trials=2, finalists=2, seeds=4, budget="steps=4000", evaluations=20)
-    study = begin_in_background(items)
-    wait_for(lambda: len(complete_runs()) >= 2)
-    study.kill()
-    study.communicate()
-    time.sleep(1)  # its workers notice, and go
+def held_at_seed(seed: int, hold: Path) -> str:
+    """A `build` that waits, as long as the file `hold` is there, before it makes the model of this seed."""
+    hold.touch()
+    return (
+        "import os, time\nfrom harness import CharMLP\n\ndef build(config, V, generator):\n"
+        f"    while config.seed == {seed} and os.path.exists({str(hold)!r}):\n"
+        "        time.sleep(0.05)\n"
+        "    return CharMLP.build(config, V, generator)"
+    )
+
+
+@pytest.mark.usefixtures("home", "one_process", "plotless")
+def test_a_round_whose_every_process_was_killed_goes_on_to_exactly_its_runs(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+):
+    items, hold = write_items(tmp_path / "items.txt"), tmp_path / "hold"
+    path = write_study(trials=2, finalists=2, seeds=4)
+    with_build(path, held_at_seed(fresh_seeds(4)[2], hold))
+    with begin_in_background("--corpus", str(items), "--workers", "1") as study:
+        wait_for(lambda: len(complete_runs()) == 4)
+        workers = psutil.Process(study.pid).children(recursive=True)
+        study.kill()
+    wait_for(lambda: not any(p.is_running() and p.status() != psutil.STATUS_ZOMBIE for p in workers))
+    hold.unlink()
     before = complete_runs()
-    assert 2 <= len(before) < 8
+    assert len(before) == 4
     assert open_storage().study(KEY).ranking is None
-    again = begin_in_background(items)
-    shown, _ = again.communicate(timeout=150)
-    assert again.returncode == 0, shown
-    assert "carrying on with tiny-items" in shown
+    assert run(["study", "tiny", "--corpus", str(items)]) == 0
+    assert "resuming tiny-items" in capfd.readouterr().out
     storage = open_storage()
     after = complete_runs()
-    assert [run for run in after if run.number in {r.number for r in before}] == before
+    assert [r for r in after if r.number in {b.number for b in before}] == before
     assert len(after) == 8
-    wanted = wanted_runs(storage, storage.study(KEY))
+    wanted = round_of(storage, storage.study(KEY)).wanted
     assert {(r.params["trial"], r.params["repeat"]): r.seed for r in after} == wanted
     assert set(wanted.values()) == set(fresh_seeds(4))
     assert {r.status for r in storage.trials(finalists_key(KEY))} <= {"complete", "interrupted"}

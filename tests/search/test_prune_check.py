@@ -62,6 +62,7 @@ def mixed(count: int) -> list[TrialRecord]:
     return [record(number, [nats + number / 1000 for nats in (BAD if number % 3 else GOOD)]) for number in range(count)]
 
 
+@pytest.mark.slow
 def test_every_pruner_is_checked_over_the_recorded_and_over_shuffled_orders():
     checked = prune_check(mixed(LEAST_TRIALS))
     assert [each.pruner for each in checked] == list(PRUNERS)

@@ -15,7 +15,7 @@ from harness.search.ranking import ranking_of
 from harness.search.session import Session
 from harness.store.finalist_record import Ranking
 from harness.store.keys import finalists_key
-from tests.tiny_study import brief_reference, search, write_items, write_study
+from tests.tiny_study import brief_reference, round_of, search, write_items, write_study
 
 # Planted outcomes: the runs are real, their losses by item are not.
 
@@ -43,7 +43,9 @@ def judged(session: Session, planted: dict[str, float], monkeypatch: pytest.Monk
         return symbols * (luck + planted[finalist.name]), symbols
 
     monkeypatch.setattr(judge, "_dev_items", dev_items)
-    return ranking_of(session.storage, session.record, session.corpus, session.study.build)
+    storage, record = session.storage, session.record
+    trials = storage.trials(record.key)
+    return ranking_of(storage, record, round_of(storage, record), trials, session.corpus, session.study.build)
 
 
 def small_and_large(session: Session) -> tuple[str, str]:

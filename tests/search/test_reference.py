@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from harness import Budget, Corpus, Step, TrainConfig, lecture_recipe, load, split_nats
-from harness.search.reference import REFERENCE, REFERENCE_SEED, begin_reference, is_settled, run_reference
+from harness.search.reference import REFERENCE, REFERENCE_SEED, reference_is_settled, run_reference, start_reference
 from harness.search.trial import Deadline
 from harness.search.trial_queue import start_trial
 from harness.store.find import stored_reference
@@ -33,8 +33,8 @@ def begun(tmp_path: Path) -> tuple[Storage, Corpus, str]:
     facts = CorpusFacts(
         spec="", label="items", variant="canonical", fingerprint="f", items={}, examples={}, by_default=False
     )
-    key = begin_reference(storage, corpus, facts)
-    assert begin_reference(storage, corpus, facts) == key  # a second study finds it there
+    key = start_reference(storage, corpus, facts)
+    assert start_reference(storage, corpus, facts) == key  # a second study finds it there
     return storage, corpus, key
 
 
@@ -59,13 +59,13 @@ def test_a_reference_is_trained_once_and_kept_with_its_weights(tmp_path: Path):
     storage, corpus, key = begun(tmp_path)
     assert is_reference(key)
     assert corpus.fingerprint[:8] in key
-    assert not is_settled(storage, key)
+    assert not reference_is_settled(storage, key)
     assert run_once(storage, corpus, key, short_recipe())
     assert not run_once(storage, corpus, key, short_recipe())
     record = stored_reference(storage, key)
     assert record is not None
     assert record.weights_artifact is not None
-    assert is_settled(storage, key)
+    assert reference_is_settled(storage, key)
 
 
 def test_a_reference_is_the_mean_of_its_seeds_each_kept_with_its_weights(tmp_path: Path):
@@ -91,9 +91,9 @@ def test_a_reference_that_was_told_to_stop_is_put_back_and_trained_later(tmp_pat
     storage, corpus, key = begun(tmp_path)
     assert run_once(storage, corpus, key, short_recipe(), ends_at=0)
     assert [record.status for record in storage.trials(key)] == ["interrupted"]
-    assert not is_settled(storage, key)
+    assert not reference_is_settled(storage, key)
     assert run_once(storage, corpus, key, short_recipe())
-    assert is_settled(storage, key)
+    assert reference_is_settled(storage, key)
 
 
 def test_a_reference_that_diverged_is_settled_and_none_is_shown(tmp_path: Path):
@@ -101,11 +101,11 @@ def test_a_reference_that_diverged_is_settled_and_none_is_shown(tmp_path: Path):
     hot = short_recipe()
     hot = hot.model_copy(update={"optimizer": hot.optimizer.model_copy(update={"learning_rate": 1e6})})
     assert run_once(storage, corpus, key, hot)
-    assert is_settled(storage, key)
+    assert reference_is_settled(storage, key)
     assert stored_reference(storage, key) is None
 
 
 def test_without_a_reference_there_is_nothing_to_wait_for(tmp_path: Path):
     storage, _, _ = begun(tmp_path)
-    assert is_settled(storage, None)
+    assert reference_is_settled(storage, None)
     assert stored_reference(storage, None) is None

@@ -14,7 +14,7 @@ from torch import nn
 from harness import Autograd, Corpus, TrainConfig, load
 from harness.errors import TrialsFailed
 from harness.search.trial import Deadline, run_trial
-from harness.search.trial_queue import gate, start_trial, take_back_orphans
+from harness.search.trial_queue import queue_lock, requeue_orphans, start_trial
 from harness.store.provenance import Owner, this_process
 from harness.store.storage import Storage, open_storage
 from harness.store.study_record import CorpusFacts, StudyRecord
@@ -22,6 +22,7 @@ from harness.store.trial_record import TrialRecord, best_trial, finite, thinned
 from harness.store.weights import restore
 from harness.study.definition import Study
 from harness.study.load import load_study
+from harness.study.settings import Settings
 from harness.train import best_counted, split_nats, train
 from tests.tiny_study import write_items, write_study
 
@@ -43,8 +44,8 @@ class Bench:
         )
         self.storage.create_study(
             StudyRecord(
-                key=self.key, name="tiny", file="", corpus=facts, seed=7, space={}, sampler="", pruner="",
-                trials=9, created="", commit=None,
+                key=self.key, name="tiny", file="", corpus=facts, settings=Settings(trials=9, seed=7), space={},
+                sampler="", pruner="", created="", commit=None,
             )
         )  # fmt: skip
 
@@ -134,8 +135,8 @@ def test_a_trial_killed_before_it_had_an_owner_does_not_fill_the_quota(bench: Be
 
 def test_a_running_trial_of_a_living_worker_is_left_alone(bench: Bench):
     bench.start()
-    with gate(bench.key):
-        assert take_back_orphans(bench.storage, bench.storage.optuna_study(bench.key)) == []
+    with queue_lock(bench.key):
+        assert requeue_orphans(bench.storage, bench.storage.optuna_study(bench.key)) == []
 
 
 def test_a_trial_cut_short_by_the_clock_is_put_back_and_reproduces_its_twin(bench: Bench):
@@ -179,9 +180,9 @@ def test_a_trial_owned_under_another_host_name_is_taken_back_once_nobody_else_ca
     elsewhere = DEAD.model_copy(update={"host": "renamed-since"})
     bench.storage.write_trial(bench.key, started.record.model_copy(update={"owner": elsewhere}))
     study = bench.storage.optuna_study(bench.key)
-    with gate(bench.key):
-        assert take_back_orphans(bench.storage, study) == []
-        assert take_back_orphans(bench.storage, study, all_running=True) == [0]
+    with queue_lock(bench.key):
+        assert requeue_orphans(bench.storage, study) == []
+        assert requeue_orphans(bench.storage, study, all_running=True) == [0]
 
 
 def test_a_module_that_draws_from_torchs_global_generator_is_rerun_to_the_same_bits(tmp_path: Path):

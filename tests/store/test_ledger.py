@@ -96,7 +96,7 @@ def test_a_changed_file_is_found(how: str, storage: Storage, capfd: pytest.Captu
     path.write_bytes(damaged(path.read_bytes())[how])
     assert verify(storage) != []
     assert run(["holdout", "--verify"]) == 1
-    assert "does NOT hold" in capfd.readouterr().out
+    assert "is NOT valid" in capfd.readouterr().out
 
 
 def test_any_one_byte_changed_in_the_file_is_found(storage: Storage):
@@ -132,7 +132,7 @@ def test_a_changed_database_is_found_and_takes_no_claim(
 ):
     change(statement)
     assert run(["holdout", "--verify"]) == 1
-    assert "does NOT hold" in capfd.readouterr().out
+    assert "is NOT valid" in capfd.readouterr().out
     with pytest.raises(Exception, match=r"whole chain|must be a copy|decode"):
         append(storage, "three", "claimed", {})
     connection = sqlite3.connect(paths.results_folder() / "studies.db")

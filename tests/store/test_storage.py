@@ -28,13 +28,14 @@ def test_a_broken_storage_is_named(tmp_path: Path):
     assert broken.read_bytes().startswith(b"this is not")
 
 
+@pytest.mark.slow
 def test_a_locked_storage_answers_within_five_seconds(tmp_path: Path):
     path = tmp_path / "locked.db"
     open_storage(str(path), create=True)
     holder = sqlite3.connect(path, isolation_level=None)
     holder.execute("BEGIN EXCLUSIVE")
     began = time.monotonic()
-    with pytest.raises(StorageError, match=r"locked\. Close the program that holds it"):
+    with pytest.raises(StorageError, match=r"locked\. Close the program that uses it"):
         open_storage(str(path))
     assert time.monotonic() - began < 5
     holder.close()
@@ -86,5 +87,5 @@ def test_a_step_of_a_study_stands_once_wherever_it_is_put():
 
 def test_weights_gone_from_the_artifact_store_are_named(tmp_path: Path):
     storage = open_storage(str(tmp_path / "a.db"), create=True)
-    with pytest.raises(StorageError, match="0000 is gone from it"):
+    with pytest.raises(StorageError, match="0000 is missing"):
         storage.kept_file("0000")

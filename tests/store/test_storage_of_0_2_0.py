@@ -53,6 +53,7 @@ def test_its_summary_is_the_same_key_for_key(storage: Storage, home: Path, key: 
     holds(summary(gather(storage, find_study(storage, key))), before)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("key", ["stored-ssa-2017", "opened-items"])
 def test_its_report_is_written_with_its_best_model_and_its_page(storage: Storage, key: str):
     report = write_report(storage, find_study(storage, key))
@@ -62,6 +63,7 @@ def test_its_report_is_written_with_its_best_model_and_its_page(storage: Storage
     assert [finalist.is_recipe for finalist in report.results.study.ranking.finalists].count(True) == 1
 
 
+@pytest.mark.slow
 def test_a_finished_study_has_nothing_left_and_more_trials_carry_on(storage: Storage):
     before = storage.trials("stored-ssa-2017")
     assert search("ssa-2017", study="stored").nothing_left

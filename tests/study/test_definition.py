@@ -7,11 +7,11 @@ import dataclasses
 import optuna
 import pytest
 
-from harness import Study, TrainConfig
+from harness import Study, TrainConfig, paths
 from harness.errors import ConfigError, StudyError, TrialsFailed
 from harness.search.samplers import pruner_by_name, sampler_by_name
 from harness.study.definition import default_sampler
-from harness.study.load import known_studies, load_study
+from harness.study.load import load_study
 from harness.study.space import check_sampler, space_of
 from tests.tiny_study import write_study
 
@@ -22,7 +22,7 @@ def test_a_study_is_loaded_by_name_and_by_path():
     by_path, _ = load_study(str(path))
     assert by_name.name == by_path.name == "tiny"
     assert file == path.resolve()
-    assert known_studies() == ["tiny"]
+    assert paths.known_studies() == ["tiny"]
 
 
 def test_an_unknown_study_is_refused_with_the_nearest_name():

@@ -85,7 +85,7 @@ def test_the_moves_of_a_config_in_words():
         "higher rate": "raise the learning rate from 0.01 to 0.03",
         "lower rate": "lower the learning rate from 0.01 to 0.0033",
         "far lower rate": "lower the learning rate from 0.01 to 0.001",
-        "decay": "let the learning rate decay linearly to nothing",
+        "decay": "decay the learning rate linearly to zero",
         "no decay": "keep the learning rate constant",
         "later decay": "decay the learning rate later, at 0.75 of the run rather than 0.5",
         "more steps": "train for 800,000 examples rather than 400,000",

@@ -33,6 +33,7 @@ from harness import (
 )
 from harness.corpus import Examples
 from harness.corpus.contexts import count_contexts
+from harness.errors import ConfigError
 from harness.train import derive, evaluate, trainer
 from harness.train.optimizer import make_optimizer
 from tests.strategies import ONE_OF_EACH, build_plain
@@ -394,6 +395,34 @@ def test_dropout_plays_no_part_in_a_range_test(small_corpus: Corpus, tiny_config
 def test_a_range_test_repeats_exactly(small_corpus: Corpus, tiny_config: MakeConfig):
     config = tiny_config()
     assert lr_range(config, small_corpus) == lr_range(config, small_corpus)
+
+
+@pytest.mark.parametrize(
+    ("limits", "expected"),
+    [
+        ({"steps": 1}, "must have at least 2 steps; got 1. Set steps to 2 or more."),
+        ({"steps": 0}, "must have at least 2 steps; got 0. Set steps to 2 or more."),
+        ({"lowest": 0.1, "highest": 0.1}, "0 < lowest < highest; got lowest 0.1, highest 0.1."),
+        ({"lowest": 1.0, "highest": 0.1}, "0 < lowest < highest; got lowest 1.0, highest 0.1."),
+        ({"lowest": 0.0}, "0 < lowest < highest; got lowest 0.0, highest 10.0."),
+        ({"lowest": -1e-3}, "0 < lowest < highest; got lowest -0.001, highest 10.0."),
+        ({"highest": math.inf}, "must have finite rates with 0 < lowest < highest; got lowest 1e-05, highest inf."),
+        ({"lowest": math.nan}, "must have finite rates with 0 < lowest < highest; got lowest nan, highest 10.0."),
+    ],
+    ids=str,
+)
+def test_a_range_test_refuses_a_range_without_two_rising_rates(
+    small_corpus: Corpus, tiny_config: MakeConfig, limits: dict[str, Any], expected: str
+):
+    with pytest.raises(ConfigError) as refusal:
+        lr_range(tiny_config(), small_corpus, **limits)
+    assert expected in str(refusal.value)
+    assert "\n" not in str(refusal.value)
+
+
+def test_a_range_test_of_two_steps_tries_its_first_and_last_rate(small_corpus: Corpus, tiny_config: MakeConfig):
+    found = lr_range(tiny_config(), small_corpus, lowest=1e-4, highest=1e-2, steps=2)
+    assert found.rates == pytest.approx((1e-4, 1e-2))
 
 
 # Samples

@@ -1,4 +1,4 @@
-"""Workers as local processes, each with a pipe to the parent that watches them."""
+"""The engine that runs workers as local processes, each with a pipe to the parent."""
 
 from __future__ import annotations
 
@@ -10,45 +10,40 @@ import time
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 
-import optuna
-import torch
-
 from harness.errors import HarnessError, StudyError, TrialsFailed, first_line
 from harness.search.events import Event, Job, OnEvent
-from harness.search.reference import is_settled
 from harness.search.trial import Deadline
-from harness.search.trial_queue import search_is_complete
-from harness.search.workers import Worker, put_back
+from harness.search.workers import Worker, is_done, requeue_trials_of
+from harness.store.quiet import quiet_optuna
 from harness.store.storage import Storage
+from harness.train.threads import one_thread
 
-GRACE = 5.0
-"""Seconds that workers get to put their trials back once the time is up or they are told to stop."""
+GRACE_S = 5.0
+"""Time for workers to requeue their trials once the time is up or they are told to stop."""
 _MOST_DEATHS = 10
-"""So many workers may end unasked, one after another, without a trial finished in between."""
+"""Workers that may die one after another without a trial finished in between."""
 
 
 def worker_main(job: Job, index: int, pipe: Connection) -> None:
     """The whole life of a worker process."""
     deadline = Deadline(job.ends_at)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the parent, which tells its workers
-    signal.signal(signal.SIGTERM, lambda *_: setattr(deadline, "told", True))
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the parent, which stops its workers
+    signal.signal(signal.SIGTERM, lambda *_: setattr(deadline, "stop_requested", True))
     threading.Thread(target=_end_with_parent, daemon=True).start()
-    # One thread each: trials run side by side, and the bits of a run depend on the thread count.
-    torch.set_num_threads(1)
-    optuna.logging.set_verbosity(optuna.logging.ERROR)
     try:
-        Worker(job, index, pipe.send, deadline).work()
+        with one_thread(), quiet_optuna():  # one thread, because trials run side by side
+            Worker(job, index, pipe.send, deadline).work()
     except TrialsFailed as error:
         pipe.send(Event(index, "hopeless", text=str(error)))
     except HarnessError as error:
         pipe.send(Event(index, "error", text=str(error)))
-    except Exception as error:  # the parent prints it in one line; the next worker starts afresh
+    except Exception as error:  # the parent shows it in one line and starts a new worker
         pipe.send(Event(index, "error", text=f"{type(error).__name__}: {first_line(error)[:200]}"))
         raise SystemExit(1) from None
 
 
 def _end_with_parent() -> None:
-    """A worker whose parent was killed must not train on unseen."""
+    """A worker whose parent was killed must not go on training."""
     parent = multiprocessing.parent_process()
     if parent is not None:
         parent.join()
@@ -58,11 +53,11 @@ def _end_with_parent() -> None:
 def run_workers(job: Job, count: int, storage: Storage, on_event: OnEvent) -> None:
     """Run a job on `count` processes until it is done or its time is up.
 
-    A worker that dies is noticed at once: its trial is put back and a new worker started.
+    The death of a worker is noticed at once: its trial is requeued and a new worker is started.
 
     Raises:
-        TrialsFailed: the trials failed all alike from the start.
-        KeyboardInterrupt: passed on, after the workers have put their trials back.
+        TrialsFailed: the trials failed alike from the start.
+        KeyboardInterrupt: passed on after the workers have requeued their trials.
     """
     pool = _Pool(job, count, storage, on_event)
     try:
@@ -71,22 +66,23 @@ def run_workers(job: Job, count: int, storage: Storage, on_event: OnEvent) -> No
         pool.stop()
     if pool.hopeless:
         raise TrialsFailed(pool.hopeless)
-    done = search_is_complete(storage, job.key, job.target) and is_settled(storage, job.reference)
-    if not (done or pool.let_go or time.time() >= job.ends_at):
+    if not (is_done(job, storage) or pool.has_timed_out or time.time() >= job.ends_at):
         raise StudyError(
             f"workers must last until the search ends; they stopped before it ({pool.last_error}). "
-            "See to the reason; make study carries on."
+            "Fix the reason; make study then resumes."
         )
 
 
 class _Pool:
+    """The workers of a job, watched from the process that started them."""
+
     def __init__(self, job: Job, count: int, storage: Storage, on_event: OnEvent) -> None:
         self.job, self.storage, self.on_event = job, storage, on_event
         self.context = multiprocessing.get_context("spawn")
         self.hopeless = ""
         self.last_error = ""
-        self.let_go = False
-        """Whether a worker ended of itself, without an error: its time was up."""
+        self.has_timed_out = False
+        """Whether a worker ended by itself and without an error, because its time was up."""
         self.deaths = 0
         self.failed: set[int] = set()
         self.alive: dict[int, tuple[BaseProcess, Connection]] = {}
@@ -94,7 +90,7 @@ class _Pool:
             self._start(index)
 
     def _start(self, index: int) -> None:
-        # A pipe each: killing a process can leave a shared queue locked for all others.
+        # One pipe each: killing a process can leave a shared queue locked for all others.
         ours, theirs = self.context.Pipe(duplex=False)
         process = self.context.Process(target=worker_main, args=(self.job, index, theirs), daemon=True)
         process.start()
@@ -102,23 +98,23 @@ class _Pool:
         self.alive[index] = (process, ours)
 
     def watch(self) -> None:
-        while self.alive and not self.hopeless and time.time() < self.job.ends_at + GRACE:
+        while self.alive and not self.hopeless and time.time() < self.job.ends_at + GRACE_S:
             self._listen(timeout=0.2)
 
     def stop(self) -> None:
-        """Tell the workers still there to stop, end those that do not, put back what was running."""
+        """Stop the workers that are alive, kill those that do not stop, and requeue what was running."""
         for process, _ in self.alive.values():
             process.terminate()
-        until = time.time() + GRACE
+        until = time.time() + GRACE_S
         while self.alive and time.time() < until:
             self._listen(timeout=0.1, restart=False)
         for process, _ in self.alive.values():
             process.kill()
             process.join()
-        self._put_back()
+        self._requeue()
 
     def _listen(self, timeout: float, restart: bool = True) -> None:
-        """Pass on what the workers say, and deal with those that have ended."""
+        """Pass on what the workers report, and handle those that have ended."""
         pipes = {pipe: index for index, (_, pipe) in self.alive.items()}
         for pipe in wait(list(pipes), timeout):
             assert isinstance(pipe, Connection)
@@ -142,9 +138,9 @@ class _Pool:
         pipe.close()
         process.join()
         if process.exitcode == 0:
-            self.let_go = self.let_go or index not in self.failed
+            self.has_timed_out = self.has_timed_out or index not in self.failed
             return
-        self._put_back()
+        self._requeue()
         self.deaths += 1
         text = f"worker {index} ended with exit code {process.exitcode}"
         self.last_error = self.last_error or text
@@ -152,5 +148,5 @@ class _Pool:
         if restart and self.deaths < _MOST_DEATHS:
             self._start(index)
 
-    def _put_back(self) -> None:
-        put_back(self.job, self.storage)
+    def _requeue(self) -> None:
+        requeue_trials_of(self.job, self.storage)

@@ -1,17 +1,13 @@
-"""`harness show`: a study's facts, or everything that is kept of one of its trials."""
+"""`harness show`: a study's results, or the whole record of one of its trials."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any
-
-import typer
+from typing import Any
 
 from harness import paths
-from harness.cli import complete
 from harness.cli.console import console, show_json, show_pairs, show_table
-from harness.cli.facts import about
-from harness.cli.options import AsJson, StorageUrl, StoredCorpus, StudyName
+from harness.cli.json_header import json_header
 from harness.cli.sparkline import sparkline
 from harness.report.conclusion import headline
 from harness.report.findings import findings
@@ -20,6 +16,7 @@ from harness.report.summary import summary
 from harness.report.tables.finalists import HEAD, table_rows
 from harness.report.tables.table import nats_if_known
 from harness.store.find import find_study, find_trial
+from harness.store.quiet import quiet_optuna
 from harness.store.storage import Storage, open_storage
 from harness.store.study_record import StudyRecord
 from harness.store.trial_record import TrialRecord, thinned
@@ -27,94 +24,94 @@ from harness.store.trial_record import TrialRecord, thinned
 _CURVE_ROWS = 10
 
 
-def show(
-    name: StudyName,
-    trial: Annotated[
-        int | None,
-        typer.Argument(help="A trial's number.", show_default="the study", autocompletion=complete.trial_numbers),
-    ] = None,
-    corpus: StoredCorpus = None,
-    storage: StorageUrl = None,
-    as_json: AsJson = False,
-) -> None:
-    """Show what is stored of a study, or all that is kept of one trial."""
+@quiet_optuna()
+def show_study(name: str, corpus: str | None, storage: str | None, *, as_json: bool) -> None:
+    """Print a study's results and where to find more."""
     opened = open_storage(storage)
-    record = find_study(opened, name, corpus)
-    if trial is None:
-        results = gather(opened, record)
-        facts = study_facts(results)
-        if as_json:
-            show_json(facts)
-        else:
-            _show_study(results, facts)
-        return
-    found = find_trial(opened, record, trial)
-    facts = trial_facts(opened, record, found)
+    results = gather(opened, find_study(opened, name, corpus))
+    facts = _study_facts(results)
     if as_json:
         show_json(facts)
     else:
-        _show_trial(record, found, facts)
+        _print_study(results, facts)
 
 
-def study_facts(results: Results) -> dict[str, Any]:
-    """The study's summary with what stands out of it, and where to look next."""
+@quiet_optuna()
+def show_trial(name: str, number: int, corpus: str | None, storage: str | None, *, as_json: bool) -> None:
+    """Print everything that is stored of a trial."""
+    opened = open_storage(storage)
+    study = find_study(opened, name, corpus)
+    record = find_trial(opened, study, number)
+    facts = _trial_facts(opened, study, record)
+    if as_json:
+        show_json(facts)
+    else:
+        _print_trial(study, record, facts)
+
+
+def _study_facts(results: Results) -> dict[str, Any]:
+    """The study's summary with its headline, its findings, its files, and commands to run next."""
     key = results.study.key
     folder = paths.results_folder() / key
-    there = [str(path) for name in ("leaderboard.md", "plots", "best") if (path := folder / name).exists()]
+    files = [str(path) for name in ("leaderboard.md", "plots", "best") if (path := folder / name).exists()]
     commands = [f"harness show {key} N", f"harness rerun {key} N", f"harness sample {key}", "make dashboard"]
     return summary(results) | {
         "headline": headline(results),
         "overview": findings(results),
-        "files": there,
+        "files": files,
         "commands": commands,
     }
 
 
-def trial_facts(storage: Storage, study: StudyRecord, record: TrialRecord) -> dict[str, Any]:
-    """A trial's whole record, with what other records say of it."""
+def _trial_facts(storage: Storage, study: StudyRecord, record: TrialRecord) -> dict[str, Any]:
+    """A trial's whole record, with what other records say about the trial."""
     repeats = [other.number for other in storage.trials(study.key) if other.root == record.first]
     finalists = () if study.ranking is None else study.ranking.finalists
     finalist = next((f for f in finalists if f.trial == record.number), None)
-    return {"study": study.key, **about(study.corpus), **record.model_dump(mode="json")} | {
+    weights = record.weights_artifact
+    return {"study": study.key, **json_header(study.corpus), **record.model_dump(mode="json")} | {
         "config_hash": None if record.config is None else record.config.hash(),
         "steps_per_s": record.steps_per_s,
         "repeated_as": [number for number in repeats if number != record.number],
-        "weights_file": None
-        if record.weights_artifact is None
-        else str(paths.results_folder() / "artifacts" / record.weights_artifact),
+        "weights_file": None if weights is None else str(paths.results_folder() / "artifacts" / weights),
         "finalist": None if finalist is None else finalist.model_dump(mode="json"),
     }
 
 
-def _show_study(results: Results, facts: Mapping[str, Any]) -> None:
+def _print_study(results: Results, facts: Mapping[str, Any]) -> None:
     record, trials, best = results.study, facts["trials"], results.best
     console.print(facts["headline"])
     ends = ("complete", "pruned", "diverged", "failed", "interrupted")
     counts = ", ".join(f"{trials[end]} {end}" for end in ends if trials[end])
-    searched = ""
+    best_of_search = ""
     if best is not None:
         losses = f"dev {nats_if_known(best.dev_nats)}, train {nats_if_known(best.train_nats)}"
-        searched = f"trial {best.number}, {losses}, one seed, {best.verdict}"
+        best_of_search = f"trial {best.number}, {losses}, one seed, {best.verdict}"
     show_pairs(
         [
             ("corpus", results.label),
-            ("trials", f"{counts or 'none'} of {record.trials} asked; ended by {record.ended_by or 'nothing yet'}"),
-            ("best of the search", searched),
-            ("searched by", f"{record.sampler}, {record.pruner}, seed {record.seed}"),
-            ("begun", f"{record.created}, commit {record.commit or 'unknown'}, {record.file or 'a notebook'}"),
+            ("trials", f"{counts or 'none'} of {record.trials} requested; ended by {record.ended_by or 'nothing yet'}"),
+            ("best of the search", best_of_search),
+            ("search", f"{record.sampler}, {record.pruner}, seed {record.seed}"),
+            ("started", f"{record.created}, commit {record.commit or 'unknown'}, {record.file or 'a notebook'}"),
         ]
     )
-    if record.ranking is not None:
-        console.print(f"finalists: dev nats per symbol over {len(record.ranking.seeds)} fresh seeds each, paired")
-        show_table(HEAD, table_rows(record.ranking))
+    print_finalists(record)
     for line in facts["overview"]:
         console.print(f"  {line}")
     for line in facts["files"]:
-        console.print(f"look at {line}")
-    console.print(f"then: {'; '.join(facts['commands'])}")
+        console.print(f"see {line}")
+    console.print(f"next: {'; '.join(facts['commands'])}")
 
 
-def _show_trial(study: StudyRecord, record: TrialRecord, facts: Mapping[str, Any]) -> None:
+def print_finalists(study: StudyRecord) -> None:
+    """The ranking as a table, once there is one."""
+    if study.ranking is not None:
+        console.print(f"finalists: dev nats per symbol over {len(study.ranking.seeds)} fresh seeds each, paired")
+        show_table(HEAD, table_rows(study.ranking))
+
+
+def _print_trial(study: StudyRecord, record: TrialRecord, facts: Mapping[str, Any]) -> None:
     examples = study.corpus.examples
     verdict = f", {record.verdict}" if record.verdict else ""
     console.print(f"trial {record.number} of {study.key}: {record.status}{verdict}")
@@ -122,7 +119,7 @@ def _show_trial(study: StudyRecord, record: TrialRecord, facts: Mapping[str, Any
         f"{study.corpus.short} · train n={examples['train']:,}, dev n={examples['dev']:,} · exact nats per symbol"
     )
     show_pairs([*_outcome_rows(record), *_origin_rows(record, facts)])
-    _show_curve(record)
+    _print_curve(record)
     if record.config is not None:
         console.print(f"config {facts['config_hash']}")
         show_pairs([(f"  {key}", str(value)) for key, value in record.config.by_key().items()])
@@ -146,23 +143,23 @@ def _outcome_rows(record: TrialRecord) -> list[tuple[str, str]]:
 
 def _origin_rows(record: TrialRecord, facts: Mapping[str, Any]) -> list[tuple[str, str]]:
     owner, finalist = record.owner, facts["finalist"]
-    again = ", ".join(f"trial {number}" for number in facts["repeated_as"])
-    fresh = ""
+    repeats = ", ".join(f"trial {number}" for number in facts["repeated_as"])
+    as_finalist = ""
     if finalist is not None:
-        fresh = f"mean dev {nats_if_known(finalist['dev_nats'])} over {len(finalist['runs'])} fresh seeds"
+        as_finalist = f"mean dev {nats_if_known(finalist['dev_nats'])} over {len(finalist['runs'])} fresh seeds"
     return [
-        ("as a finalist", fresh),
-        ("drawn", ", ".join(f"{name} {_short(value)}" for name, value in record.params.items())),
+        ("as a finalist", as_finalist),
+        ("parameters drawn", ", ".join(f"{name} {_short(value)}" for name, value in record.params.items())),
         ("seed", str(record.seed)),
         ("attempt", f"{record.attempt + 1}" + ("" if record.root is None else f", repeats trial {record.root}")),
-        ("repeated as", again),
+        ("repeated as", repeats),
         ("owner", "" if owner is None else f"process {owner.pid} on {owner.host}"),
         ("versions", ", ".join(f"{name} {version}" for name, version in record.versions.items())),
-        ("weights", facts["weights_file"] or "not kept: only those of the best trial so far are"),
+        ("weights", facts["weights_file"] or "not kept: only the best trial's weights are"),
     ]
 
 
-def _show_curve(record: TrialRecord) -> None:
+def _print_curve(record: TrialRecord) -> None:
     if not record.curve:
         return
     for split in ("dev", "train"):

@@ -1,0 +1,78 @@
+"""`harness studies` and `harness corpora`: what there is."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from harness import paths
+from harness.cli.console import console, show_json, show_table
+from harness.corpus import KNOWN, VARIANTS, at_hand
+from harness.report.summary import UNIT
+from harness.store.find import searched_studies
+from harness.store.opening import recorded as recorded_opening
+from harness.store.quiet import quiet_optuna
+from harness.store.storage import Storage, open_storage
+from harness.store.study_record import StudyRecord
+from harness.store.trial_record import FINISHED, best_trial
+
+
+@quiet_optuna()
+def list_studies(storage: str | None, *, as_json: bool) -> None:
+    """The study files in studies/ and the stored studies."""
+    opened = open_storage(storage)
+    stored = [_study_facts(opened, record) for record in searched_studies(opened)]
+    if as_json:
+        show_json({"unit": UNIT, "to_begin": paths.known_studies(), "stored": stored})
+        return
+    console.print(f"in studies/: {', '.join(paths.known_studies()) or 'none'}")
+    rows = [
+        (
+            facts["study"],
+            f"{facts['finished']} of {facts['asked']}",
+            "-" if facts["best_dev_nats"] is None else f"{facts['best_dev_nats']:.4f}",
+            "-" if facts["best_trial"] is None else str(facts["best_trial"]),
+            facts["ended_by"] or "not ended",
+            f"{facts['corpus']} {facts['fingerprint']}",
+            facts["test_split"],
+        )
+        for facts in stored
+    ]
+    show_table(("key", "finished", "best dev (nats)", "trial", "ended by", "corpus", "test split"), rows)
+
+
+def _study_facts(storage: Storage, record: StudyRecord) -> dict[str, Any]:
+    trials = storage.trials(record.key)
+    best, opening = best_trial(trials), recorded_opening(storage, record.key)
+    if opening is not None:
+        test_split = f"{opening.state} {opening.scored or opening.claimed}"
+    else:
+        test_split = "opened by an earlier version" if storage.is_opened(record.key) else "sealed"
+    return {
+        "study": record.key,
+        "corpus": record.corpus.label,
+        "fingerprint": record.corpus.fingerprint,
+        "examples": record.corpus.examples,
+        "asked": record.trials,
+        "finished": sum(trial.status in FINISHED for trial in trials),
+        "best_dev_nats": None if best is None else best.dev_nats,
+        "best_trial": None if best is None else best.number,
+        "winner": None if record.ranking is None else record.ranking.winner,
+        "ended_by": record.ended_by,
+        "test_split": test_split,
+    }
+
+
+def list_corpora(*, as_json: bool) -> None:
+    """The known corpora with their variants, and whether they can be read without a network."""
+    rows = []
+    for name, known in KNOWN.items():
+        available = at_hand(name)
+        for variant in VARIANTS:
+            rows.append((name + variant.suffix, available, variant.about if variant.suffix else known.about))
+    if as_json:
+        show_json({"corpora": [dict(zip(("name", "at_hand", "about"), row, strict=True)) for row in rows]})
+        return
+    cells = [(name, "yes" if available else "to be downloaded", about) for name, available, about in rows]
+    show_table(("corpus", "available", "contents"), cells)
+    suffixes = " or ".join(variant.suffix for variant in VARIANTS if variant.suffix)
+    console.print(f"or the path of any UTF-8 text with one item a line, also with {suffixes} appended")

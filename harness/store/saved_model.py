@@ -1,0 +1,117 @@
+"""A trained model as it was saved: its weights with its vocabulary, its config and its losses."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from harness.config import TrainConfig
+from harness.corpus import Corpus, OpenSplit
+from harness.errors import ConfigError, StorageError
+from harness.model import Build, CharMLP, Model
+from harness.store.weights import draw, load_folder, rebuilt, unpack
+from harness.train import Nats, split_nats
+
+_FACTS = ("config", "vocabulary", "corpus", "fingerprint", "train_nats", "dev_nats")
+
+
+@dataclass(frozen=True)
+class SavedModel:
+    """A trained model. Losses are in nats per symbol, exact means over whole splits."""
+
+    config: TrainConfig
+    vocabulary: tuple[str, ...]
+    """The symbols in index order; index 0 is the boundary, which pads contexts and ends items."""
+    corpus_label: str
+    fingerprint: str
+    """Of the corpus it was trained on."""
+    train_nats: Nats
+    """As stored when it was trained, like `dev_nats`."""
+    dev_nats: Nats
+    _model: Model = field(repr=False, compare=False)
+    _facts: dict[str, Any] = field(repr=False, compare=False)
+
+    @torch.no_grad()
+    def log_probabilities(self, contexts: Tensor) -> Tensor:
+        """Log probabilities of the next symbol in nats, (B, V).
+
+        Args:
+            contexts: (B, T) integers, vocabulary indices with the oldest symbol first; T is the context length.
+
+        Raises:
+            ConfigError: the shape or an index is wrong.
+        """
+        length = self.config.model.context_length
+        if contexts.dim() != 2 or contexts.shape[1] != length or contexts.is_floating_point():
+            given = f"{tuple(contexts.shape)} {contexts.dtype}"
+            raise ConfigError(f"contexts must be integers of shape (B, {length}); got {given}. Pad them with 0.")
+        if len(contexts) and not 0 <= int(contexts.min()) <= int(contexts.max()) < len(self.vocabulary):
+            given = f"{int(contexts.min())} to {int(contexts.max())}"
+            raise ConfigError(
+                f"contexts must hold indices from 0 to {len(self.vocabulary) - 1}; got {given}. Use `vocabulary`."
+            )
+        return self._model.log_probabilities(contexts.long())
+
+    def sample(self, count: int = 20, seed: int = 0) -> list[str]:
+        """New items, the same ones for the same seed."""
+        return draw(self._model, self._facts, count, seed)
+
+    def nats(self, corpus: Corpus, split: OpenSplit = "dev") -> Nats:
+        """The exact loss over a split. On the training corpus it equals `train_nats` or `dev_nats`.
+
+        Raises:
+            ConfigError: the corpus has another vocabulary.
+        """
+        if corpus.vocabulary != self.vocabulary:
+            raise ConfigError(
+                f"a model scores only corpora with its own vocabulary, that of {self.corpus_label} "
+                f"({len(self.vocabulary)} symbols); got {corpus.label} ({len(corpus.vocabulary)} symbols). "
+                "Load the model's corpus."
+            )
+        return split_nats(self._model, corpus.counts(split, self.config.model.context_length))
+
+
+def load_model(folder: str | Path, *, build: Build = CharMLP.build) -> SavedModel:
+    """A model from a folder that `harness train --out` or a report's `best/` wrote.
+
+    Args:
+        folder: holds `model.safetensors` and `config.json`.
+        build: what made the model, if it is one of your own.
+
+    Raises:
+        StorageError: a file is missing, unreadable or incomplete.
+        ModelChanged: `build` makes a model with other weights.
+    """
+    tensors, facts = load_folder(Path(folder))
+    if missing := [name for name in _FACTS if name not in facts]:
+        raise StorageError(
+            f"config.json of a saved model must have {', '.join(_FACTS)}; {folder} lacks {', '.join(missing)}. "
+            "Name a folder that harness train --out wrote."
+        )
+    return _saved_model(tensors, facts, build)
+
+
+def unpack_model(content: bytes, build: Build) -> SavedModel:
+    """A model from the bytes of a stored artifact.
+
+    Raises:
+        ModelChanged: `build` makes a model with other weights.
+    """
+    return _saved_model(*unpack(content), build)
+
+
+def _saved_model(tensors: dict[str, Tensor], facts: dict[str, Any], build: Build) -> SavedModel:
+    return SavedModel(
+        config=TrainConfig.parse(facts["config"]),
+        vocabulary=tuple(facts["vocabulary"]),
+        corpus_label=facts["corpus"],
+        fingerprint=facts["fingerprint"],
+        train_nats=facts["train_nats"],
+        dev_nats=facts["dev_nats"],
+        _model=rebuilt(tensors, facts, build),
+        _facts=facts,
+    )

@@ -1,0 +1,101 @@
+"""How a study is searched: one object for the command line, the request, the study and its record."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, fields
+from typing import Any, Literal
+
+from harness.errors import ConfigError
+
+OnResume = Literal["fixed", "remembered", "each run"]
+ON_RESUME: dict[str, OnResume] = {
+    "trials": "remembered",
+    "minutes": "each run",
+    "finalists": "remembered",
+    "seeds": "remembered",
+    "seed": "fixed",
+    "sampler": "remembered",
+    "pruner": "remembered",
+    "workers": "each run",
+    "corpus": "fixed",
+    "storage": "each run",
+}
+"""What a stored study does with each setting when it is resumed. `fixed`: it may not change (a corpus is compared by
+its fingerprint). `remembered`: it may change, and stays as it was if nothing is asked. `each run`: it is not stored."""
+
+_LIMITS: dict[str, tuple[float, float, str]] = {
+    "trials": (1, 10**9, "Set TRIALS to the number of trials to finish."),
+    "finalists": (0, 50, "Set FINALISTS to how many of the best trials to train again."),
+    "seeds": (1, 50, "Set SEEDS to the number of fresh seeds of each finalist."),
+    "seed": (0, 2**63 - 1, "Set SEED to a number in that range."),
+    "workers": (1, 256, "Set WORKERS to the number of processes to run."),
+}
+_MOST_MINUTES = 525_600
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """None means: not said here. What nobody says, the study's own defaults decide.
+
+    Raises:
+        ConfigError: a value outside its limits.
+    """
+
+    trials: int | None = None
+    """Finished trials (complete, pruned or diverged) that end the search."""
+    minutes: float | None = None
+    """Wall time of one run of the study, finalists included."""
+    finalists: int | None = None
+    """Best trials to train again after the search; 0 for none."""
+    seeds: int | None = None
+    """Fresh seeds of each finalist."""
+    seed: int | None = None
+    """Seed of the search: of its samplers and of the trials' training seeds."""
+    sampler: str | None = None
+    """One of Optuna's by its name; None for the study's own."""
+    pruner: str | None = None
+    workers: int | None = None
+    """Processes; None for one a core."""
+    corpus: str | None = None
+    """A name or a path; None for the default corpus."""
+    storage: str | None = None
+    """A database URL or the path of an SQLite file; None for `results/studies.db`."""
+
+    def __post_init__(self) -> None:
+        for name, (least, most, way_out) in _LIMITS.items():
+            value = getattr(self, name)
+            if value is not None and not least <= value <= most:
+                upper = f" and at most {most:,}" if most < 10**9 else " and below 2**63" if name == "seed" else ""
+                raise ConfigError(f"{name} must be at least {least}{upper}; got {value}. {way_out}")
+        if self.minutes is not None and not 0 < self.minutes <= _MOST_MINUTES:
+            raise ConfigError(
+                f"minutes must be more than 0 and at most {_MOST_MINUTES:,} (a year); got {self.minutes:g}. "
+                "Set MINUTES to the time to spend."
+            )
+
+    @property
+    def number_of_workers(self) -> int:
+        """The workers asked for, or one for each core that this process may use."""
+        if self.workers is not None:
+            return self.workers
+        return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def merged(asked: Settings, stored: Settings | None, defaults: Settings) -> Settings:
+    """What holds for a run: what the user asks now, else what the study remembers, else what the study file says.
+
+    The caller refuses a `fixed` setting that changed: see `changed`.
+    """
+    chosen: dict[str, Any] = {}
+    for name, rule in ON_RESUME.items():
+        sources = (asked, defaults) if rule == "each run" or stored is None else (asked, stored, defaults)
+        values = (getattr(source, name) for source in sources)
+        chosen[name] = next((value for value in values if value is not None), None)
+    return Settings(**chosen)
+
+
+def to_remember(settings: Settings) -> Settings:
+    """The part that a study's record keeps."""
+    kept = {f.name: getattr(settings, f.name) for f in fields(settings) if ON_RESUME[f.name] != "each run"}
+    return Settings(**kept)

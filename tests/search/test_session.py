@@ -1,0 +1,92 @@
+"""How a study starts: what it asks of the database, and what a resumed one keeps."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from harness.errors import StudyError
+from harness.search.engines.in_process import work
+from harness.search.events import Event, Job
+from harness.search.session import Session
+from harness.store.storage import Storage
+from tests.tiny_study import search, write_items, write_study
+
+
+class _FirstTrialStarted(Exception):
+    pass
+
+
+@pytest.fixture
+def items(tmp_path: Path) -> Path:
+    return write_items(tmp_path / "items.txt")
+
+
+@pytest.fixture
+def calls(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Names of the public methods of Storage that are called, in order."""
+    called: list[str] = []
+
+    def counted(name: str, method: Callable[..., Any]) -> Callable[..., Any]:
+        def call(*args: Any, **kwargs: Any) -> Any:
+            called.append(name)
+            return method(*args, **kwargs)
+
+        return call
+
+    for name, method in inspect.getmembers(Storage, inspect.isfunction):
+        if not name.startswith("_"):
+            monkeypatch.setattr(Storage, name, counted(name, method))
+    return called
+
+
+def to_first_trial(items: Path, **asked: Any) -> None:
+    def engine(job: Job, _count: int, storage: Storage, _on_event: object) -> None:
+        def on_event(event: Event) -> None:
+            if event.kind == "started":
+                raise _FirstTrialStarted
+
+        work(None, job, storage, on_event)
+
+    with pytest.raises(_FirstTrialStarted):
+        search(items, run_workers=engine, **asked)
+
+
+@pytest.mark.parametrize("reference", [True, False])
+def test_a_new_study_asks_the_database_fewer_than_ten_times_before_its_first_trial(
+    items: Path, calls: list[str], reference: bool
+):
+    write_study(finalists=2, reference=reference)
+    to_first_trial(items)
+    before = calls[: calls.index("write_trial") + 1]
+    assert len(before) < 10, before
+
+
+def test_a_resumed_study_asks_the_database_fewer_than_ten_times_before_its_next_trial(items: Path, calls: list[str]):
+    write_study(trials=2, finalists=0)
+    search(items)
+    calls.clear()
+    to_first_trial(items, trials=4)
+    before = calls[: calls.index("write_trial") + 1]
+    assert len(before) < 10, before
+
+
+def settings_of(session: Session) -> dict[str, Any]:
+    return {name: getattr(session.record.settings, name) for name in ("trials", "finalists", "seeds", "pruner", "seed")}
+
+
+def test_a_resumed_study_keeps_what_was_asked_before_and_takes_what_is_asked_now(items: Path):
+    write_study(trials=2, finalists=0)
+    first = search(items, seed=3, pruner="NopPruner", seeds=4)
+    assert settings_of(first) == {"trials": 2, "finalists": 0, "seeds": 4, "pruner": "NopPruner", "seed": 3}
+    assert first.record.settings.minutes is None  # of each run
+    second = search(items, trials=3, pruner="MedianPruner")
+    assert settings_of(second) == {"trials": 3, "finalists": 0, "seeds": 4, "pruner": "MedianPruner", "seed": 3}
+    assert second.record.pruner == "MedianPruner(n_startup_trials=8, n_warmup_steps=20)"
+    assert second.record.sampler == "TPESampler(multivariate=True, group=True)"
+    with pytest.raises(StudyError, match=r"a study keeps its seed; .* with SEED=3, got 4\."):
+        search(items, seed=4)

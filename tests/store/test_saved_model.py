@@ -1,0 +1,147 @@
+"""A saved model in Python: its facts, its probabilities, its samples, and a loss equal to the stored one."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+from harness import Autograd, Corpus, SavedModel, TrainConfig, load, load_model, results, train
+from harness.cli.app import run
+from harness.errors import ConfigError, ModelChanged, StorageError, StudyError
+from harness.store.storage import open_storage
+from harness.store.weights import facts_of, save_folder
+from tests.tiny_study import search, write_items, write_study
+
+SMALL = ["model.hidden_width=16", "model.context_length=3", "batch_size=32", "budget.steps=60", "evaluations=2"]
+
+
+def build_linear(config: TrainConfig, vocabulary_size: int, _generator: torch.Generator) -> Autograd:
+    """A model of one's own: no hidden layer."""
+    size, length = config.model.embedding_size, config.model.context_length
+    embedding, output = nn.Embedding(vocabulary_size, size), nn.Linear(size * length, vocabulary_size)
+    return Autograd(nn.Sequential(embedding, nn.Flatten(), output))
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model saved by `harness train --out`, and a study with a winner."""
+    folder = tmp_path_factory.mktemp("saved")
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setenv("HARNESS_HOME", str(folder))
+        items = write_items(folder / "items.txt")
+        assert run(["train", *SMALL, "--corpus", str(items), "--out", str(folder / "saved")]) == 0
+        write_study("tiny", trials=2, finalists=1)
+        search(items)
+    return folder
+
+
+@pytest.fixture
+def corpus(project: Path) -> Corpus:
+    return load(str(project / "items.txt"))
+
+
+@pytest.fixture
+def saved(project: Path) -> SavedModel:
+    return load_model(project / "saved")
+
+
+@pytest.fixture
+def winner(project: Path, monkeypatch: pytest.MonkeyPatch) -> SavedModel:
+    monkeypatch.setenv("HARNESS_HOME", str(project))
+    return results("tiny").model()
+
+
+@pytest.mark.parametrize("source", ["saved", "winner"])
+def test_the_losses_of_a_saved_model_are_the_stored_ones(source: str, corpus: Corpus, request: pytest.FixtureRequest):
+    model: SavedModel = request.getfixturevalue(source)
+    assert model.nats(corpus) == pytest.approx(model.dev_nats, abs=1e-6)
+    assert model.nats(corpus, "train") == pytest.approx(model.train_nats, abs=1e-6)
+    assert model.vocabulary == corpus.vocabulary
+    assert model.fingerprint == corpus.fingerprint
+
+
+def test_a_studys_model_is_the_winners_of_its_first_fresh_seed(winner: SavedModel):
+    ranking = open_storage().study("tiny-items").ranking
+    first = ranking.won.runs[0]
+    assert (winner.config.seed, winner.dev_nats) == (first.seed, first.dev_nats)
+
+
+def test_before_the_finalists_it_is_the_best_trials(tmp_path: Path):
+    write_study("tiny", trials=2)
+    search(write_items(tmp_path / "items.txt"))
+    found = results("tiny")
+    assert found.model().dev_nats == found.trials["dev_nats"].min()
+    assert found.model().sample(5, seed=3) == found.samples(5, seed=3)
+
+
+def test_log_probabilities_sum_to_one_for_any_integer_contexts(saved: SavedModel, corpus: Corpus):
+    contexts = corpus.examples("dev", 3).contexts[:7]
+    log_p = saved.log_probabilities(contexts)
+    assert log_p.shape == (7, len(saved.vocabulary))
+    assert log_p.exp().sum(1).tolist() == pytest.approx([1.0] * 7, abs=1e-5)
+    assert torch.equal(saved.log_probabilities(contexts.int()), log_p)
+
+
+@pytest.mark.parametrize(
+    ("contexts", "reason"),
+    [
+        (torch.zeros(2, 4, dtype=torch.int64), r"integers of shape \(B, 3\); got \(2, 4\)"),
+        (torch.zeros(3, dtype=torch.int64), r"got \(3,\)"),
+        (torch.zeros(2, 3), "got .* torch.float32"),
+        (torch.full((1, 3), 99), "got 99 to 99"),
+    ],
+)
+def test_contexts_of_another_shape_or_vocabulary_are_refused(saved: SavedModel, contexts: torch.Tensor, reason: str):
+    with pytest.raises(ConfigError, match=reason):
+        saved.log_probabilities(contexts)
+
+
+def test_samples_are_the_same_for_a_seed_and_those_of_the_command(
+    project: Path, saved: SavedModel, capfd: pytest.CaptureFixture[str]
+):
+    assert saved.sample(5) == saved.sample(5) != saved.sample(5, seed=1)
+    assert run(["sample", str(project / "saved"), "--count", "5"]) == 0
+    assert capfd.readouterr().out.splitlines() == saved.sample(5)
+
+
+def test_a_corpus_with_another_vocabulary_is_refused(saved: SavedModel, small_corpus: Corpus):
+    with pytest.raises(ConfigError, match=r"own vocabulary, that of items \(\d+ symbols\); got small \(\d+ symbols\)"):
+        saved.nats(small_corpus)
+
+
+def test_a_model_of_ones_own_is_loaded_with_its_build(tmp_path: Path, project: Path, corpus: Corpus):
+    config = TrainConfig.parse(json.loads((project / "saved" / "config.json").read_text(encoding="utf-8"))["config"])
+    trained = train(config, corpus, build=build_linear)
+    facts = facts_of(config, corpus, trained.train_nats, trained.dev_nats)
+    save_folder(tmp_path / "own", trained.model.tensors(), facts)
+    assert load_model(tmp_path / "own", build=build_linear).nats(corpus) == pytest.approx(trained.dev_nats, abs=1e-6)
+    with pytest.raises(ModelChanged, match="Pass the build that made the model"):
+        load_model(tmp_path / "own")
+    assert run(["sample", str(tmp_path / "own")]) == 2
+
+
+def test_a_study_whose_build_makes_another_model_now_says_so(project: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("HARNESS_HOME", str(project))
+    with pytest.raises(ModelChanged, match="for tiny-items"):
+        results("tiny").model(build=build_linear)
+
+
+def test_without_stored_weights_there_is_no_model_yet(project: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("HARNESS_HOME", str(project))
+    found = results("tiny")
+    found._results = dataclasses.replace(found._results, weights=None)
+    with pytest.raises(StudyError, match="tiny-items has none yet"):
+        found.model()
+
+
+def test_a_folder_without_the_facts_of_a_model_is_refused(tmp_path: Path, saved: SavedModel):
+    with pytest.raises(StorageError, match=r"must be a folder with model\.safetensors"):
+        load_model(tmp_path)
+    save_folder(tmp_path, saved._model.tensors(), {"config": {}})
+    with pytest.raises(StorageError, match="lacks vocabulary, corpus"):
+        load_model(tmp_path)
