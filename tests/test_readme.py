@@ -89,6 +89,7 @@ def test_the_model_of_your_own_is_searched(small_corpus_file: Path):
 def test_the_winner_is_a_model_of_few_lines(small_corpus_file: Path, capsys: pytest.CaptureFixture[str]):
     study = quick('name="widths"')["STUDY"]
     study.run(trials=2, corpus=str(small_corpus_file), finalists=2, seeds=2)
+    capsys.readouterr()  # what the search printed
     exec(block_with("load_model").replace("beat_lecture", "widths"), {})
     loss, *_, samples = capsys.readouterr().out.splitlines()
     assert 0 < float(loss.split()[0]) < 4

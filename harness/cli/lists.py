@@ -43,10 +43,7 @@ def list_studies(storage: str | None, *, as_json: bool) -> None:
 def _study_facts(storage: Storage, record: StudyRecord) -> dict[str, Any]:
     trials = storage.trials(record.key)
     best, opening = best_trial(trials), recorded_opening(storage, record.key)
-    if opening is not None:
-        test_split = f"{opening.state} {opening.scored or opening.claimed}"
-    else:
-        test_split = "opened by an earlier version" if storage.is_opened(record.key) else "sealed"
+    test_split = "sealed" if opening is None else f"{opening.state} {opening.scored or opening.claimed}"
     return {
         "study": record.key,
         "corpus": record.corpus.label,

@@ -26,8 +26,8 @@ def rewrite_reports(name: str | None, corpus: str | None, storage: str | None, *
         raise StudyError("a report needs a study; the storage has none. Start one with make study.")
     documents = []
     for record in records:
-        folder, results, overview = write_report(opened, record)
-        show_all(opened, record.key, overview)
+        folder, results, findings = write_report(opened, record)
+        show_all(opened, record.key, findings)
         progress_console(as_json).print(f"{folder}: {headline(results)}")
         documents.append({"folder": str(folder), "headline": headline(results), "summary": summary(results)})
     if as_json:

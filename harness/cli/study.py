@@ -82,7 +82,7 @@ def _announce(session: Session, to: Console) -> None:
 
 def _show_outcome(session: Session, report: Report) -> None:
     """The last lines of `make study`: how the search ended, its results, and what to do next."""
-    folder, results, overview = report
+    folder, results, findings = report
     _show_ending(session, results)
     done, wanted = count_runs(session.storage, session.record)
     print_finalists(session.record)
@@ -92,11 +92,11 @@ def _show_outcome(session: Session, report: Report) -> None:
     if results.chosen is not None and results.chosen.trial.verdict is not None:
         trial = results.chosen.trial
         console.print(f"trial {trial.number} is {trial.verdict}: {results.chosen.advice}")
-    for line in overview:
+    for line in findings:
         console.print(f"  {line}")
     key = session.record.key
     if (folder / "reported.html").is_file():
-        console.print(f"see {folder}/reported.html (reported figures and the losses measured here)")
+        console.print(f"see {folder}/reported.html (each reported figure and the one measured here)")
     console.print(f"see {folder}/report.html")
     console.print("next: make dashboard (all trials)")
     console.print(f"      .venv/bin/harness rerun {key} N (train a trial again, to the last bit)")

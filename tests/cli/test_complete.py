@@ -6,6 +6,7 @@ import sqlite3
 import time
 from pathlib import Path
 
+import optuna
 import pytest
 
 from harness import paths
@@ -89,7 +90,7 @@ def test_without_a_project_nothing_is_completed_created_or_printed(
 def test_stored_names_are_those_of_the_storage_without_deleted_studies():
     storage = made_session().storage
     assert stored_trials() == {KEY: [trial.number for trial in storage.trials(KEY)]}
-    storage.forget_study(KEY)
+    optuna.delete_study(study_name=KEY, storage=storage.backend)
     assert stored_trials() == {}
 
 

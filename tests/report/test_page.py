@@ -30,7 +30,7 @@ VOID = {"meta", "link", "br", "hr", "img", "input"}
 
 @pytest.fixture
 def project(finished_project: Project) -> Path:
-    """A project with a finished study, its finalists and its page; the tests only read it."""
+    """A project with a finished study, its finalists and its page; only read by the tests."""
     return finished_project.folder
 
 
