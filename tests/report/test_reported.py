@@ -88,7 +88,7 @@ def test_a_map_without_vowels_has_no_facts():
 
 @pytest.fixture(scope="module")
 def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A project with the study `road`, searched and reported, whose corpus has been deleted since; the tests only read it."""
+    """A project with a searched and reported study; its corpus is deleted. The tests only read it."""
     folder = tmp_path_factory.mktemp("road")
     with pytest.MonkeyPatch.context() as patched, workers():
         patched.setattr("harness.report.write.PLOTS", (LR_RANGE,))
