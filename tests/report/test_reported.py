@@ -15,7 +15,7 @@ from harness.cli.app import run
 from harness.report.plots.model import LR_RANGE
 from harness.report.tables.reported import ONE_RUN, Measured, Row, map_facts, rounding
 from harness.store.study_record import CorpusFacts
-from tests.tiny_study import workers, write_items, write_road, write_study
+from tests.tiny_study import workers, write_items, write_reported_study, write_study
 
 
 @pytest.mark.parametrize(("figure", "half"), [("2.3", 0.05), ("2.17", 0.005), ("2.1260", 0.00005), ("2", 0.5)])
@@ -89,20 +89,20 @@ def test_a_map_without_vowels_has_no_facts():
 @pytest.fixture(scope="module")
 def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A project with a searched and reported study; its corpus is deleted. The tests only read it."""
-    folder = tmp_path_factory.mktemp("road")
+    folder = tmp_path_factory.mktemp("reported")
     with pytest.MonkeyPatch.context() as patched, workers():
         patched.setattr("harness.report.write.PLOTS", (LR_RANGE,))
         patched.setenv("HARNESS_HOME", str(folder))
-        write_road()
+        write_reported_study()
         items = write_items(folder / "items.txt")
-        assert run(["study", "road", "--corpus", str(items)]) == 0
+        assert run(["study", "reported", "--corpus", str(items)]) == 0
     items.unlink()
     return folder
 
 
 @pytest.fixture
 def folder(project: Path) -> Path:
-    return project / "results" / "road-items"
+    return project / "results" / "reported-items"
 
 
 def test_the_page_compares_each_figure_with_the_measured_loss(folder: Path):
@@ -140,10 +140,10 @@ def test_a_report_without_the_corpus_writes_the_same_bytes_again(
 ):
     monkeypatch.setattr("harness.report.write.PLOTS", (LR_RANGE,))
     shutil.copytree(project, home, dirs_exist_ok=True)
-    folder = home / "results" / "road-items"
+    folder = home / "results" / "reported-items"
     before = (folder / "reported.html").read_bytes()
     (folder / "reported.html").unlink()
-    assert run(["report", "road"]) == 0
+    assert run(["report", "reported"]) == 0
     assert (folder / "reported.html").read_bytes() == before
 
 
