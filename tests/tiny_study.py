@@ -108,11 +108,11 @@ def long_while(hold: Path) -> str:
     return f"steps=2_000_000 if trial.number > 0 and __import__('os').path.exists({str(hold)!r}) else 40"
 
 
-ROAD_FILE = """
+REPORTED_FILE = """
 from optuna.pruners import NopPruner
 
 from harness import AdamW, Budget, Constant, ModelConfig, Study, TrainConfig
-from tests.tiny_study import road_of
+from tests.tiny_study import experiments_of
 
 def suggest(trial):
     return TrainConfig(
@@ -125,14 +125,14 @@ def suggest(trial):
     )
 
 STUDY = Study(
-    name="road", suggest=suggest, first=road_of({wide}), repeats={repeats}, trials=4, minutes=2, finalists=0,
+    name="reported", suggest=suggest, first=experiments_of({wide}), repeats={repeats}, trials=4, minutes=2, finalists=0,
     reference=False, pruner=lambda _: NopPruner(),
 )
 """
 
 
-def road_of(wide: int = 16) -> tuple[Experiment, ...]:
-    """The counted bigram and two widths, with figures that come out and figures that cannot."""
+def experiments_of(wide: int = 16) -> tuple[Experiment, ...]:
+    """The counted bigram and two widths, with figures that are reproduced and figures that cannot be."""
     return (
         Experiment(title="counted", params=None, reported=(Reported(train="0.5", source="told", remark="made up"),)),
         Experiment(
@@ -149,15 +149,15 @@ def road_of(wide: int = 16) -> tuple[Experiment, ...]:
     )
 
 
-ROAD = road_of()
+EXPERIMENTS = experiments_of()
 
 
-def write_road(wide: int = 16, repeats: int = 2) -> Path:
-    """A study file of that road."""
+def write_reported_study(wide: int = 16, repeats: int = 2) -> Path:
+    """A study file with those experiments."""
     folder = paths.studies_folder()
     folder.mkdir(parents=True, exist_ok=True)
-    path = folder / "road.py"
-    path.write_text(ROAD_FILE.format(wide=wide, repeats=repeats))
+    path = folder / "reported.py"
+    path.write_text(REPORTED_FILE.format(wide=wide, repeats=repeats))
     return path
 
 

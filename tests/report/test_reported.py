@@ -12,9 +12,10 @@ import torch
 
 from harness import Reported, paths
 from harness.cli.app import run
+from harness.report.plots.model import LR_RANGE
 from harness.report.tables.reported import ONE_RUN, Measured, Row, map_facts, rounding
 from harness.store.study_record import CorpusFacts
-from tests.tiny_study import no_plots, workers, write_items, write_road, write_study
+from tests.tiny_study import workers, write_items, write_reported_study, write_study
 
 
 @pytest.mark.parametrize(("figure", "half"), [("2.3", 0.05), ("2.17", 0.005), ("2.1260", 0.00005), ("2", 0.5)])
@@ -87,20 +88,21 @@ def test_a_map_without_vowels_has_no_facts():
 
 @pytest.fixture(scope="module")
 def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A project with the study `road`, searched and reported, whose corpus is gone since; only read by the tests."""
-    folder = tmp_path_factory.mktemp("road")
-    with pytest.MonkeyPatch.context() as patched, workers(), no_plots():
+    """A project with a searched and reported study; its corpus is deleted. The tests only read it."""
+    folder = tmp_path_factory.mktemp("reported")
+    with pytest.MonkeyPatch.context() as patched, workers():
+        patched.setattr("harness.report.write.PLOTS", (LR_RANGE,))
         patched.setenv("HARNESS_HOME", str(folder))
-        write_road()
+        write_reported_study()
         items = write_items(folder / "items.txt")
-        assert run(["study", "road", "--corpus", str(items)]) == 0
+        assert run(["study", "reported", "--corpus", str(items)]) == 0
     items.unlink()
     return folder
 
 
 @pytest.fixture
 def folder(project: Path) -> Path:
-    return project / "results" / "road-items"
+    return project / "results" / "reported-items"
 
 
 def test_the_page_compares_each_figure_with_the_measured_loss(folder: Path):
@@ -133,13 +135,15 @@ def test_every_file_that_the_page_links_is_there(folder: Path):
     assert [link for link in links if not (folder / link).is_file()] == []
 
 
-@pytest.mark.usefixtures("plotless")
-def test_a_report_without_the_corpus_writes_the_same_bytes_again(project: Path, home: Path):
+def test_a_report_without_the_corpus_writes_the_same_bytes_again(
+    project: Path, home: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr("harness.report.write.PLOTS", (LR_RANGE,))
     shutil.copytree(project, home, dirs_exist_ok=True)
-    folder = home / "results" / "road-items"
+    folder = home / "results" / "reported-items"
     before = (folder / "reported.html").read_bytes()
     (folder / "reported.html").unlink()
-    assert run(["report", "road"]) == 0
+    assert run(["report", "reported"]) == 0
     assert (folder / "reported.html").read_bytes() == before
 
 

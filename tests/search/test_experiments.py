@@ -18,31 +18,31 @@ from harness.store.trial_record import runs_of
 from harness.study.definition import Study
 from harness.study.experiment import check_first, params_of
 from harness.study.load import load_study
-from tests.tiny_study import ROAD, search, write_items, write_road
+from tests.tiny_study import EXPERIMENTS, search, write_items, write_reported_study
 
 Run = Callable[..., Session]
 
 
 @pytest.fixture
 def run(tmp_path: Path) -> Run:
-    """Search the study file `road`, or carry on with it."""
-    write_road()
+    """Search the study file `reported`, or carry on with it."""
+    write_reported_study()
     items = write_items(tmp_path / "items.txt")
-    return lambda **asked: search(items, "road", **asked)
+    return lambda **asked: search(items, "reported", **asked)
 
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Session:
     """That study, searched to its end; only read by the tests."""
-    folder = tmp_path_factory.mktemp("road")
+    folder = tmp_path_factory.mktemp("reported")
     with pytest.MonkeyPatch.context() as patched:
         patched.setenv("HARNESS_HOME", str(folder))
-        write_road()
-        return search(write_items(folder / "items.txt"), "road")
+        write_reported_study()
+        return search(write_items(folder / "items.txt"), "reported")
 
 
 def test_fixed_trials_are_tried_in_their_order_round_after_round(finished: Session):
-    trials = finished.storage.trials("road-items")
+    trials = finished.storage.trials("reported-items")
     assert [record.params["width"] for record in trials] == [4, 16, 4, 16]
     assert len({record.seed for record in trials}) == 4
     assert finished.record.ended_by == "trials"
@@ -50,21 +50,21 @@ def test_fixed_trials_are_tried_in_their_order_round_after_round(finished: Sessi
 
 
 def test_every_fixed_trial_keeps_its_weights(finished: Session):
-    trials = finished.storage.trials("road-items")
+    trials = finished.storage.trials("reported-items")
     assert all(record.weights_artifact is not None for record in trials)
 
 
-def test_a_resumed_road_goes_on_where_it_stopped_and_a_finished_one_does_nothing(run: Run):
+def test_resuming_continues_with_the_next_experiment_and_a_finished_study_does_nothing(run: Run):
     run(trials=1)
     session = run(trials=4)
-    assert [record.params["width"] for record in session.storage.trials("road-items")] == [4, 16, 4, 16]
+    assert [record.params["width"] for record in session.storage.trials("reported-items")] == [4, 16, 4, 16]
     again = run()
     assert again.nothing_left
-    assert len(again.storage.trials("road-items")) == 4
+    assert len(again.storage.trials("reported-items")) == 4
 
 
 def test_more_trials_than_fixed_ones_are_drawn(run: Run):
-    trials = run(trials=6).storage.trials("road-items")
+    trials = run(trials=6).storage.trials("reported-items")
     assert [record.params["width"] for record in trials[:4]] == [4, 16, 4, 16]
     assert len(trials) == 6
 
@@ -72,15 +72,15 @@ def test_more_trials_than_fixed_ones_are_drawn(run: Run):
 def test_a_fixed_trial_that_was_killed_before_it_drew_comes_back_as_it_was_given(run: Run):
     session = run(trials=1)
     storage, study = session.storage, session.study
-    optuna_study = storage.optuna_study("road-items")
+    optuna_study = storage.optuna_study("reported-items")
     optuna_study.ask()  # what a kill -9 at the worst moment leaves: running, with nothing drawn
-    with queue_lock("road-items"):
+    with queue_lock("reported-items"):
         assert requeue_orphans(storage, optuna_study) == [1]
-    assert storage.trial("road-items", 1).params == {"width": 16}
+    assert storage.trial("reported-items", 1).params == {"width": 16}
     run(trials=4)
-    complete = [record for record in storage.trials("road-items") if record.status == "complete"]
+    complete = [record for record in storage.trials("reported-items") if record.status == "complete"]
     assert sorted(record.params["width"] for record in complete) == [4, 4, 16, 16]
-    assert study.first == ROAD
+    assert study.first == EXPERIMENTS
 
 
 def test_a_begin_that_was_killed_is_gone_through_again(run: Run):
@@ -93,15 +93,15 @@ def test_a_begin_that_was_killed_is_gone_through_again(run: Run):
     assert [trial.system_attrs["fixed_params"] for trial in waiting] == [{"width": 4}, {"width": 16}] * 2
 
 
-def test_a_road_that_changed_is_another_study(run: Run):
+def test_changed_experiments_are_another_study(run: Run):
     run(trials=1)
-    write_road(repeats=3)
+    write_reported_study(repeats=3)
     with pytest.raises(StudyError, match="keeps the trials it starts with"):
         run()
 
 
 def test_an_experiments_runs_are_its_complete_trials_whatever_else_was_drawn(run: Run):
-    trials = run(trials=3).storage.trials("road-items")
+    trials = run(trials=3).storage.trials("reported-items")
     narrow = Experiment(title="narrow", params={"width": 4})
     assert [record.number for record in runs_of(narrow, trials)] == [0, 2]
     assert runs_of(Experiment(title="all", params={}), trials) == trials
@@ -138,7 +138,7 @@ def test_a_first_trial_that_does_not_fit_the_space_is_refused(params: dict[str, 
 
 
 def test_a_refused_first_trial_leaves_nothing_begun(run: Run):
-    write_road(wide=64)
+    write_reported_study(wide=64)
     with pytest.raises(ConfigError, match="'wide' has width=64"):
         run()
     assert open_storage(create=True).studies() == []
@@ -168,7 +168,7 @@ def test_experiments_survive_json_unchanged():
         Reported(dev="about 2.3", source="s")
 
 
-def test_the_lectures_road_fits_its_space_and_looks_where_its_runs_are_evaluated():
+def test_the_lectures_experiments_fit_its_space_and_are_compared_at_evaluations():
     study, _ = load_study(str(Path(harness.__file__).parents[1] / "studies" / "lecture.py"))
     check_first(study.first, study.suggest)
     trained = [experiment for experiment in study.first if experiment.params is not None]
