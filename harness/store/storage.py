@@ -9,7 +9,7 @@ from __future__ import annotations
 import sqlite3
 import tempfile
 import warnings
-from contextlib import nullcontext, suppress
+from contextlib import closing, nullcontext, suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -82,7 +82,7 @@ class Storage:
             warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
             study.set_metric_names(["dev nats per symbol"])
         study.set_user_attr("corpus", f"{record.corpus.label} (fingerprint {record.corpus.fingerprint})")
-        # Our record comes last, because it marks the study as existing. A start that was killed before is repeated.
+        # Our record comes last, because it marks the study as existing. A start killed before that is repeated.
         for params in params_of(record.first, record.repeats)[len(study.get_trials(deepcopy=False)) :]:
             study.enqueue_trial(params)
         self._put(_studies, {"key": record.key}, record.model_dump_json())
@@ -280,12 +280,11 @@ def _check_sqlite(path: Path, create: bool) -> None:
     with explained(path):
         path.parent.mkdir(parents=True, exist_ok=True)
     try:
-        with sqlite3.connect(path, timeout=_LOCKED_FOR, isolation_level=None) as connection:
+        with closing(sqlite3.connect(path, timeout=_LOCKED_FOR, isolation_level=None)) as connection:
             connection.execute("BEGIN IMMEDIATE")
             connection.execute("ROLLBACK")
             connection.execute("PRAGMA journal_mode=WAL")
             connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
-        connection.close()
     except sqlite3.Error as error:
         way_out = (
             "Close the program that uses it, or wait."
