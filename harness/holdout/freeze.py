@@ -1,4 +1,4 @@
-"""The list that a holdout scores, frozen before the test split is opened: each set of weights by its SHA-256."""
+"""Freezes the list that a holdout scores, before the test split is opened. Weights are identified by their SHA-256."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def freeze(storage: Storage, record: StudyRecord, corpus: Corpus, build: Build, 
     """The list of what to score: the winner's seeds and their ensemble, the recipe's seeds, counted n-grams.
 
     Raises:
-        StudyError: search or finalists are not done, the recipe is not trained yet, or there is no winner.
+        StudyError: search or finalists are not finished, the recipe is not trained yet, or there is no winner.
         ModelChanged: the study's build makes other models than those that were trained.
     """
     trials = storage.trials(record.key)
@@ -52,7 +52,7 @@ def freeze(storage: Storage, record: StudyRecord, corpus: Corpus, build: Build, 
 
 
 def predictors(storage: Storage, contender: Contender, corpus: Corpus, build: Build) -> list[Predictor]:
-    """The models of one row: one for each seed, a single one for an ensemble or a counted model.
+    """The models of one row: one per seed, or a single one for an ensemble or a counted model.
 
     Raises:
         StudyError: a hash differs from the frozen one.
@@ -76,33 +76,34 @@ def _refuse_unfinished(storage: Storage, record: StudyRecord, trials: list[Trial
     way_out = "Let make study finish it first."
     if record.ended_by not in ("trials", "minutes"):
         raise StudyError(
-            f"the test split is opened after the search; the search of {record.key} has not ended. {way_out}"
+            f"the search must end before the test split is opened; that of {record.key} has not ended. {way_out}"
         )
     if not reference_is_settled(storage, record.reference):
         raise StudyError(
             f"the test split is opened once, so the lecture's recipe must be scored together with {record.key}; "
-            f"it is not trained yet. {way_out}"
+            f"the recipe is not trained yet. {way_out}"
         )
     if not read_round(storage, record, trials).is_settled(record.ranking):
         raise StudyError(
-            f"the test split is opened for a winner on fresh seeds; finalists of {record.key} are still to be trained. "
+            f"finalists must be trained and ranked before the test split is opened; those of {record.key} are not yet. "
             f"{way_out}"
         )
 
 
 def _winner(storage: Storage, record: StudyRecord, trials: list[TrialRecord]) -> list[Contender]:
-    """The winner over its seeds; nothing where the recipe won, because it has a row anyway."""
+    """The winner's row; none if the recipe won, because it has a row anyway."""
     if record.ranking is not None:
         won = record.ranking.won
         if won is None:
             raise StudyError(
-                f"a holdout needs a winner; every finalist of {record.key} is out. Search again with another NAME=…."
+                f"a holdout needs a winner; every finalist of {record.key} has a seed that diverged or failed. "
+                "Search again under another NAME."
             )
         if won.is_recipe:
             return []
     chosen = Chosen.of(record, trials)
     if chosen is None or (chosen.trial.weights_artifact is None and not chosen.runs):
-        raise StudyError(f"a holdout needs a winner; {record.key} has no complete trial. Search more with make study.")
+        raise StudyError(f"a holdout needs a winner; {record.key} has no complete trial. Continue it with make study.")
     own = SeedRun(
         seed=chosen.trial.seed,
         status="complete",
@@ -145,7 +146,7 @@ def _of_runs(storage: Storage, what: str, runs: tuple[SeedRun, ...], *, own_mode
         own_model=own_model,
         context_length=length,
         weights=tuple(weights),
-        sha256=_together(weights),
+        sha256=_joint_hash(weights),
         train_nats=fmean(each.train_nats for each in weights),
         dev_nats=fmean(each.dev_nats for each in weights),
     )
@@ -164,7 +165,7 @@ def _counted(record: StudyRecord, corpus: Corpus) -> list[Contender]:
     """The bigram, and the Kneser-Ney model of the order that is best on dev."""
     if record.ngrams is None:
         raise StudyError(
-            f"counted n-grams are scored together with the winner; those of {record.key} are not counted yet. "
+            f"counted n-grams are scored together with the winner; those of {record.key} have not been counted yet. "
             "Let make study finish it first."
         )
     best = record.ngrams.best
@@ -184,14 +185,14 @@ def _counted_row(what: str, kind: str, length: int, corpus: Corpus) -> Contender
 
 
 def _counted_model(row: Contender, corpus: Corpus) -> CountedBigram | KneserNey:
-    """Only the hash of the counts is stored, because counting again takes a second."""
+    """The model of a counted row. Only the hash of its counts is stored, because counting again takes a second."""
     train = corpus.counts("train", row.context_length)
     if row.kind == "bigram":
         return CountedBigram.of(train, corpus.vocabulary_size)
     return KneserNey.of(train, corpus.vocabulary_size, row.context_length + 1)
 
 
-def _together(weights: list[Weights]) -> str:
+def _joint_hash(weights: list[Weights]) -> str:
     return sha256("".join(each.sha256 for each in weights).encode())
 
 

@@ -1,8 +1,8 @@
-"""Opens the sealed test split, once for each study, to score a list that was frozen before.
+"""Opens the sealed test split, once for each study, to score a list that was frozen before that.
 
-This is the only module that builds test examples (a test checks it). It trains nothing:
-everything it scores was stored or counted before the claim, which names each set of
-weights by its SHA-256.
+This is the only module that builds test examples (a test checks this). It trains nothing:
+everything that it scores was stored or counted before the claim, which identifies each set
+of weights by its SHA-256.
 """
 
 from __future__ import annotations
@@ -33,12 +33,12 @@ from harness.train import ItemNats, item_nats, seen_in_train
 from harness.train.items import nats_by_item
 
 _SAME_NATS = 1e-4
-"""Largest difference between a stored and a recomputed dev loss: another machine sums in another order."""
+"""Largest accepted difference between a stored and a recomputed dev loss: machines sum in different orders."""
 
 
 @dataclass(frozen=True)
 class _Row:
-    """A row of the list with the models to score."""
+    """A row of the list, with the models to score."""
 
     contender: Contender
     models: list[Predictor]
@@ -49,21 +49,24 @@ class _Row:
 def open_holdout(
     storage: Storage, record: StudyRecord, *, resume: bool = False, on_claim: Callable[[Opening], None] = lambda _: None
 ) -> tuple[Opening, bool]:
-    """Score the frozen list on the test split; True with it if it was opened now, False if it was on record.
+    """Score the frozen list on the test split, unless that was done before.
 
     Args:
         resume: finish an opening that crashed between claim and scores.
-        on_claim: called with the claim once it is on record, before the split is opened.
+        on_claim: called with the claim once it is recorded, before the split is opened.
+
+    Returns:
+        The opening, and whether the split was opened now: False if the scores were recorded already.
 
     Raises:
-        StudyError: the study is not done, another process is opening it, an earlier opening
+        StudyError: the study is not finished, another process is opening it, an earlier opening
             crashed and `resume` was not given, or what was frozen has changed.
             Nothing is claimed or resumed in these cases.
         StorageError: the ledger was changed.
     """
     found = recorded(storage, record.key)
     if found is not None and found.scores is not None:
-        with suppress(StorageError):  # the record counts, whatever the file says; the export adds what a crash left out
+        with suppress(StorageError):  # the database decides, even if the file differs; this adds what a crash left out
             export(storage)
         return found, False
     corpus, build = _corpus(record), build_of(record.file, record.own_model)
@@ -81,7 +84,7 @@ def open_holdout(
     claimed = recorded(storage, record.key)
     if entry is None or claimed is None:
         raise StudyError(
-            f"a test split is opened by one process; another has just claimed {record.key}. Run the command again."
+            f"a test split may be opened by only one process; another has just claimed {record.key}. Run this again."
         )
     on_claim(claimed)
     scores = _scored(storage, record, rows, corpus)
@@ -108,25 +111,25 @@ def _corpus(record: StudyRecord) -> Corpus:
 
 
 def _refuse_unless_crashed(found: Opening, resume: bool) -> None:
-    """A claim without scores is being scored, or crashed. Only a crashed one may be resumed, and only on request."""
+    """Refuse a claim without scores unless its process has crashed and the user asked to resume it."""
     owner = found.owner
     if not owner.is_dead() and (owner.is_here or not resume):
         gone = "" if owner.is_here else " If that machine is gone for good, resume the same frozen list with --resume."
         raise StudyError(
-            f"a test split is opened by one process; {found.key} was claimed {found.claimed} "
+            f"a test split may be opened by only one process; {found.key} was claimed {found.claimed} "
             f"by process {owner.pid} on {owner.host}. Wait for it.{gone}"
         )
     if not resume:
         raise StudyError(
-            f"a test split is opened once; the opening of {found.key} claimed {found.claimed} ended before its scores "
-            "were written. Resume the same frozen list with --resume (make holdout RESUME=1)."
+            f"a test split may be opened only once; the opening of {found.key}, claimed {found.claimed}, ended "
+            "before its scores were written. Resume the same frozen list with --resume (make holdout RESUME=1)."
         )
 
 
 def _loaded(storage: Storage, claim: Claim, corpus: Corpus, build: Build) -> list[_Row]:
     """The models of every row, checked by their hashes and by their dev losses.
 
-    The dev losses find what a hash of weights cannot: a change in the code that uses them.
+    The dev losses detect what a hash of weights cannot: a change in the code that uses the weights.
     """
     rows = []
     for contender in claim.contenders:
@@ -180,7 +183,7 @@ def _score(row: _Row, nats_SI: Floats, symbols: NDArray[np.int64]) -> Score:
 
 
 def _elsewhere(storage: Storage, record: StudyRecord, items: list[str]) -> tuple[Elsewhere, ...]:
-    """Other corpora searched on this storage, with how many of these test items are in their train or dev."""
+    """Other corpora searched on this storage, and how many of these test items are in their train or dev split."""
     others = {r.corpus.fingerprint: r.corpus for r in storage.studies()}
     others.pop(record.corpus.fingerprint, None)
     found = []

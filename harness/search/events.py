@@ -1,4 +1,4 @@
-"""What workers are told, and what they report."""
+"""What workers receive, and what they report."""
 
 from __future__ import annotations
 
@@ -13,22 +13,22 @@ from harness.study.settings import Settings
 
 @dataclass(frozen=True, kw_only=True)
 class Job:
-    """What a worker has to know. Plain data, because a new process reads the study from its file."""
+    """What a worker needs to know. Plain data, because a new process reads the study from its file."""
 
     study_file: str
     key: str
     settings: Settings
-    """With the corpus and storage to open, and the seed."""
+    """Including the corpus and storage to open, and the seed."""
     target: int | None
-    """Finished trials to reach; None to run what is queued."""
+    """Number of finished trials to reach; None to run only what is queued."""
     ends_at: float
     """Wall time in seconds since the epoch."""
     reference: str | None = None
-    """Key of the reference to train beside the search; None if there is none to train."""
+    """Key of the reference to train during the search; None if there is none to train."""
     reserve: Reserve | None = None
     """Time to leave for the finalists that follow a search."""
     reserve_s: float = 0.0
-    """That time for the trials that are finished when the job starts."""
+    """That time in seconds, for the trials that are finished when the job starts."""
     finalists_of: str | None = None
     """Key of the search whose finalists to train; None for the search itself."""
 

@@ -89,7 +89,7 @@ class Round:
     def is_settled(self, ranking: Ranking | None) -> bool:
         """Whether all runs are done and the ranking was made from exactly these and the recipe."""
         if not self.wanted:
-            return ranking is None  # one of finalists that are no longer asked for would be stale
+            return ranking is None  # a ranking of finalists that are no longer asked for would be stale
         if not self.is_trained or ranking is None:
             return False
         ranked = {finalist.trial for finalist in ranking.finalists}
@@ -120,7 +120,7 @@ def count_runs(storage: Storage, record: StudyRecord) -> tuple[int, int]:
 
 
 def round_study(storage: Storage, key: str, study: Study) -> Study:
-    """The round as a study: each of its trials names a trial of the search and brings a fresh seed."""
+    """The round as a study: each of its trials names a trial of the search and has a fresh seed."""
     configs = {trial.number: trial.config for trial in storage.trials(key)}
 
     def suggest(trial: optuna.Trial) -> TrainConfig:
@@ -136,7 +136,7 @@ def start_round(storage: Storage, record: StudyRecord, trials: Sequence[TrialRec
     """Queue the runs that are missing and drop those no longer wanted. Only the search's sole runner may call this.
 
     Returns:
-        the round's key; None if there are no finalists.
+        The round's key; None if there are no finalists.
     """
     key = finalists_key(record.key)
     wanted = _wanted(record, trials)

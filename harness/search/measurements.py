@@ -18,17 +18,17 @@ from harness.store.weights import draw, restore
 from harness.train import ItemNats, baselines, item_nats, lr_range, seen_in_train, split_nats
 
 DRAWN = 20
-"""The lecture draws this many."""
+"""Number of items to draw, as in the lecture."""
 
 
 def measured(
     storage: Storage, record: StudyRecord, trials: Sequence[TrialRecord], corpus: Corpus, build: Build
 ) -> StudyRecord:
-    """The study's record with the measurements that it lacked."""
+    """The study's record, with the measurements that it lacked added."""
     if record.bigram is None:
         record = record.model_copy(update={"bigram": _bigram(corpus)})
     if record.drawn is None:
-        with suppress(ModelChanged):  # as below
+        with suppress(ModelChanged):  # its old build is gone, so its weights cannot be loaded
             record = record.model_copy(update={"drawn": _drawn(storage, record, trials, corpus, build)})
     chosen = Chosen.of(record, trials)
     if chosen is None or chosen.trial.config is None:
@@ -37,7 +37,7 @@ def measured(
     if record.ngrams is None or record.ngrams.context_length != config.model.context_length:
         record = record.model_copy(update={"ngrams": Ngrams.of(baselines(corpus, config.model.context_length))})
     if record.dev_parts is None or (record.dev_parts.trial, record.dev_parts.seeds) != (number, runs):
-        with suppress(ModelChanged):  # without its old build, this trial cannot be scored again; the study is whole
+        with suppress(ModelChanged):  # likewise: the study goes without this measurement
             nats = _dev_items(storage, record, chosen, corpus, build)
             record = record.model_copy(update={"dev_parts": nats and _dev_parts(number, runs, nats, corpus)})
     probed, rates = _probed(record, trials, chosen.trial)
@@ -50,7 +50,7 @@ def measured(
 def _probed(
     record: StudyRecord, trials: Sequence[TrialRecord], best: TrialRecord
 ) -> tuple[TrialRecord, dict[str, Any]]:
-    """The trial whose config gets a range test, and its rates: of the experiment that asks for one, else the best."""
+    """The trial whose config gets a range test, and the rates: from an experiment that asks for one, else the best."""
     for experiment in record.first:
         if experiment.range_test is not None and (runs := runs_of(experiment, trials)):
             return runs[0], experiment.range_test._asdict()
@@ -60,7 +60,7 @@ def _probed(
 def _drawn(
     storage: Storage, record: StudyRecord, trials: Sequence[TrialRecord], corpus: Corpus, build: Build
 ) -> Drawn | None:
-    """Items from the first run of the experiment that shows samples."""
+    """Items drawn from the first run of the experiment that shows samples."""
     showing = [experiment for experiment in record.first if "samples" in experiment.shows]
     kept = [run for experiment in showing for run in runs_of(experiment, trials) if run.weights_artifact]
     if not kept or kept[0].weights_artifact is None:
@@ -72,11 +72,11 @@ def _drawn(
 
 
 def _dev_items(storage: Storage, record: StudyRecord, chosen: Chosen, corpus: Corpus, build: Build) -> ItemNats | None:
-    """Losses of the dev items; means over the winner's fresh seeds, if it has any."""
+    """Losses of the dev items, averaged over the winner's fresh seeds if it has any."""
     if chosen.runs and record.ranking is not None and record.ranking.items_artifact is not None:
         kept = load_arrays(storage.kept_file(record.ranking.items_artifact))
-        place = next(i for i, f in enumerate(record.ranking.finalists) if f.name == record.ranking.winner)
-        return ItemNats(kept["nats"][place].mean(0), kept["symbols"])
+        index = next(i for i, f in enumerate(record.ranking.finalists) if f.name == record.ranking.winner)
+        return ItemNats(kept["nats"][index].mean(0), kept["symbols"])
     if chosen.weights_artifact is None:
         return None
     model, facts = restore(storage.kept_file(chosen.weights_artifact), build)

@@ -1,7 +1,7 @@
-"""Which pruner is safe: the recorded curves of an unpruned study, replayed under each.
+"""Finds out which pruners are safe by replaying the recorded curves of an unpruned study under each of them.
 
-A replay shows what a pruner would have stopped of these trials, one after another. It cannot
-show that a sampler, reported_nats less, would have drawn others.
+A replay shows which of these trials a pruner would have stopped, one after another. It cannot show
+which other trials the sampler would have drawn after seeing fewer results.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ LEAST_TRIALS = 40
 LEAST_LEFT = 10
 """Twice the finalists that a study trains again by default."""
 ORDERS = 20
-"""Shuffled orders beside the recorded one: in a search that gets better, the recorded order flatters late trials."""
+"""Shuffled orders in addition to the recorded one, which favours late trials if the search improved over time."""
 PRUNERS: dict[str, Callable[[], BasePruner]] = {
     "default (median of 8 and more, from 20 %)": lambda: default_pruner(0),
     "successive halving from 10 %": lambda: SuccessiveHalvingPruner(min_resource=10, reduction_factor=3),
@@ -48,12 +48,12 @@ class Replay:
     saved: float
     """Share of all training seconds."""
     regret: float
-    """Best dev nats among trials left to finish, less the best of all."""
+    """Best dev nats among the trials left to finish, minus the best of all."""
 
 
 @dataclass(frozen=True)
 class Checked:
-    """A pruner over the recorded order and shuffled ones."""
+    """A pruner's replays in the recorded order and in shuffled ones."""
 
     pruner: str
     recorded: Replay
@@ -62,9 +62,9 @@ class Checked:
     regret: float
     """Mean over all orders."""
     worst_regret: float
-    """Over all orders."""
+    """Largest over all orders."""
     fewest: int
-    """Trials left to finish, in the order that left fewest."""
+    """Trials left to finish, in the order that left the fewest."""
 
 
 def prune_check(records: Sequence[TrialRecord]) -> list[Checked]:
@@ -77,11 +77,11 @@ def prune_check(records: Sequence[TrialRecord]) -> list[Checked]:
     complete = [record for record in records if record.status == "complete" and record.curve]
     if pruned or len(complete) < LEAST_TRIALS:
         raise StudyError(
-            f"a prune check needs at least {LEAST_TRIALS} complete trials and none pruned; got {len(complete)} and "
-            f"{pruned}. Run one with make study NAME=unpruned PRUNER=NopPruner."
+            f"a prune check needs at least {LEAST_TRIALS} complete trials and none pruned; got {len(complete)} "
+            f"complete and {pruned} pruned. Run such a study with make study NAME=unpruned PRUNER=NopPruner."
         )
-    chance = random.Random(0)
-    shuffled = [chance.sample(complete, len(complete)) for _ in range(ORDERS)]
+    generator = random.Random(0)
+    shuffled = [generator.sample(complete, len(complete)) for _ in range(ORDERS)]
     checked = []
     for name, make in PRUNERS.items():
         recorded, *others = (replay(order, make()) for order in (complete, *shuffled))
@@ -93,7 +93,7 @@ def prune_check(records: Sequence[TrialRecord]) -> list[Checked]:
 
 
 def seed_noise(ranking: Ranking | None) -> float | None:
-    """Standard deviation of dev nats between fresh seeds of one config, pooled over the finalists; None without any."""
+    """Standard deviation of dev nats between fresh seeds of one config, pooled over the finalists, if there are any."""
     deviations = [f.deviation for f in ranking.finalists if f.deviation and f.trial is not None] if ranking else []
     if not deviations:
         return None
@@ -101,17 +101,17 @@ def seed_noise(ranking: Ranking | None) -> float | None:
 
 
 def safest(checked: Sequence[Checked], noise: float) -> Checked | None:
-    """The rule that the default follows: of the pruners that are safe, the one that saves most.
+    """The rule by which the default was chosen: among the safe pruners, the one that saves most.
 
-    Safe is a mean regret below the seeds' noise, and LEAST_LEFT trials or more left in every order: a
-    pruner that hands the finalists all it has left chooses nothing.
+    A pruner is safe if its mean regret is below the noise between seeds and if it leaves at least LEAST_LEFT
+    trials to finish in every order. If all that are left become finalists, the search has selected nothing.
     """
     safe = [each for each in checked if each.regret < noise and each.fewest >= LEAST_LEFT]
     return max(safe, key=lambda each: each.saved, default=None)
 
 
 def replay(records: Sequence[TrialRecord], pruner: BasePruner) -> Replay:
-    """One trial after another, asked at the recorded places of its curve as `run_trial` asks."""
+    """Replay trials one after another, asking the pruner at each point of the curves as `run_trial` does."""
     # Hyperband draws a trial's bracket from the study's name.
     study = optuna.create_study(storage=optuna.storages.InMemoryStorage(), pruner=pruner, study_name="replay")
     spent, left = 0.0, []

@@ -40,7 +40,9 @@ def ranking_of(
     corpus: Corpus,
     build: Build,
 ) -> Ranking | None:
-    """The ranking over the first seeds that every finalist has; None while these are fewer than two.
+    """The ranking over the seeds that every finalist has been trained from.
+
+    None while there are fewer than two such seeds, unless the study asks for only one.
 
     Args:
         trials: of the search.
@@ -55,11 +57,11 @@ def ranking_of(
         return None
     by_number = {trial.number: trial for trial in trials}
     entered = [
-        (_finalist(by_number[number], [runs[number, repeat] for repeat in range(len(seeds))]), build)
+        (_from_trial(by_number[number], [runs[number, repeat] for repeat in range(len(seeds))]), build)
         for number in dict.fromkeys(trial for trial, _ in wanted)
     ]
     if finalists.recipe is not None:
-        entered.append((_recipe(finalists.recipe, len(seeds)), CharMLP.build))
+        entered.append((_from_reference(finalists.recipe, len(seeds)), CharMLP.build))
     ranked, out = [pair for pair in entered if not pair[0].out], [pair[0] for pair in entered if pair[0].out]
     if not ranked:
         return Ranking(seeds=tuple(seeds), finalists=tuple(out), winner=None, resamples=0, items_artifact=None)
@@ -67,15 +69,15 @@ def ranking_of(
     nats_CSI, symbols_I = np.stack([nats for nats, _ in matrices]), matrices[0][1]
     order = mean_nats(nats_CSI, symbols_I).argsort(kind="stable")
     nats_CSI = nats_CSI[order]
-    placed, winner = _placed([ranked[index][0] for index in order], nats_CSI, symbols_I)
-    content = save({"nats": nats_CSI, "symbols": symbols_I}, {"names": "\n".join(f.name for f in placed)})
+    compared, winner = _compared([ranked[index][0] for index in order], nats_CSI, symbols_I)
+    content = save({"nats": nats_CSI, "symbols": symbols_I}, {"names": "\n".join(f.name for f in compared)})
     artifact = storage.keep_file(content, "finalists-items.safetensors", storage.optuna_study(record.key))
     return Ranking(
-        seeds=tuple(seeds), finalists=(*placed, *out), winner=winner, resamples=RESAMPLES, items_artifact=artifact
+        seeds=tuple(seeds), finalists=(*compared, *out), winner=winner, resamples=RESAMPLES, items_artifact=artifact
     )
 
 
-def _finalist(trial: TrialRecord, runs: list[TrialRecord]) -> Finalist:
+def _from_trial(trial: TrialRecord, runs: list[TrialRecord]) -> Finalist:
     kept = [
         SeedRun(
             seed=r.seed,
@@ -87,18 +89,20 @@ def _finalist(trial: TrialRecord, runs: list[TrialRecord]) -> Finalist:
         for r in runs
     ]
     assert trial.parameters is not None  # a complete trial has them
-    return _of(f"trial {trial.number}", trial.number, trial.parameters, kept, trial.dev_nats)
+    return _finalist(f"trial {trial.number}", trial.number, trial.parameters, kept, trial.dev_nats)
 
 
-def _recipe(reference: TrialRecord, seeds: int) -> Finalist:
+def _from_reference(reference: TrialRecord, seeds: int) -> Finalist:
     assert reference.parameters is not None  # a stored reference is complete
-    finalist = _of(RECIPE, None, reference.parameters, list(reference.seeds[:seeds]), None)
+    finalist = _finalist(RECIPE, None, reference.parameters, list(reference.seeds[:seeds]), None)
     return finalist.model_copy(update={"is_recipe": True})
 
 
-def _of(name: str, trial: int | None, parameters: int, runs: list[SeedRun], search_nats: float | None) -> Finalist:
+def _finalist(
+    name: str, trial: int | None, parameters: int, runs: list[SeedRun], search_nats: float | None
+) -> Finalist:
     complete = [run for run in runs if run.status == "complete"]
-    lost = [f"seed {run.seed} {run.status}" for run in runs if run.status != "complete"]
+    incomplete = [f"seed {run.seed} {run.status}" for run in runs if run.status != "complete"]
     train = [run.train_nats for run in complete if run.train_nats is not None]
     dev = [run.dev_nats for run in complete if run.dev_nats is not None]
     return Finalist(
@@ -106,7 +110,7 @@ def _of(name: str, trial: int | None, parameters: int, runs: list[SeedRun], sear
         trial=trial,
         parameters=parameters,
         runs=tuple(runs),
-        out=", ".join(lost),
+        out=", ".join(incomplete),
         search_nats=search_nats,
         train_nats=fmean(train) if train else None,
         dev_nats=fmean(dev) if dev else None,
@@ -115,7 +119,7 @@ def _of(name: str, trial: int | None, parameters: int, runs: list[SeedRun], sear
 
 
 def _dev_items(storage: Storage, finalist: Finalist, corpus: Corpus, build: Build) -> tuple[Floats, NDArray[np.int64]]:
-    """(S, I) nats of each dev item under each seed's weights, and (I,) the symbols of each item."""
+    """(S, I) nats of each dev item under each seed's weights, and (I,) the number of symbols of each item."""
     found = []
     for run in finalist.runs:
         assert run.weights_artifact is not None  # a complete run of a finalist keeps them
@@ -124,11 +128,11 @@ def _dev_items(storage: Storage, finalist: Finalist, corpus: Corpus, build: Buil
     return np.stack([items.nats for items in found]), found[0].symbols
 
 
-def _placed(finalists: list[Finalist], nats_CSI: Floats, symbols_I: NDArray[np.int64]) -> tuple[list[Finalist], str]:
-    """The contenders, lowest mean first, with their intervals; and the winner's name."""
+def _compared(finalists: list[Finalist], nats_CSI: Floats, symbols_I: NDArray[np.int64]) -> tuple[list[Finalist], str]:
+    """The finalists, given in order of their means, with their intervals; and the winner's name."""
     means, resampled = mean_nats(nats_CSI, symbols_I), resampled_means(nats_CSI, symbols_I)
     tied = tied_with_best(means, resampled)
-    placed = []
+    compared = []
     for index, finalist in enumerate(finalists):
         own, behind = Interval.of(resampled[:, index]), Interval.of(resampled[:, index] - resampled[:, 0])
         better = {
@@ -145,8 +149,8 @@ def _placed(finalists: list[Finalist], nats_CSI: Floats, symbols_I: NDArray[np.i
             "tied": tied[index],
             "p_better": better,
         }
-        placed.append(finalist.model_copy(update=update))
+        compared.append(finalist.model_copy(update=update))
     chosen = choose(
         list(means), tied, [f.parameters for f in finalists], [finalist.is_recipe for finalist in finalists]
     )
-    return placed, finalists[chosen].name
+    return compared, finalists[chosen].name

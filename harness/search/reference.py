@@ -78,7 +78,7 @@ def run_reference(
         share, dev_nats = points[0].step / total, fmean(point.dev_nats for point in points)
         on_progress(share, dev_nats)
         percent = round(100 * share)
-        if percent not in percents:  # seeds that run one after another pass the same place again
+        if percent not in percents:  # seeds that run one after another reach the same percentage again
             percents.add(percent)
             started.handle.report(reported_nats(dev_nats, chance), percent)
         return share == 1 or not deadline.passed()
@@ -89,7 +89,7 @@ def run_reference(
         results = train_seeds(config, corpus, seeds, on_evaluation=on_evaluation)
     except STORAGE_FAULTS:
         raise
-    except Exception as error:  # a corpus that it cannot train on: after three attempts the search goes on without it
+    except Exception as error:  # for example, a corpus that it cannot be trained on
         return requeue(storage, started, record, "failed", f"{type(error).__name__}: {error}")
     if any(result.status == "stopped" for result in results):
         return requeue(storage, started, record, "interrupted", STOPPED)

@@ -1,4 +1,4 @@
-"""Trains a stored trial again: to the same bits, if machine and versions are the same."""
+"""Trains a stored trial again. The result is identical to the last bit if machine and versions are the same."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from harness.train.threads import one_thread
 
 @dataclass(frozen=True)
 class Rerun:
-    """A trial's losses as recorded and as they came out again (nats per symbol)."""
+    """A trial's recorded losses, and those of training it again, in nats per symbol."""
 
     record: TrialRecord
     train_nats: float
     dev_nats: float
     identical: bool
     changed: dict[str, tuple[str, str]]
-    """Versions and machine that differ: (then, now)."""
+    """Versions that differ, and the machine if it does: (then, now)."""
 
 
 def rerun(storage: Storage, study: StudyRecord, number: int) -> Rerun:

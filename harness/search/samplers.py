@@ -15,12 +15,12 @@ from harness.errors import ConfigError, first_line, nearest
 from harness.study.definition import default_pruner, default_sampler
 
 Made = TypeVar("Made")
-_NOT_SAID = ("seed", "warn_independent_sampling")
-"""The seed is each trial's own, and Optuna switches the warning off by itself where `group` is set."""
+_OMITTED = ("seed", "warn_independent_sampling")
+"""The seed is each trial's own, and Optuna switches the warning off itself if `group` is set."""
 
 
 def sampler_by_name(name: str) -> Callable[[int], BaseSampler]:
-    """A factory of one of Optuna's samplers, which takes a seed.
+    """A function that makes one of Optuna's samplers from a seed.
 
     `TPESampler` means this project's default, with its arguments.
 
@@ -34,7 +34,9 @@ def sampler_by_name(name: str) -> Callable[[int], BaseSampler]:
 
 
 def pruner_by_name(name: str) -> Callable[[int], BasePruner]:
-    """A factory of one of Optuna's pruners; `MedianPruner` means this project's default, with its arguments.
+    """A function that makes one of Optuna's pruners from a seed.
+
+    `MedianPruner` means this project's default, with its arguments.
 
     Raises:
         ConfigError: no such pruner, or one that needs arguments or a missing package.
@@ -53,7 +55,7 @@ def described(made: BaseSampler | BasePruner) -> str:
     given = []
     for name, parameter in inspect.signature(type(made).__init__).parameters.items():
         value = getattr(made, f"_{name}", getattr(made, name, None))
-        if name not in _NOT_SAID and isinstance(value, bool | int | float | str) and value != parameter.default:
+        if name not in _OMITTED and isinstance(value, bool | int | float | str) and value != parameter.default:
             given.append(f"{name}={value!r}")
     return type(made).__name__ + (f"({', '.join(given)})" if given else "")
 

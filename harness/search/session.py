@@ -45,7 +45,7 @@ RunJob = Callable[[Job, int, Storage, OnEvent], None]
 
 @dataclass(frozen=True)
 class Session:
-    """A study about to be searched, as a display needs it."""
+    """A study that is about to run, with what a display needs."""
 
     storage: Storage
     study: Study
@@ -57,7 +57,7 @@ class Session:
     ends_at: float
     workers: int = 1
     notice: str = ""
-    """A line to show: which corpus is used in place of the default one."""
+    """A line to show: which corpus is used instead of the default one."""
     trials: Sequence[TrialRecord] = ()
     """Records at the start of this run."""
     search_is_done: bool = False
@@ -118,7 +118,7 @@ def _start_or_resume(
     facts: CorpusFacts,
     space: Space,
 ) -> tuple[Session, Job]:
-    """Store the study as started or resumed, unless something forbids it. Call as its sole runner."""
+    """Store the study as started or resumed, unless a check refuses it. Only its sole runner may call this."""
     stored = storage.study(key)
     settings = merged(asked, None if stored is None else stored.settings, study.settings)
     settings = replace(settings, seed=settings.seed or 0, corpus=facts.spec)
@@ -157,7 +157,7 @@ def _resume(session: Session, stored: StudyRecord, job: Job) -> Session:
     else:
         record = record.model_copy(update={"ended_by": stored.ended_by}) if nothing_left else record
         storage.write_study(record)
-        with queue_lock(key):  # this process is the sole runner, whatever the trials say
+        with queue_lock(key):  # this process is the sole runner, whatever owners the trials name
             requeue_orphans(storage, optuna_study, all_running=True)
     return replace(session, record=record, nothing_left=nothing_left, trials=trials, search_is_done=search_is_done)
 
@@ -231,7 +231,7 @@ def _check_results_folder() -> None:
 
 
 def _default_corpus(storage: Storage, study: Study) -> tuple[Corpus, str]:
-    """The corpus where none was asked for, and a line to show about it."""
+    """The corpus if the user named none, and a line to show about it."""
     earlier = [r.corpus for r in storage.studies() if r.name == study.name and r.corpus.by_default]
     if earlier:
         spec = earlier[-1].spec

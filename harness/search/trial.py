@@ -26,7 +26,7 @@ STOPPED = "the time was up, or the worker was stopped"
 
 
 def reported_nats(dev_nats: float, chance: float) -> float:
-    """What Optuna is told: the loss, or just above `chance` (log V, uniform guessing) where the loss is higher.
+    """The loss as Optuna sees it: just above `chance` (log V, uniform guessing) if it is higher than that.
 
     A run whose learning rate is too high can end at a hundred nats, which would flatten every plot of the dashboard.
     The order of the values stays the same, so pruners and samplers decide as they would on the losses. The
@@ -85,7 +85,7 @@ def run_trial(
         result = train(config, corpus, build=build, on_evaluation=on_evaluation)
     except STORAGE_FAULTS:
         raise
-    except Exception as error:  # the user's model, or a shape that cannot work: keep the reason, go on searching
+    except Exception as error:  # the user's model, or an impossible shape: keep the reason and continue the search
         return requeue(storage, started, record, "failed", f"{type(error).__name__}: {error}")
     record = record.with_result(result)
     if result.status == "stopped" and not pruned:
@@ -108,7 +108,7 @@ def finish(
     corpus: Corpus,
     weights: Callable[[], str | None],
 ) -> TrialRecord:
-    """Diagnose a run, store its record (with `weights` if it is complete), tell Optuna; returns the stored record."""
+    """Diagnose a run, store its record (with `weights` if complete) and tell Optuna; returns the stored record."""
     assert record.config is not None
     study = handle.study
     diagnosis = judge(result, record.config, corpus, one_model=not record.seeds)
@@ -116,7 +116,7 @@ def finish(
     if diagnosis.verdict == "diverged":
         status = "diverged"
     update: dict[str, object] = {"status": status, "evidence": {k: finite(v) for k, v in diagnosis.evidence.items()}}
-    if status != "pruned":  # a pruned run has not shown where it would have ended
+    if status != "pruned":  # nobody knows where a pruned run would have ended
         update |= {"verdict": diagnosis.verdict, "advice": diagnosis.advice}
     if status == "complete":
         update["weights_artifact"] = weights()

@@ -28,7 +28,7 @@ from harness.train import derive
 MOST_ATTEMPTS = 3
 """A trial that fails by itself is tried again at most twice."""
 HOPELESS_AFTER = 3
-"""This many different trials that fail alike, with none finished, end the study."""
+"""If no trial has finished, this many different trials that failed for the same reason end the study."""
 _FINISHED = (TrialState.COMPLETE, TrialState.PRUNED)
 """Optuna's states of a finished trial. A diverged trial is reported to Optuna as pruned."""
 
@@ -45,14 +45,14 @@ def sole_run(key: str) -> Iterator[None]:
     """Held for as long as a study runs.
 
     Raises:
-        StudyError: it is running already.
+        StudyError: it is already running.
     """
     lock = filelock.FileLock(paths.lock_file(f"{key}.run"), blocking=False)
     try:
         lock.acquire()
     except filelock.Timeout:
         raise StudyError(
-            f"a study runs once at a time; {key} is running in another process. "
+            f"only one process at a time may run a study; {key} is running in another process. "
             "Wait for it, watch it with make dashboard, or give another NAME."
         ) from None
     try:
@@ -98,7 +98,7 @@ def start_trial(storage: Storage, study: Study, key: str, seed: int, target: int
         target: None to take only waiting trials and draw no new ones.
 
     Raises:
-        TrialsFailed: all trials so far failed alike.
+        TrialsFailed: trials failed from the start, and none finished.
         StudyError: the study's test split was opened in the meantime, perhaps from another machine.
     """
     with queue_lock(key):
@@ -118,10 +118,10 @@ def start_trial(storage: Storage, study: Study, key: str, seed: int, target: int
 
 
 def closed(key: str) -> StudyError:
-    """The refusal to search a study on after its test split was opened."""
+    """The error for continuing a study after its test split was opened."""
     return StudyError(
-        f"a study is closed once its test split was opened, because its winner would be chosen on the test split "
-        f"otherwise; {key} has its holdout on record. Start another with NAME=…, and report that the split was seen."
+        f"a study is closed once its test split was opened, because otherwise its winner could be chosen on the test "
+        f"split; {key} has a recorded holdout. Start another with NAME=…, and report that the split was seen."
     )
 
 
@@ -170,7 +170,7 @@ def _requeue(storage: Storage, study: optuna.Study, record: TrialRecord, status:
     storage.write_trial(study.study_name, record)
     storage.show_column(study.study_name, record.number, "status", status)
     attempt = record.attempt + (status == "failed")
-    if attempt < MOST_ATTEMPTS:  # before Optuna is told: killed in between, it is found running and requeued again
+    if attempt < MOST_ATTEMPTS:  # before telling Optuna: a trial killed in between is found running and requeued
         _enqueue(study, record, attempt)
     study.tell(record.number, state=TrialState.FAIL, skip_if_finished=True)
     return record
@@ -192,7 +192,7 @@ def _start(storage: Storage, study: Study, optuna_study: optuna.Study, seed: int
     handle.set_user_attr("seed", record.seed)
     try:
         config = check_config(study.suggest(handle))
-    except Exception as error:  # the user's code: this trial failed, the search goes on
+    except Exception as error:  # the user's code: this trial failed, the search continues
         record = record.model_copy(update={"params": handle.params, "failure": f"{type(error).__name__}: {error}"})
         return Started(handle, record)
     config = config.model_copy(update={"seed": record.seed})
@@ -202,7 +202,7 @@ def _start(storage: Storage, study: Study, optuna_study: optuna.Study, seed: int
 
 
 def _first_record(trial: optuna.Trial | FrozenTrial, seed: int) -> TrialRecord:
-    """A repeated trial brings its seed; a new one derives it."""
+    """A repeated trial has its seed already; that of a new one is derived."""
     given = trial.user_attrs
     return TrialRecord(
         number=trial.number,
@@ -221,8 +221,8 @@ def _stop_if_hopeless(records: list[TrialRecord]) -> None:
     failed = [record for record in records if record.status == "failed"]
     different = len({record.first for record in failed})
     # Sizes and addresses in a message change from trial to trial; the fault is the same.
-    alike = len({re.sub(r"0x[0-9a-f]+|[0-9]+", "#", record.failure or "") for record in failed}) == 1
-    if different >= HOPELESS_AFTER and (alike or different >= 3 * HOPELESS_AFTER):
+    same_reason = len({re.sub(r"0x[0-9a-f]+|[0-9]+", "#", record.failure or "") for record in failed}) == 1
+    if different >= HOPELESS_AFTER and (same_reason or different >= 3 * HOPELESS_AFTER):
         raise TrialsFailed(
             f"every one of the first {len(failed)} trials failed, the last with {failed[-1].failure!r}. "
             "Fix suggest() or build in the study file, then run it under another NAME."

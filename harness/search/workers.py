@@ -26,7 +26,7 @@ class Worker:
 
     Args:
         report: called with everything the worker does.
-        study: the study itself where no file defines it.
+        study: the study itself, if no file defines it.
     """
 
     def __init__(self, job: Job, index: int, report: OnEvent, deadline: Deadline, study: Study | None = None) -> None:
@@ -42,7 +42,7 @@ class Worker:
         """Trials that were finished when the reserve was last computed."""
 
     def work(self) -> None:
-        """The reference first, if this worker trains it; then trials; then wait for what runs elsewhere."""
+        """Run the reference first if this is worker 0, then trials; then wait for those of other workers."""
         is_idle = False
         if self.index == 0:
             self._run_reference()
@@ -53,7 +53,7 @@ class Worker:
                 continue
             if self._is_done():
                 return
-            # A trial that runs elsewhere may fail and come back.
+            # Another worker's trial may fail and be requeued.
             if not is_idle:
                 self.report(Event(self.index, "idle"))
             is_idle = True

@@ -1,4 +1,4 @@
-"""What is kept of runs from several seeds, and of the finalists: who stands where after them."""
+"""The finalists and their ranking, as a study's record stores them."""
 
 from __future__ import annotations
 
@@ -8,54 +8,55 @@ from harness.store.trial_record import SeedRun
 
 
 class Finalist(BaseModel, frozen=True):
-    """One config over its fresh seeds. Losses in nats per symbol, exact means over whole splits."""
+    """One config trained from fresh seeds. Losses are exact means over whole splits, in nats per symbol."""
 
     name: str
     """`trial 12`, or `lecture's recipe`."""
     trial: int | None
-    """The search's trial; None for the recipe."""
+    """Number of the trial in the search; None for the recipe."""
     is_recipe: bool = False
     parameters: int
     runs: tuple[SeedRun, ...]
     out: str = ""
-    """Why it cannot win, if it cannot."""
+    """Why it cannot win; empty if it can."""
     search_nats: float | None
-    """The dev loss that made it a finalist: of one seed, and the lowest of many."""
+    """Dev loss of its trial in the search, for which it was selected: from a single seed. None for the recipe."""
     train_nats: float | None
-    """Mean over the seeds that did not diverge, as are the following."""
+    """Mean over the complete runs, as is `dev_nats`."""
     dev_nats: float | None
     deviation: float | None = None
-    """Standard deviation of dev between seeds; None for fewer than two."""
+    """Standard deviation of the dev loss between seeds; None for fewer than two."""
     low: float | None = None
     high: float | None = None
-    """95 % interval of the mean dev loss, seeds and items resampled."""
+    """`low` to `high` is the 95 % interval of the mean dev loss, with seeds and items resampled."""
     behind: float | None = None
-    """Mean dev less the lowest mean among the contenders."""
+    """Mean dev loss minus the lowest mean among the finalists that can win."""
     behind_low: float | None = None
     behind_high: float | None = None
-    """95 % interval of that difference, paired by seed and item."""
+    """`behind_low` to `behind_high` is the 95 % interval of that difference, paired by seed and item."""
     tied: bool = False
     """Whether that interval contains 0."""
     p_better: dict[str, float] = {}
-    """Share of resamples in which its mean is lower than that of each other contender."""
+    """For every other finalist that can win, by name: the share of resamples in which this one's mean is lower."""
 
     @property
     def optimism(self) -> float | None:
-        """Search value less fresh mean: below 0 where the search's one seed was lucky."""
+        """Dev loss in the search minus the mean on fresh seeds: negative if the search's one seed was lucky."""
         return None if self.search_nats is None or self.dev_nats is None else self.search_nats - self.dev_nats
 
 
 class Ranking(BaseModel, frozen=True):
-    """The finalists' round as it came out, lowest mean first, those that are out last."""
+    """The result of a finalists' round: finalists by mean dev loss, lowest first, then those that cannot win."""
 
     seeds: tuple[int, ...]
     finalists: tuple[Finalist, ...]
     winner: str | None
-    """Name of one of them; None where all are out."""
+    """Name of the winner; None if no finalist can win."""
     resamples: int
     items_artifact: str | None
-    """The nats of every dev item under every run that the intervals rest on."""
+    """Artifact id of the nats of every dev item under every run, from which the intervals are computed."""
 
     @property
     def won(self) -> Finalist | None:
+        """The winner itself, if there is one."""
         return next((finalist for finalist in self.finalists if finalist.name == self.winner), None)

@@ -1,4 +1,4 @@
-"""Keys of the studies that no user begins: the lecture's recipe on a corpus, and a search's finalists."""
+"""Keys of the studies that no user starts: the lecture's recipe on a corpus, and a search's finalists."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ REFERENCE_SEEDS = 5
 
 
 def finalists_key(key: str) -> str:
-    """Key of the round beside a search."""
+    """Key of a search's finalists' round."""
     return _FINALISTS + key
 
 
 def stands_beside(key: str) -> bool:
-    """Whether a key is of a study that no user began: a reference or a finalists' round."""
+    """Whether a key belongs to a study that no user starts: a reference or a finalists' round."""
     return key.startswith((_REFERENCES, _FINALISTS))
 
 
@@ -31,5 +31,5 @@ def is_reference(key: str) -> bool:
 
 
 def searched_by(key: str) -> str:
-    """Key of the search whose finalists these are."""
+    """Key of the search that a finalists' round belongs to."""
     return key.removeprefix(_FINALISTS)

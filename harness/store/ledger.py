@@ -1,8 +1,8 @@
-"""The record of every opening of a test split: a hash chain in the trials' own database, and its export.
+"""The record of every opening of a test split: a hash chain in the database of the trials, and an exported copy.
 
-The database decides: a step of a study's opening is a row under a UNIQUE constraint, so of any number
-of processes on any number of machines one is told that it was first. `holdout.jsonl` is an
-append-only copy for people and version control; `verify` holds one against the other.
+The database decides. Each step of a study's opening is a row under a UNIQUE constraint, so however many
+processes on however many machines try to add it, exactly one succeeds. `holdout.jsonl` is an append-only
+copy for people and version control; `verify` compares the two.
 """
 
 from __future__ import annotations
@@ -25,23 +25,23 @@ from harness.store.provenance import now
 from harness.store.storage import OpeningRow, Storage
 
 FIRST = "0" * 64
-"""What stands as the hash before the first entry."""
+"""The previous hash that the first entry names."""
 
 
 class Entry(BaseModel, frozen=True, extra="forbid"):
     """One step of one study's opening."""
 
     index: int
-    """From 0, over all studies of the storage."""
+    """Counted from 0 over all studies of the storage."""
     key: str
     step: str
     """`claimed`, `resumed 1`, …, `scored`."""
     at: str
     body: dict[str, Any]
     previous: str
-    """Hash of the entry before."""
+    """Hash of the previous entry."""
     hash: str
-    """SHA-256 over all of the above."""
+    """SHA-256 of all fields above."""
 
     @classmethod
     def after(cls, last: Entry | None, key: str, step: str, body: dict[str, Any]) -> Entry:
@@ -60,12 +60,12 @@ class Entry(BaseModel, frozen=True, extra="forbid"):
         return _canonical(self.model_dump(mode="json"))
 
     def fits(self) -> bool:
-        """Whether its hash is that of its content."""
+        """Whether its hash matches its content."""
         return self.hash == _digest(self.model_dump(mode="json", exclude={"hash"}))
 
 
 def entries(storage: Storage) -> list[Entry]:
-    """The ledger as the database has it, checked.
+    """The entries in the database, once their chain has been checked.
 
     Raises:
         StorageError: an entry was changed or is missing.
@@ -73,17 +73,17 @@ def entries(storage: Storage) -> list[Entry]:
     rows = storage.openings()
     if found := _broken_rows(rows):
         raise StorageError(
-            f"a ledger must be a whole chain; in the database {found[0]}. "
-            "Somebody changed it: nothing is opened on this storage until it is restored."
+            f"a ledger must be an unbroken chain; in the database, {found[0]}. Somebody has changed it. "
+            "Restore the database from a backup: no test split can be opened on it until then."
         )
     return [Entry.model_validate_json(row.document) for row in rows]
 
 
 def append(storage: Storage, key: str, step: str, body: dict[str, Any]) -> Entry | None:
-    """Add a study's step and export it; None if that step is on record already.
+    """Add a study's step and export it; None if that step is already recorded.
 
     Raises:
-        StorageError: the database's chain is broken, or the file says otherwise; then nothing is added.
+        StorageError: the database's chain is broken, or the file differs from it. Nothing is added then.
     """
     export(storage)
     while True:
@@ -97,20 +97,20 @@ def append(storage: Storage, key: str, step: str, body: dict[str, Any]) -> Entry
 
 
 def export(storage: Storage) -> Path:
-    """Append to the file what it lacks of the database, were it half a line that a crash cut.
+    """Append to the file what it lacks of the ledger. This also completes a line truncated by a crash.
 
     Raises:
-        StorageError: what it has is not how the database begins.
+        StorageError: the file is not a copy of the first part of the ledger.
     """
     path = exported(storage)
     with filelock.FileLock(paths.lock_file("ledger")), explained(path):
-        # Read under the lock: another process may have written more than was there before it.
+        # Read under the lock: another process may have added entries while this one waited.
         whole = _as_file(storage.openings())
         there = path.read_bytes() if path.exists() else b""
         if not whole.startswith(there):
             raise StorageError(
-                f"{path} must be a copy of the database's ledger; they differ. Look with harness holdout --verify, "
-                "and move the file away to have it written again."
+                f"{path} must be a copy of the database's ledger; they differ. See where with "
+                "harness holdout --verify, then move the file away, and it is written again."
             )
         if whole != there:
             with path.open("ab") as file:
@@ -121,39 +121,39 @@ def export(storage: Storage) -> Path:
 
 
 def exported(storage: Storage) -> Path:
-    """The file beside the results: `holdout.jsonl`, for another than the default storage with a mark of its address."""
+    """The exported file in the results folder: `holdout.jsonl`, or with a hash of the address for another storage."""
     is_default = storage.url == paths.default_storage()
     mark = "" if is_default else f"-{hashlib.sha256(storage.url.encode()).hexdigest()[:8]}"
     return paths.results_folder() / f"holdout{mark}.jsonl"
 
 
 def verify(storage: Storage) -> list[str]:
-    """What is wrong with the ledger, a line each: chain, length and head, in the file and in the database."""
+    """Check the chain, its length and its head in the file and in the database. Returns one line for each problem."""
     path = exported(storage)
     try:
         rows = storage.openings()
     except sqlalchemy.exc.SQLAlchemyError as error:
         return [f"the database cannot be read: {first_line(getattr(error, 'orig', error))}"]
-    problems = [f"in the database {problem}" for problem in _broken_rows(rows)]
+    problems = [f"in the database, {problem}" for problem in _broken_rows(rows)]
     try:
         there = path.read_bytes() if path.exists() else b""
     except OSError as error:
         return [*problems, f"{path} cannot be read: {error.strerror}"]
     if there == _as_file(rows):
         return problems
-    # Cut at newlines alone and to the byte: a reader of text would take other bytes for line ends.
+    # Split at newlines only: reading as text, or str.splitlines(), would also split at other characters.
     lines = there.decode(errors="replace").removesuffix("\n").split("\n") if there else []
-    found = [f"in {path.name} {problem}" for problem in _broken(lines)]
+    found = [f"in {path.name}, {problem}" for problem in _broken(lines)]
     if len(lines) != len(rows):
         found.append(f"{path.name} has {len(lines)} entries, the database {len(rows)}")
     for number, (line, row) in enumerate(zip(lines, rows, strict=False)):
         if line != row.document:
             found.append(f"entry {number} differs between {path.name} and the database")
-    return [*problems, *(found or [f"{path.name} does not end as it was written"])]
+    return [*problems, *(found or [f"{path.name} does not end with a newline"])]
 
 
 def head(storage: Storage) -> str:
-    """Hash of the last entry: whoever keeps it elsewhere can prove the whole ledger by it."""
+    """Hash of the last entry. Whoever keeps it elsewhere can use it to verify the whole ledger."""
     there = entries(storage)
     return there[-1].hash if there else FIRST
 
@@ -163,13 +163,13 @@ def _as_file(rows: list[OpeningRow]) -> bytes:
 
 
 def _broken_rows(rows: list[OpeningRow]) -> list[str]:
-    """Where the database's chain breaks, or a row stands for another step than its document says."""
+    """Where the database's chain breaks, or the columns of a row differ from its document."""
     problems = _broken([row.document for row in rows])
     for number, row in enumerate(rows):
-        with suppress(ValidationError):  # said already
+        with suppress(ValidationError):  # already in `problems`
             entry = Entry.model_validate_json(row.document)
             if (row.place, row.key, row.step) != (entry.index, entry.key, entry.step):
-                problems.append(f"entry {number} stands under another place, key or step than its own")
+                problems.append(f"entry {number} is stored under an index, key or step that is not its own")
     return problems
 
 
@@ -180,13 +180,13 @@ def _broken(lines: list[str]) -> list[str]:
         try:
             entry = Entry.model_validate_json(line)
         except ValidationError:
-            problems.append(f"entry {number} is not an entry")
+            problems.append(f"entry {number} is not a valid entry")
             before = ""
             continue
         if not entry.fits() or entry.line != line:
-            problems.append(f"entry {number} does not have the hash of its content")
+            problems.append(f"the hash of entry {number} does not match its content")
         if entry.index != number or (before and entry.previous != before):
-            problems.append(f"entry {number} does not follow the one before it")
+            problems.append(f"entry {number} does not follow the previous entry")
         before = entry.hash
     return problems
 

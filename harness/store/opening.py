@@ -1,4 +1,4 @@
-"""What is kept of an opening of the test split: the list frozen before it, and the scores found."""
+"""What is stored about an opening of the test split: the list frozen before it, and the scores."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Kind = Literal["runs", "ensemble", "bigram", "kneser-ney"]
 
 
 class Weights(BaseModel, frozen=True):
-    """One stored model of the list."""
+    """One stored model on the list."""
 
     seed: int
     weights_artifact: str
@@ -26,29 +26,29 @@ class Weights(BaseModel, frozen=True):
 
 
 class Contender(BaseModel, frozen=True):
-    """One row of the list, scored on dev already."""
+    """One row of the list, already scored on dev."""
 
     what: str
     kind: Kind
     own_model: bool = False
-    """Whether the study file's build makes it."""
+    """Whether the study's own `build` makes the model."""
     context_length: int
     weights: tuple[Weights, ...] = ()
-    """One for each seed; of an ensemble, its members."""
+    """One per seed; for an ensemble, those of its members; none for a counted model."""
     sha256: str
-    """Of the counts of a counted model; of the weights' hashes together for any other."""
+    """For a counted model, of its counts; for any other, of the hashes of its weights joined together."""
     train_nats: float | None
-    """Mean over the seeds; of an ensemble, of its one averaged prediction."""
+    """Mean over the seeds; for an ensemble, the loss of its averaged prediction."""
     dev_nats: float
 
 
 class Claim(BaseModel, frozen=True):
-    """The whole list, and who claims to open the split for it."""
+    """The whole list, and the process that claims the right to open the split for it."""
 
     fingerprint: str
     corpus: str
     study: dict[str, int | str | None]
-    """How the winner came to be: trials that finished, finalists, fresh seeds of each, sampler."""
+    """How the winner was chosen: numbers of finished trials, finalists and fresh seeds, the sampler, and the times."""
     commit: str | None
     versions: dict[str, str]
     owner: Owner
@@ -62,51 +62,51 @@ class Score(BaseModel, frozen=True):
 
     what: str
     runs: tuple[float, ...]
-    """One for each seed; a single one for an ensemble or counts."""
+    """One per seed; a single one for an ensemble or a counted model."""
     test_nats: float
-    """Their mean."""
+    """Mean of `runs`."""
     deviation: float | None
     """Standard deviation between seeds; None for a single run."""
     low: float
     high: float
-    """95 % interval of the mean, seeds and items resampled."""
+    """`low` to `high` is the 95 % interval of the mean, with seeds and items resampled."""
     gap: float
-    """Test less dev."""
+    """Test loss minus dev loss."""
     gap_error: float
-    """Standard error of that gap, by items of both splits."""
+    """Standard error of the gap, computed over the items of both splits."""
 
 
 class Elsewhere(BaseModel, frozen=True):
-    """Test items of this corpus that another corpus searched on this storage trained or chose on."""
+    """Another corpus searched on this storage, and how many of these test items are in its train or dev split."""
 
     corpus: str
     fingerprint: str
     items: int | None
-    """None where that corpus cannot be read any more."""
+    """None if that corpus can no longer be read, or has changed."""
 
 
 class Scores(BaseModel, frozen=True):
-    """What the opening found."""
+    """The result of an opening."""
 
     test_items: int
     test_examples: int
     seen_items: int
-    """Of the test items, those that stand in this corpus's own train or dev too."""
+    """Number of test items that are also in this corpus's own train or dev split."""
     elsewhere: tuple[Elsewhere, ...]
     scores: tuple[Score, ...]
     items_artifact: str
-    """The nats of every test item under every model of the list."""
+    """Artifact id of the nats of every test item under every model on the list."""
 
 
 @dataclass(frozen=True)
 class Opening:
-    """A study's opening as the ledger has it."""
+    """A study's opening as the ledger records it."""
 
     key: str
     claimed: str
     claim: Claim
     attempts: int
-    """Claims it took; more than one after a crash between claim and scores."""
+    """1, plus one for each time it was resumed after a crash between claim and scores."""
     owner: Owner
     scored: str | None = None
     scores: Scores | None = None
@@ -117,7 +117,7 @@ class Opening:
 
 
 def recorded(storage: Storage, key: str) -> Opening | None:
-    """What the ledger says of a study, if anything."""
+    """The opening of a study in the ledger; None if it has not been claimed."""
     steps = {entry.step: entry for entry in entries(storage) if entry.key == key}
     if "claimed" not in steps:
         return None

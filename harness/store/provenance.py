@@ -1,4 +1,4 @@
-"""What a run was made with: versions, machine, commit, and which process it belongs to."""
+"""What a run was made with: versions, machine and commit, and the process that owns it."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from harness import paths
 
 
 class Owner(BaseModel, frozen=True):
-    """The process that runs a trial; the start time tells a recycled process id apart."""
+    """The process that runs a trial. Its start time distinguishes it from a later process with the same id."""
 
     host: str
     pid: int
@@ -29,7 +29,7 @@ class Owner(BaseModel, frozen=True):
         return self.host == socket.gethostname()
 
     def is_dead(self) -> bool:
-        """Whether the process is known to be gone; of another host nothing is known."""
+        """Whether the process is known to have ended. Nothing is known about processes on another host."""
         if not self.is_here:
             return False
         try:
@@ -45,14 +45,14 @@ def this_process() -> Owner:
 
 @cache
 def versions() -> dict[str, str]:
-    """What decides a run's bits beside its config: libraries and the kind of machine."""
+    """What determines a run's exact bits besides its config: library versions and the kind of machine."""
     libraries = {name: version(name) for name in ("torch", "numpy", "optuna", "harness")}
     return {"python": platform.python_version(), **libraries, "machine": machine()}
 
 
 @cache
 def machine() -> str:
-    """Processor and number of cores, as a person would say it."""
+    """Processor, number of cores and operating system, for people to read."""
     name = platform.processor() or platform.machine()
     try:
         with Path("/proc/cpuinfo").open(encoding="utf-8") as lines:
@@ -64,7 +64,7 @@ def machine() -> str:
 
 @cache
 def commit() -> str | None:
-    """The checkout's commit, with a mark if files differ from it; None outside a checkout."""
+    """The checkout's commit, with `-dirty` if files differ from it; None outside a checkout."""
     try:
         command = ["git", "describe", "--always", "--dirty", "--abbrev=12", "--exclude=*"]
         done = subprocess.run(command, cwd=paths.home(), capture_output=True, text=True, timeout=5, check=True)
@@ -74,5 +74,5 @@ def commit() -> str | None:
 
 
 def now() -> str:
-    """The time in UTC, to the second, as ISO 8601 has it."""
+    """The time in UTC in ISO 8601 format, to the second."""
     return datetime.now(UTC).isoformat(timespec="seconds")

@@ -1,4 +1,4 @@
-"""A trained model as it was saved: its weights with its vocabulary, its config and its losses."""
+"""Loads a saved model: its weights, vocabulary, config and losses."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class SavedModel:
     fingerprint: str
     """Of the corpus it was trained on."""
     train_nats: Nats
-    """As stored when it was trained, like `dev_nats`."""
+    """Stored when it was trained, as is `dev_nats`."""
     dev_nats: Nats
     _model: Model = field(repr=False, compare=False)
     _facts: dict[str, Any] = field(repr=False, compare=False)
@@ -52,12 +52,13 @@ class SavedModel:
         if len(contexts) and not 0 <= int(contexts.min()) <= int(contexts.max()) < len(self.vocabulary):
             given = f"{int(contexts.min())} to {int(contexts.max())}"
             raise ConfigError(
-                f"contexts must hold indices from 0 to {len(self.vocabulary) - 1}; got {given}. Use `vocabulary`."
+                f"contexts must hold indices from 0 to {len(self.vocabulary) - 1}; got {given}. "
+                "Look them up in `vocabulary`."
             )
         return self._model.log_probabilities(contexts.long())
 
     def sample(self, count: int = 20, seed: int = 0) -> list[str]:
-        """New items, the same ones for the same seed."""
+        """New items. The same seed gives the same items."""
         return draw(self._model, self._facts, count, seed)
 
     def nats(self, corpus: Corpus, split: OpenSplit = "dev") -> Nats:
@@ -80,7 +81,7 @@ def load_model(folder: str | Path, *, build: Build = CharMLP.build) -> SavedMode
 
     Args:
         folder: holds `model.safetensors` and `config.json`.
-        build: what made the model, if it is one of your own.
+        build: the function that makes the model, if it is your own.
 
     Raises:
         StorageError: a file is missing, unreadable or incomplete.

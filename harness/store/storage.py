@@ -1,7 +1,7 @@
 """The only access to the database: Optuna's tables, our documents in tables of our own, and the artifact store.
 
-By default one SQLite file holds all studies. Any other database URL that Optuna
-accepts (PostgreSQL) uses the same code.
+By default, one SQLite file holds all studies. Any other database URL that Optuna accepts (such as PostgreSQL)
+uses the same code.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import sqlite3
 import tempfile
 import warnings
-from contextlib import nullcontext, suppress
+from contextlib import closing, nullcontext, suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -53,7 +53,7 @@ _openings = sql.Table(
 
 
 class OpeningRow(NamedTuple):
-    """A row of the ledger: the document, and its fields under the UNIQUE constraint."""
+    """A row of the ledger: its document, and the fields of it that have columns of their own."""
 
     place: int
     key: str
@@ -71,7 +71,7 @@ class Storage:
         self._engine: sql.Engine = backend.engine
 
     def create_study(self, record: StudyRecord) -> None:
-        """Start a study in Optuna's tables and ours, without what is left of a deleted study of that key."""
+        """Start a study in Optuna's tables and ours, and delete what a deleted study of the same key left behind."""
         self._delete(finalists_key(record.key))
         study = optuna.create_study(
             storage=self.backend, study_name=record.key, direction="minimize", load_if_exists=True
@@ -82,7 +82,7 @@ class Storage:
             warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
             study.set_metric_names(["dev nats per symbol"])
         study.set_user_attr("corpus", f"{record.corpus.label} (fingerprint {record.corpus.fingerprint})")
-        # Our record comes last: it says that the study exists. A start that was killed before it is repeated.
+        # Our record comes last, because it marks the study as existing. A start killed before that is repeated.
         for params in params_of(record.first, record.repeats)[len(study.get_trials(deepcopy=False)) :]:
             study.enqueue_trial(params)
         self._put(_studies, {"key": record.key}, record.model_dump_json())
@@ -100,7 +100,7 @@ class Storage:
         sampler: optuna.samplers.BaseSampler | None = None,
         pruner: optuna.pruners.BasePruner | None = None,
     ) -> optuna.Study:
-        """The study as Optuna has it.
+        """Optuna's study of this key.
 
         Raises:
             StudyError: it was deleted.
@@ -108,10 +108,12 @@ class Storage:
         try:
             return optuna.load_study(study_name=key, storage=self.backend, sampler=sampler, pruner=pruner)
         except KeyError:
-            raise StudyError(f"{key} was deleted from the storage. Start it again with make study.") from None
+            raise StudyError(
+                f"a study must be in the storage; {key} was deleted. Start it again with make study."
+            ) from None
 
     def studies(self) -> list[StudyRecord]:
-        """All studies, references among them, oldest first; without those deleted in the dashboard."""
+        """All studies, references and finalists' rounds included, oldest first; not those deleted in the dashboard."""
         existing = {study.study_name for study in self.backend.get_all_studies()}
         with self._engine.connect() as connection:
             rows = connection.execute(sql.select(_studies.c.document)).scalars().all()
@@ -134,7 +136,7 @@ class Storage:
         self._put(_studies, {"key": record.key}, record.model_dump_json())
 
     def trials(self, key: str) -> list[TrialRecord]:
-        """Records of a study's trials by number. Waiting trials have none."""
+        """Records of a study's trials, ordered by number. Waiting trials have none."""
         with self._engine.connect() as connection:
             query = sql.select(_trials.c.document).where(_trials.c.key == key).order_by(_trials.c.number)
             rows = connection.execute(query).scalars().all()
@@ -157,7 +159,7 @@ class Storage:
             self.backend.set_trial_user_attr(trial, name, value)
 
     def openings(self) -> list[OpeningRow]:
-        """Rows of the ledger in their order; see `harness.store.ledger`."""
+        """Rows of the ledger in order; see `harness.store.ledger`."""
         with self._engine.connect() as connection:
             rows = connection.execute(sql.select(_openings).order_by(_openings.c.index)).all()
         return [OpeningRow(*row) for row in rows]
@@ -200,7 +202,7 @@ class Storage:
                 return path.read_bytes()
         except (OSError, optuna.artifacts.exceptions.ArtifactNotFound):
             raise StorageError(
-                f"stored weights must stay in the artifact store; {artifact} is missing. "
+                f"stored files must stay in the artifact store; {artifact} is missing. "
                 "Restore results/artifacts from a backup, or start the study again under another NAME."
             ) from None
 
@@ -212,7 +214,7 @@ class Storage:
 
 
 def open_storage(url: str | None = None, *, create: bool = False) -> Storage:
-    """Open the database. The checks answer within 5 s.
+    """Open the database. The checks take at most 5 s.
 
     Args:
         url: an SQLAlchemy URL or the path of an SQLite file; None for `results/studies.db`.
@@ -254,13 +256,13 @@ def _opened(url: str) -> optuna.storages.RDBStorage:
 
 
 def _refuse_ledger_without_chain(engine: sql.Engine) -> None:
-    """Early versions recorded openings in another table, without a chain. Such a storage must not appear sealed."""
+    """Early versions recorded openings in another table, without a chain. Such a storage must not look unopened."""
     if sql.inspect(engine).has_table("harness_ledger"):
         with engine.connect() as connection:
             if connection.execute(sql.text("SELECT 1 FROM harness_ledger")).first() is not None:
                 raise StorageError(
                     "a storage must keep its openings of the test split in a ledger with a hash chain; this one has "
-                    "some in the table of an earlier version. Read it with version 0.2.0, or name another STORAGE."
+                    "openings in the table of an earlier version. Read it with version 0.2.0, or name another STORAGE."
                 )
 
 
@@ -272,18 +274,17 @@ def _without_password(url: str) -> str:
 
 
 def _check_sqlite(path: Path, create: bool) -> None:
-    """Find what is wrong with the file before Optuna does, and set the mode that many workers need."""
+    """Check the file before Optuna opens it, and set WAL mode, which concurrent workers need."""
     if not path.exists() and not create:
         raise StorageError(f"a storage must exist before it is read; there is none at {path}. Run make study first.")
     with explained(path):
         path.parent.mkdir(parents=True, exist_ok=True)
     try:
-        with sqlite3.connect(path, timeout=_LOCKED_FOR, isolation_level=None) as connection:
+        with closing(sqlite3.connect(path, timeout=_LOCKED_FOR, isolation_level=None)) as connection:
             connection.execute("BEGIN IMMEDIATE")
             connection.execute("ROLLBACK")
             connection.execute("PRAGMA journal_mode=WAL")
             connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
-        connection.close()
     except sqlite3.Error as error:
         way_out = (
             "Close the program that uses it, or wait."

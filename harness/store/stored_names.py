@@ -1,4 +1,4 @@
-"""The names in an SQLite storage, read directly and without waiting for a lock.
+"""Names of studies and numbers of trials in an SQLite storage, read directly and without waiting for a lock.
 
 Shell completion uses this, because `open_storage` imports Optuna and takes a second.
 """

@@ -1,4 +1,4 @@
-"""What is kept of studies and trials: plain validated documents, null where a number is not finite."""
+"""What is stored about a study: a plain validated document, with null where a number is not finite."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ EndedBy = Literal["trials", "minutes", "interrupted", "failed"]
 
 
 class RangeTest(BaseModel, frozen=True):
-    """A learning-rate range test of one trial's config, as plots need it."""
+    """A learning-rate range test of one trial's config, reduced to what plots need."""
 
     trial: int
     optimizer: str
@@ -50,7 +50,7 @@ class Baseline(BaseModel, frozen=True):
 
 
 class Ngram(BaseModel, frozen=True):
-    """A counted Kneser-Ney model of one order, by its exact losses."""
+    """A counted Kneser-Ney model of one order, with its exact losses."""
 
     order: int
     train_nats: float
@@ -58,7 +58,7 @@ class Ngram(BaseModel, frozen=True):
 
 
 class Ngrams(BaseModel, frozen=True):
-    """What counting reaches at one context length, and below what no model of it can train."""
+    """Losses of counted n-grams at one context length, and the lowest train loss that any model can reach there."""
 
     context_length: int
     floor: float
@@ -77,20 +77,20 @@ class Ngrams(BaseModel, frozen=True):
 
 
 class DevParts(BaseModel, frozen=True):
-    """The chosen trial's dev loss on items that stand in train too, and on the others."""
+    """The chosen trial's dev loss on items that are also in train, and on the others."""
 
     trial: int
     seeds: int = 1
-    """How many runs the losses are means of."""
+    """Number of runs over which the losses are means."""
     seen_items: int
     unseen_items: int
     seen_nats: float | None
-    """None where no item was seen."""
+    """None if no dev item is in train."""
     unseen_nats: float | None
 
 
 class Drawn(BaseModel, frozen=True):
-    """New items from the trial whose experiment shows them, each with whether train has it."""
+    """New items drawn from the trial whose experiment shows samples, each with whether it is in train."""
 
     trial: int
     items: tuple[tuple[str, bool], ...]
@@ -106,7 +106,7 @@ class CorpusFacts(BaseModel, frozen=True):
     items: dict[str, int]
     examples: dict[str, int]
     by_default: bool
-    """Whether it was taken because no corpus was asked for."""
+    """Whether it was used because the user named no corpus."""
 
     @classmethod
     def of(cls, corpus: Corpus, *, by_default: bool) -> Self:
@@ -123,7 +123,7 @@ class CorpusFacts(BaseModel, frozen=True):
 
     @property
     def is_the_lectures(self) -> bool:
-        """Whether losses here may stand beside the lecture's own figures: its names, all of them, split either way."""
+        """Whether losses are comparable with the lecture's own figures: all of its names, under either split."""
         return self.fingerprint in (LECTURE_FINGERPRINT, PUBLISHED_FINGERPRINT)
 
     @property
@@ -132,35 +132,35 @@ class CorpusFacts(BaseModel, frozen=True):
 
 
 class StudyRecord(BaseModel, frozen=True):
-    """A study: what it was started with, what ended it last, and what was measured once for it."""
+    """A study: what it was started with, what ended its last run, and what was measured once for it."""
 
     schema_number: int = SCHEMA
     key: str
     name: str
     file: str
-    """Of the study; empty where a notebook defines it."""
+    """Path of the study file; empty if a notebook defines the study."""
     corpus: CorpusFacts
     settings: Settings
-    """What it remembers for the next run; trials, finalists, seeds and seed are always set."""
+    """The settings kept for the next run; trials, finalists, seeds and seed are always set."""
     own_model: bool = False
     """Whether the study's `build` makes another model than CharMLP."""
     space: dict[str, list[str]]
-    """Signature of the search space: parameter names and their distributions as JSON."""
+    """The search space: each parameter's distributions as JSON, by parameter name."""
     constants: dict[str, Any] = {}
-    """What suggest() fixed, by dotted key."""
+    """The values that suggest() fixed, by dotted key."""
     sampler: str
-    """With its arguments, as are those of the pruner."""
+    """Name with arguments, as is `pruner`."""
     pruner: str
     first: tuple[Experiment, ...] = ()
-    """Trials that ran before the sampler drew any."""
+    """Trials that run before the sampler draws any."""
     repeats: int = 1
     about: str = ""
     created: str
     commit: str | None
     reference: str | None = None
-    """Key of the lecture's recipe on this corpus, if this study shows one."""
+    """Key of the lecture's recipe on this corpus; None if this study shows none."""
     ended_by: EndedBy | None = None
-    """What ended the last run; None while one is running or was killed."""
+    """What ended the last run; None while it runs, or if it was killed."""
     range_test: RangeTest | None = None
     bigram: Baseline | None = None
     ngrams: Ngrams | None = None
@@ -168,21 +168,21 @@ class StudyRecord(BaseModel, frozen=True):
     dev_parts: DevParts | None = None
     drawn: Drawn | None = None
     ranking: Ranking | None = None
-    """Of the finalists; None until they are trained."""
+    """Ranking of the finalists; None until they are trained."""
 
     @property
     def trials(self) -> int:
-        """Finished trials asked for."""
+        """Number of finished trials asked for."""
         return self.settings.trials or 0
 
     @property
     def finalists(self) -> int:
-        """Best trials to train again after the search."""
+        """Number of best trials to train again after the search."""
         return self.settings.finalists or 0
 
     @property
     def seeds(self) -> int:
-        """Fresh seeds of each finalist; of a reference, how many it is the mean of."""
+        """Number of fresh seeds for each finalist; for a reference, the number of seeds that it is trained from."""
         return self.settings.seeds or 0
 
     @property
@@ -192,24 +192,24 @@ class StudyRecord(BaseModel, frozen=True):
 
 
 class Chosen(NamedTuple):
-    """The trial that a study stands for: its winner's after the finalists' round, until then the best of the search."""
+    """The trial that represents a study: the winner once the finalists are ranked, before that the best one."""
 
     trial: TrialRecord
     weights_artifact: str | None
-    """Artifact id: of the winner's first fresh seed, else of the trial's own."""
+    """Artifact id of the weights: from the winner's first fresh seed if there is a winner, else the trial's own."""
     runs: tuple[SeedRun, ...]
-    """The winner's fresh seeds; none before the round."""
+    """The winner's runs from fresh seeds; empty before the finalists are ranked."""
 
     @property
     def advice(self) -> str:
-        """What to turn next: the trial's own, unless it says to confirm what the round has confirmed."""
+        """What to change next: the trial's own advice, unless it asks for fresh seeds that the winner already has."""
         if self.runs and self.trial.verdict == "well fitted":
-            return f"Confirmed on {len(self.runs)} fresh seeds; more trials or a wider space may find better."
+            return f"Confirmed on {len(self.runs)} fresh seeds; more trials or a wider space may find a better config."
         return self.trial.advice
 
     @classmethod
     def of(cls, record: StudyRecord, trials: Sequence[TrialRecord]) -> Chosen | None:
-        """None while no trial is complete. Where the recipe won, the best trial: it has pages of its own."""
+        """None while no trial is complete. If the recipe won, the best trial: the recipe has pages of its own."""
         won = None if record.ranking is None else record.ranking.won
         if won is not None and won.trial is not None:
             trial = next(trial for trial in trials if trial.number == won.trial)

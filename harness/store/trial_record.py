@@ -1,4 +1,4 @@
-"""What is kept of a trial: a plain validated document, null where a number is not finite."""
+"""What is stored about a trial: a plain validated document, with null where a number is not finite."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ _MOST_POINTS = 50
 Item = TypeVar("Item")
 Status = Literal["running", "complete", "pruned", "diverged", "failed", "interrupted"]
 FINISHED: frozenset[Status] = frozenset({"complete", "pruned", "diverged"})
-"""What counts towards the trials asked for."""
+"""Trials with these statuses count towards the number asked for."""
 
 
 class SeedRun(BaseModel, frozen=True):
-    """One seed of a config that was trained from several."""
+    """One run of a config that was trained from several seeds."""
 
     seed: int
     status: Status
@@ -47,7 +47,7 @@ class Point(BaseModel, frozen=True):
 
 
 class TrialRecord(BaseModel, frozen=True):
-    """Everything kept of one trial. Losses are exact means over whole splits, in nats per symbol."""
+    """Everything stored about one trial. Losses are exact means over whole splits, in nats per symbol."""
 
     schema_number: int = SCHEMA
     number: int
@@ -58,20 +58,20 @@ class TrialRecord(BaseModel, frozen=True):
     """None if the trial failed before its suggest() returned one."""
     owner: Owner | None = None
     attempt: int = 0
-    """0 for a first try; one more for each time it failed of itself."""
+    """0 for the first attempt; one more for each time it failed by itself."""
     root: int | None = None
-    """The trial that this one repeats, if it repeats one."""
+    """Number of the trial that this one repeats, if it repeats one."""
     curve: tuple[Point, ...] = ()
     train_nats: float | None = None
     dev_nats: float | None = None
     gap: float | None = None
     gap_error: float | None = None
-    """Standard error of the gap, by items; None for a run cut short."""
+    """Standard error of the gap, computed over items; None unless the trial is complete."""
     seconds: float | None = None
     steps: int | None = None
     parameters: int | None = None
     verdict: Verdict | None = None
-    """None for a run that was cut short."""
+    """None for a run that was stopped early."""
     evidence: dict[str, float | None] = {}
     advice: str = ""
     failure: str | None = None
@@ -79,12 +79,12 @@ class TrialRecord(BaseModel, frozen=True):
     weights_artifact: str | None = None
     """Artifact id, if the weights were kept."""
     seeds: tuple[SeedRun, ...] = ()
-    """Filled where one config was trained from several seeds; curve, losses and gap are then means of those
-    that did not diverge, and `weights_artifact` those of the first of these."""
+    """Set if one config was trained from several seeds. Curve, losses and gap are then means over those that did
+    not diverge, and `weights_artifact` is that of the first of them."""
 
     @property
     def dev_spread(self) -> str:
-        """`mean of 5 seeds from 2.15 to 2.16`; nothing for a run of one seed."""
+        """`mean of 5 seeds from 2.15 to 2.16`; an empty text for a run of one seed."""
         found = [run.dev_nats for run in self.seeds if run.status == "complete" and run.dev_nats is not None]
         return f"mean of {len(found)} seeds from {min(found):.4f} to {max(found):.4f}" if found else ""
 
@@ -116,7 +116,7 @@ class TrialRecord(BaseModel, frozen=True):
 
 
 def best_trial(records: Sequence[TrialRecord]) -> TrialRecord | None:
-    """The complete trial with the lowest dev loss; of equals the one whose weights were kept."""
+    """The complete trial with the lowest dev loss; among equals, one whose weights were kept."""
     complete = [record for record in records if record.status == "complete" and record.dev_nats is not None]
     return min(
         complete, key=lambda record: (record.dev_nats, record.weights_artifact is None, record.number), default=None
@@ -124,7 +124,7 @@ def best_trial(records: Sequence[TrialRecord]) -> TrialRecord | None:
 
 
 def runs_of(experiment: Experiment, records: Sequence[TrialRecord]) -> list[TrialRecord]:
-    """The complete trials of an experiment, oldest first; they differ by their seeds."""
+    """The complete trials of an experiment, oldest first. They differ in their seeds."""
     wanted = experiment.params
     if wanted is None:
         return []
@@ -137,7 +137,7 @@ def finite(value: Any) -> Any:
 
 
 def thinned(items: list[Item], most: int = _MOST_POINTS) -> list[Item]:
-    """At most `most` of the items, evenly spread, the last one always among them."""
+    """At most `most` of the items, evenly spaced, always including the last."""
     if len(items) <= most:
         return items
     return [items[math.ceil((index + 1) * len(items) / most) - 1] for index in range(most)]

@@ -1,4 +1,4 @@
-"""Stored documents are read here; those of version 0.2.0 are upgraded to the present shape."""
+"""Reads stored documents, and upgrades those of version 0.2.0 to the current schema."""
 
 from __future__ import annotations
 
@@ -32,10 +32,10 @@ def read_document(kind: type[Document], text: str) -> Document:
 
 
 def upgraded(stored: Any) -> Any:
-    """A document of schema 1, or a part of one, as schema 2; the same for the body of a ledger entry.
+    """A document of schema 1, or a part of one, converted to schema 2. Also converts the body of a ledger entry.
 
-    Schema 2 has a study's settings in one object, calls its `standing` a `ranking` and its `rounds` `repeats`, and
-    ends the ids of artifacts in `_artifact`.
+    Schema 2 keeps a study's settings in one object, renames its `standing` to `ranking` and its `rounds` to
+    `repeats`, and ends the name of every artifact id in `_artifact`.
     """
     if isinstance(stored, list):
         return [upgraded(part) for part in stored]
@@ -48,7 +48,7 @@ def upgraded(stored: Any) -> Any:
         names["artifact"] = "weights_artifact"
     if isinstance(stored.get("items"), str) and ("finalists" in stored or "scores" in stored):
         names["items"] = "items_artifact"
-    new = {names.get(name, name): value if name in _AS_THEY_ARE else upgraded(value) for name, value in stored.items()}
+    new = {names.get(name, name): value if name in _LEFT_ALONE else upgraded(value) for name, value in stored.items()}
     if "p_better" in stored:  # a finalist
         new["is_recipe"] = stored["name"] == RECIPE
     if "asked_sampler" in stored:  # a study
@@ -56,8 +56,8 @@ def upgraded(stored: Any) -> Any:
     return new
 
 
-_AS_THEY_ARE = ("params", "constants", "space", "config", "first", "p_better")
-"""Their keys are not ours."""
+_LEFT_ALONE = ("params", "constants", "space", "config", "first", "p_better")
+"""Fields whose inner keys are not names of ours."""
 _SETTINGS = {
     "trials": "trials",
     "seed": "seed",

@@ -1,4 +1,4 @@
-"""Trained models as bytes: safetensors with the config inside, and back."""
+"""Converts trained models to bytes (safetensors with the config inside) and back, and saves and loads folders."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def pack(model: Predictor, facts: dict[str, Any]) -> bytes:
 
 
 def facts_of(config: TrainConfig, corpus: Corpus, train_nats: float, dev_nats: float) -> dict[str, Any]:
-    """What `config.json` beside saved weights says."""
+    """What is stored with a model's weights; the content of `config.json` in a folder."""
     return {
         "config": config.model_dump(mode="json"),
         "vocabulary": list(corpus.vocabulary),
@@ -50,17 +50,17 @@ def unpack(content: bytes) -> tuple[dict[str, Tensor], dict[str, Any]]:
         return load(content), facts
     except (ValueError, KeyError, TypeError, SafetensorError) as error:
         raise StorageError(
-            f"stored weights must be a whole safetensors file; these are damaged ({first_line(error)}). "
+            f"stored weights must be a complete safetensors file; these are damaged ({first_line(error)}). "
             "Restore results/artifacts from a backup, or start the study again under another NAME."
         ) from None
 
 
 def restore(content: bytes, build: Build = CharMLP.build) -> tuple[Model, dict[str, Any]]:
-    """The model that was packed, and its facts.
+    """The packed model and its facts.
 
     Raises:
         StorageError: the bytes are damaged.
-        ModelChanged: `build` makes another model now.
+        ModelChanged: `build` now makes another model.
     """
     tensors, facts = unpack(content)
     return rebuilt(tensors, facts, build), facts
@@ -76,7 +76,7 @@ def rebuilt(tensors: dict[str, Tensor], facts: dict[str, Any], build: Build = Ch
     try:
         model = fresh_model(build, config, len(facts["vocabulary"]), stream(0, "init"))
         load_tensors(model, tensors)
-    except Exception as error:  # of the user's code
+    except Exception as error:  # from the user's code
         raise ModelChanged(
             f"stored weights must fit the model that build makes; it makes other tensors now ({first_line(error)}). "
             "Restore the old build, or pass the build that made them."
@@ -85,7 +85,7 @@ def rebuilt(tensors: dict[str, Tensor], facts: dict[str, Any], build: Build = Ch
 
 
 def draw(model: Predictor, facts: dict[str, Any], count: int, seed: int) -> list[str]:
-    """New items from a model; the same ones for the same weights and seed."""
+    """New items from a model. The same weights and seed give the same items."""
     length = facts["config"]["model"]["context_length"]
     return sample(model, facts["vocabulary"], length, count=count, generator=stream(seed, "sample"))
 
@@ -109,7 +109,8 @@ def load_folder(folder: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
         return load((folder / "model.safetensors").read_bytes()), facts
     except (OSError, ValueError, SafetensorError) as error:
         raise StorageError(
-            f"a saved model must be a folder with model.safetensors and config.json; {folder}: {error}. Name another."
+            f"a saved model must be a folder with model.safetensors and config.json; {folder}: {error}. "
+            "Name another folder."
         ) from None
 
 

@@ -41,7 +41,7 @@ class Study:
     Each trial gets its own training seed in place of the config's.
 
     Raises:
-        ConfigError: a name or a setting that breaks its rule.
+        ConfigError: the name or a setting breaks its rule.
     """
 
     name: str
@@ -52,15 +52,15 @@ class Study:
     pruner: Callable[[int], BasePruner] = default_pruner
     """Makes a pruner from a seed. It sees dev nats; its steps are per cent of the budget, 1 to 100."""
     trials: int = 60
-    """Finished trials (complete, pruned or diverged) that end the search."""
+    """Number of finished trials (complete, pruned or diverged) after which the search ends."""
     minutes: float = 9.0
     """Wall time of the whole study. The search stops early enough to train the finalists."""
     finalists: int = 5
-    """Best trials to train again after the search; 0 for none."""
+    """Number of best trials to train again after the search; 0 for none."""
     seeds: int = 5
-    """Fresh seeds for each finalist."""
+    """Number of fresh seeds for each finalist."""
     corpus: str | None = None
-    """None for `names`, or `ssa-2017` where `names` is not available."""
+    """None for `names`, or `ssa-2017` if `names` is not available."""
     build: Build = CharMLP.build
     reference: bool = True
     """Whether to train the lecture's recipe if it is not stored yet. A stored one is always shown."""
@@ -78,7 +78,7 @@ class Study:
 
     @property
     def settings(self) -> Settings:
-        """The study's own settings, which hold where the user asks for nothing else."""
+        """The study's own settings, which apply unless the user asks for others."""
         return Settings(
             trials=self.trials, minutes=self.minutes, finalists=self.finalists, seeds=self.seeds, corpus=self.corpus
         )
@@ -86,7 +86,7 @@ class Study:
     def __post_init__(self) -> None:
         if not re.fullmatch(r"[A-Za-z0-9_.]+(-[A-Za-z0-9_.]+)*", self.name):
             raise ConfigError(
-                f"a study's name must be letters, digits, _ . or single -; got {self.name!r}. Give it another."
+                f"a study's name must be made of letters, digits, _ . and single -; got {self.name!r}. Give it another."
             )
         if self.repeats < 1:
             raise ConfigError(f"repeats must be at least 1; got {self.repeats}. Set it to how often to run `first`.")
@@ -97,7 +97,7 @@ def check_config(config: object) -> TrainConfig:
     """The config that suggest() returned.
 
     Raises:
-        ConfigError: it is no TrainConfig, or its budget is in seconds.
+        ConfigError: it is not a TrainConfig, or its budget is in seconds.
     """
     if not isinstance(config, TrainConfig):
         raise ConfigError(f"suggest must return a TrainConfig; got {type(config).__name__}. Return one.")

@@ -46,7 +46,7 @@ class Experiment(Config):
     bigram, which is measured with every search and needs no trial."""
     reported: tuple[Reported, ...] = ()
     range_test: RateRange | None = None
-    """A learning-rate range test of its config, in place of the best trial's."""
+    """A learning-rate range test of its config, instead of one of the best trial's."""
     shows: tuple[Literal["embedding", "samples"], ...] = ()
 
     @field_validator("range_test")
@@ -67,7 +67,7 @@ def params_of(first: Sequence[Experiment], repeats: int) -> list[dict[str, Any]]
 
 
 def check_first(first: Sequence[Experiment], suggest: Callable[[optuna.Trial], object]) -> None:
-    """Check the parameters of each on a temporary study.
+    """Check the parameters of the first trials on a temporary study.
 
     Raises:
         ConfigError: `suggest` does not ask for such a parameter, or could not draw that value.
@@ -85,7 +85,7 @@ def check_first(first: Sequence[Experiment], suggest: Callable[[optuna.Trial], o
                 suggest(trial)
         except HarnessError:
             raise
-        except Exception as error:  # a value that no choice has, or the user's own code
+        except Exception as error:  # a value that is not among the choices, or the user's own code
             reason = first_line(error)
             raise ConfigError(f"{rule} {experiment.params}, on which suggest() raises: {reason} Fix `first`.") from None
         for name, value in experiment.params.items():

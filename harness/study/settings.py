@@ -22,7 +22,8 @@ ON_RESUME: dict[str, OnResume] = {
     "storage": "each run",
 }
 """What a stored study does with each setting when it is resumed. `fixed`: it may not change (a corpus is compared by
-its fingerprint). `remembered`: it may change, and stays as it was if nothing is asked. `each run`: it is not stored."""
+its fingerprint). `remembered`: it may change, and keeps its stored value if the user asks for none. `each run`: it is
+not stored."""
 
 _LIMITS: dict[str, tuple[float, float, str]] = {
     "trials": (1, 10**9, "Set TRIALS to the number of trials to finish."),
@@ -36,27 +37,28 @@ _MOST_MINUTES = 525_600
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """None means: not said here. What nobody says, the study's own defaults decide.
+    """How to search a study. None means not set; the study's own defaults apply to what the user does not set.
 
     Raises:
         ConfigError: a value outside its limits.
     """
 
     trials: int | None = None
-    """Finished trials (complete, pruned or diverged) that end the search."""
+    """Number of finished trials (complete, pruned or diverged) after which the search ends."""
     minutes: float | None = None
     """Wall time of one run of the study, finalists included."""
     finalists: int | None = None
-    """Best trials to train again after the search; 0 for none."""
+    """Number of best trials to train again after the search; 0 for none."""
     seeds: int | None = None
-    """Fresh seeds of each finalist."""
+    """Number of fresh seeds for each finalist."""
     seed: int | None = None
     """Seed of the search: of its samplers and of the trials' training seeds."""
     sampler: str | None = None
-    """One of Optuna's by its name; None for the study's own."""
+    """Name of one of Optuna's samplers; None for the study's own."""
     pruner: str | None = None
+    """Name of one of Optuna's pruners; None for the study's own."""
     workers: int | None = None
-    """Processes; None for one a core."""
+    """Number of processes; None for one per core."""
     corpus: str | None = None
     """A name or a path; None for the default corpus."""
     storage: str | None = None
@@ -83,9 +85,9 @@ class Settings:
 
 
 def merged(asked: Settings, stored: Settings | None, defaults: Settings) -> Settings:
-    """What holds for a run: what the user asks now, else what the study remembers, else what the study file says.
+    """The settings of a run: each as the user asks now, else as the study remembers it, else as its file sets it.
 
-    The caller refuses a `fixed` setting that changed: see `changed`.
+    A `fixed` setting that changed is not refused here, but by `harness.search.resume.check_same_search`.
     """
     chosen: dict[str, Any] = {}
     for name, rule in ON_RESUME.items():

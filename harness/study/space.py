@@ -1,4 +1,4 @@
-"""A search space as `suggest` shows it: what it draws, what it fixes, and whether a sampler can search it."""
+"""A search space, found by calling `suggest`: what it draws, what it fixes, and whether a sampler can search it."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def space_of(study: Study) -> Space:
             configs.append(set(config.model_copy(update={"seed": 0}).by_key().items()))
         except HarnessError:
             raise
-        except Exception as error:  # a trial would fail with this reason; others may not
+        except Exception as error:  # a trial with this draw would fail; others may not
             reasons.add(f"{type(error).__name__}: {error}")
         for parameter, distribution in trial.distributions.items():
             met.setdefault(parameter, set()).add(distribution_to_json(distribution))

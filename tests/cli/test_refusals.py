@@ -86,7 +86,7 @@ def test_a_report_holdout_or_rerun_of_an_unknown_study_lists_the_stored_ones(cap
     open_storage(create=True)
     for command in (["report", "tiny"], ["holdout", "tiny"], ["rerun", "tiny", "0"], ["sample", "tiny"]):
         assert run(command) == 2
-        assert "got 'tiny', there are: none" in capfd.readouterr().err
+        assert "got 'tiny'. There are: none" in capfd.readouterr().err
 
 
 @pytest.mark.parametrize(

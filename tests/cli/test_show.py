@@ -103,7 +103,7 @@ def test_a_trials_document_has_the_whole_record(capfd: pytest.CaptureFixture[str
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["show", KEY, "77"], f"a trial must be in the study; {KEY} has trials 0 to 11, got 77"),
+        (["show", KEY, "77"], f"a trial must be in the study; got 77, but {KEY} has trials 0 to 11"),
         (["show", "beat_lectur"], "Did you mean 'beat_lecture'?"),
         (["show", "beat_lecture", "--corpus", "nmes"], "Did you mean 'names'?"),
         (["show", KEY, "ten"], "got 'ten'"),

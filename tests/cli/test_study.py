@@ -215,7 +215,7 @@ def test_a_study_deleted_in_the_dashboard_can_be_begun_again(
     searched: str, items: str, capfd: pytest.CaptureFixture[str]
 ):
     optuna.delete_study(study_name=searched, storage=open_storage().backend)
-    assert "there are: none" in refused(["report", searched], capfd)
+    assert "There are: none" in refused(["report", searched], capfd)
     assert run(["study", "tiny", "--corpus", items, "--trials", "1"]) == 0
     assert "starting tiny-items" in capfd.readouterr().out
     assert len(open_storage().trials(searched)) == 1

@@ -1,4 +1,4 @@
-"""The engine that runs a study in this process: no other process can load what a notebook defines."""
+"""The engine that runs a study in this process, because no other process can load what a notebook defines."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def work(study: Study | None, job: Job, storage: Storage, on_event: OnEvent) -> 
         study: None to load it from its file.
 
     Raises:
-        TrialsFailed: the trials failed alike from the start.
+        TrialsFailed: trials failed from the start, and none finished.
         KeyboardInterrupt: passed on after the running trial was requeued.
     """
     try:

@@ -31,7 +31,7 @@ def worker_main(job: Job, index: int, pipe: Connection) -> None:
     signal.signal(signal.SIGTERM, lambda *_: setattr(deadline, "stop_requested", True))
     threading.Thread(target=_end_with_parent, daemon=True).start()
     try:
-        with one_thread(), quiet_optuna():  # one thread, because trials run side by side
+        with one_thread(), quiet_optuna():  # one thread, because other trials run at the same time
             Worker(job, index, pipe.send, deadline).work()
     except TrialsFailed as error:
         pipe.send(Event(index, "hopeless", text=str(error)))
@@ -43,7 +43,7 @@ def worker_main(job: Job, index: int, pipe: Connection) -> None:
 
 
 def _end_with_parent() -> None:
-    """A worker whose parent was killed must not go on training."""
+    """End this worker if its parent is killed, so that it does not continue training."""
     parent = multiprocessing.parent_process()
     if parent is not None:
         parent.join()
@@ -53,10 +53,10 @@ def _end_with_parent() -> None:
 def run_workers(job: Job, count: int, storage: Storage, on_event: OnEvent) -> None:
     """Run a job on `count` processes until it is done or its time is up.
 
-    The death of a worker is noticed at once: its trial is requeued and a new worker is started.
+    If a worker dies, its trial is requeued and a new worker is started at once.
 
     Raises:
-        TrialsFailed: the trials failed alike from the start.
+        TrialsFailed: trials failed from the start, and none finished.
         KeyboardInterrupt: passed on after the workers have requeued their trials.
     """
     pool = _Pool(job, count, storage, on_event)
@@ -82,7 +82,7 @@ class _Pool:
         self.hopeless = ""
         self.last_error = ""
         self.has_timed_out = False
-        """Whether a worker ended by itself and without an error, because its time was up."""
+        """Whether a worker ended by itself without an error, because its time was up."""
         self.deaths = 0
         self.failed: set[int] = set()
         self.alive: dict[int, tuple[BaseProcess, Connection]] = {}
