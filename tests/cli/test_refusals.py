@@ -1,4 +1,4 @@
-"""Bad input ends in one line that says the rule, the value and the way out."""
+"""Bad input ends in one line that says the rule, the value and what to do."""
 
 from __future__ import annotations
 
@@ -105,7 +105,7 @@ def test_an_explicit_port_in_use_is_refused_and_the_default_moves_on():
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("one_process", "plotless")
-def test_without_a_corpus_a_study_goes_on_with_what_is_at_hand_and_keeps_it(
+def test_without_the_default_corpus_a_study_uses_another_and_keeps_it(
     monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ):
     def unreachable(*_: object) -> None:

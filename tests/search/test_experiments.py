@@ -1,4 +1,4 @@
-"""Trials that a study begins with: in their order, round after round, once each whatever is interrupted."""
+"""Trials that a study begins with run in their order, as often as asked, once each whatever is interrupted."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Session:
         return search(write_items(folder / "items.txt"), "road")
 
 
-def test_fixed_trials_are_tried_in_their_order_round_after_round(finished: Session):
+def test_fixed_trials_run_in_their_order_and_then_again(finished: Session):
     trials = finished.storage.trials("road-items")
     assert [record.params["width"] for record in trials] == [4, 16, 4, 16]
     assert len({record.seed for record in trials}) == 4
@@ -54,7 +54,7 @@ def test_every_fixed_trial_keeps_its_weights(finished: Session):
     assert all(record.weights_artifact is not None for record in trials)
 
 
-def test_a_resumed_road_goes_on_where_it_stopped_and_a_finished_one_does_nothing(run: Run):
+def test_a_resumed_study_goes_on_where_it_stopped_and_a_finished_one_does_nothing(run: Run):
     run(trials=1)
     session = run(trials=4)
     assert [record.params["width"] for record in session.storage.trials("road-items")] == [4, 16, 4, 16]
@@ -83,7 +83,7 @@ def test_a_fixed_trial_that_was_killed_before_it_drew_comes_back_as_it_was_given
     assert study.first == ROAD
 
 
-def test_a_begin_that_was_killed_is_gone_through_again(run: Run):
+def test_a_study_killed_while_it_was_created_is_created_again_in_full(run: Run):
     session = run(trials=1)
     record = session.record.model_copy(update={"key": "other"})
     half = optuna.create_study(storage=session.storage.backend, study_name="other")
@@ -93,7 +93,7 @@ def test_a_begin_that_was_killed_is_gone_through_again(run: Run):
     assert [trial.system_attrs["fixed_params"] for trial in waiting] == [{"width": 4}, {"width": 16}] * 2
 
 
-def test_a_road_that_changed_is_another_study(run: Run):
+def test_a_study_whose_fixed_trials_changed_is_another_study(run: Run):
     run(trials=1)
     write_road(repeats=3)
     with pytest.raises(StudyError, match="keeps the trials it begins with"):
@@ -137,7 +137,7 @@ def test_a_first_trial_that_does_not_fit_the_space_is_refused(params: dict[str, 
         check_first([Experiment(title="x", params=params)], suggest)
 
 
-def test_a_refused_first_trial_leaves_nothing_begun(run: Run):
+def test_a_refused_fixed_trial_leaves_nothing_stored(run: Run):
     write_road(wide=64)
     with pytest.raises(ConfigError, match="'wide' has width=64"):
         run()
@@ -148,7 +148,7 @@ def test_a_first_trial_may_leave_parameters_to_the_sampler():
     check_first([Experiment(title="x", params={"width": 8}), Experiment(title="counted", params=None)], suggest)
 
 
-def test_rounds_repeat_the_whole_list_and_must_be_at_least_one():
+def test_repeats_run_the_whole_list_again_and_must_be_at_least_one():
     first = [Experiment(title=title, params={"width": width}) for title, width in (("a", 4), ("b", 5))]
     assert params_of(first, 2) == [{"width": 4}, {"width": 5}, {"width": 4}, {"width": 5}]
     with pytest.raises(ConfigError, match="repeats must be at least 1; got 0"):
@@ -168,7 +168,7 @@ def test_experiments_survive_json_unchanged():
         Reported(dev="about 2.3", source="s")
 
 
-def test_the_lectures_road_fits_its_space_and_looks_where_its_runs_are_evaluated():
+def test_the_lectures_trials_fit_its_space_and_are_compared_at_steps_where_runs_are_evaluated():
     study, _ = load_study(str(Path(harness.__file__).parents[1] / "studies" / "lecture.py"))
     check_first(study.first, study.suggest)
     trained = [experiment for experiment in study.first if experiment.params is not None]

@@ -1,4 +1,4 @@
-"""Who wins: planted losses by item under real finalists, and every statistic recomputed from the csv files."""
+"""Which finalist wins when losses by item are set by the test, and every statistic recomputed from the csv files."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from harness.store.finalist_record import Ranking
 from harness.store.keys import finalists_key
 from tests.tiny_study import brief_reference, search, write_items, write_study
 
-# Planted outcomes: the runs are real, their losses by item are not.
+# In the first tests the runs are real, and their losses by item are set by the test.
 
 
 @pytest.fixture(scope="module")
@@ -35,7 +35,7 @@ def three(tmp_path_factory: pytest.TempPathFactory) -> Session:
 
 
 def judged(session: Session, planted: dict[str, float], monkeypatch: pytest.MonkeyPatch) -> Ranking:
-    """The ranking, were each contender's loss the planted number on every symbol."""
+    """The ranking if each contender had the given loss on every symbol, plus noise that all share."""
     symbols = np.array([len(item) + 1 for item in session.corpus.dev_items])
     luck = np.random.default_rng(0).gamma(3, 1, size=(2, len(symbols)))
 
