@@ -130,7 +130,7 @@ STUDY = Study(
 
 
 def road_of(wide: int = 16) -> tuple[Experiment, ...]:
-    """The counted bigram and two widths, with figures that come out and figures that cannot."""
+    """The counted bigram and two widths, with reported figures of which some come out and some cannot."""
     return (
         Experiment(title="counted", params=None, reported=(Reported(train="0.5", source="told", remark="made up"),)),
         Experiment(
@@ -151,7 +151,7 @@ ROAD = road_of()
 
 
 def write_road(wide: int = 16, repeats: int = 2) -> Path:
-    """A study file of that road."""
+    """A study file whose first trials are those of `road_of`."""
     folder = paths.studies_folder()
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / "road.py"
