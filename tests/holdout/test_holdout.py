@@ -242,6 +242,7 @@ def test_without_finalists_the_best_trial_is_scored_alone(items: Path):
     assert "chosen on dev from 2 trials, one seed each" in paper_line(opening)
 
 
+@pytest.mark.slow
 def test_the_users_own_model_is_scored_and_a_changed_one_claims_nothing(items: Path):
     path = write_study("own", trials=2, finalists=1)
     plain = path.read_text()

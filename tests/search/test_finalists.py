@@ -142,6 +142,7 @@ def test_two_trials_of_one_config_are_one_finalist(items: Path):
     assert len(best_trials(session.storage.trials("tiny-items"), 3)) == 2
 
 
+@pytest.mark.slow
 def test_an_interrupted_round_goes_on_where_it_stopped(items: Path, capfd: pytest.CaptureFixture[str]):
     write_study(trials=3, finalists=2, seeds=3)
     with pytest.MonkeyPatch.context() as patched:

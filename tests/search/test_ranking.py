@@ -96,9 +96,8 @@ def test_a_finalist_with_a_diverged_seed_is_out_and_shown_last(three: Session, m
 
 
 @pytest.fixture
-def files(three: Session, monkeypatch: pytest.MonkeyPatch) -> dict[str, pd.DataFrame]:
+def files(three: Session, plotless: None) -> dict[str, pd.DataFrame]:  # noqa: ARG001
     """The round's csv files, as they are read back."""
-    monkeypatch.setattr("harness.report.write.PLOTS", {})
     folder = write_report(three.storage, three.record).folder
     return {name: pd.read_csv(folder / f"{name}.csv") for name in ("finalists", "finalists_runs", "finalists_items")}
 
