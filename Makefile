@@ -19,9 +19,8 @@ SETTINGS = $(call flag,NAME,name) $(call flag,TRIALS,trials) $(call flag,MINUTES
 # The name of a stored study: NAME if it is given, else that of the study file.
 STORED  = "$(if $(filter command,$(firstword $(origin NAME))),$(NAME),$(STUDY))" $(call flag,CORPUS,corpus) $(COMMON)
 
-# What to test: a folder, a file or one test, if any was named. Each core takes tests from the others once it is done.
+# What to test: folders, files or single tests, if any were named.
 TESTS = $(if $(filter command,$(firstword $(origin T))),$(T))
-ON_CORES = --numprocesses logical --maxprocesses 4 --dist worksteal
 
 .DEFAULT_GOAL := help
 .PHONY: help study dashboard report holdout bench docs test coverage lint typecheck clean
@@ -48,11 +47,11 @@ bench: $(VENV)/.bench  ## Compare this trainer with others, and its advice with 
 docs: $(VENV)/.dev  ## Write pages for every public module and for the command line into results/docs/
 	@$(BIN)/python docs/build.py
 
-test: $(VENV)/.dev  ## The tests, on all cores up to four (T=tests/store or T=tests/test_files.py::test_… for some, on one)
-	@$(BIN)/python -m pytest $(or $(TESTS),$(ON_CORES))
+test: $(VENV)/.dev  ## All tests, on up to four cores (T=tests/store for a folder; a file or one test by its id also works)
+	@$(BIN)/python -m pytest $(TESTS)
 
-coverage: $(VENV)/.dev  ## The tests, and the share of the package's lines they run, which must not fall below the floor in pyproject.toml
-	@$(BIN)/python -m pytest $(ON_CORES) --durations=15 --cov --cov-report=term
+coverage: $(VENV)/.dev  ## All tests, and the share of lines they run; fails below the floor set in pyproject.toml
+	@$(BIN)/python -m pytest --durations=15 --cov --cov-report=term
 
 lint: $(VENV)/.dev  ## Run ruff: rules and format
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check .
@@ -61,7 +60,7 @@ typecheck: $(VENV)/.dev  ## Run mypy, strict on harness
 	@$(BIN)/mypy
 
 clean:  ## Remove .venv and caches; keep data, storage, ledger and results
-	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis *.egg-info build
+	rm -rf $(VENV) .venv-newest .pytest_cache .mypy_cache .ruff_cache .hypothesis *.egg-info build
 	find harness studies tests -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(VENV)/.python:

@@ -28,7 +28,7 @@ settings.load_profile("harness")
 
 @pytest.fixture(scope="session")
 def data_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """What HARNESS_DATA names in every test: ssa-2017 extracted once, and names.txt where this machine has it."""
+    """HARNESS_DATA in every test: ssa-2017, extracted once, and names.txt if this machine has it."""
     home = tmp_path_factory.mktemp("home")
     with pytest.MonkeyPatch.context() as patch:
         places = [paths.data_folder(), Path(os.environ.get("HARNESS_DATA") or paths.data_folder()).expanduser()]
@@ -68,15 +68,15 @@ def home(data_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
 
 @pytest.fixture(scope="session")
 def names(data_folder: Path) -> Corpus:
-    """The lecture's names; a test that asks for them skips where they are not at hand."""
+    """The lecture's names; a test that asks for them is skipped without them."""
     if not (data_folder / "names.txt").is_file():
-        pytest.skip("names.txt is not at hand: put it into data/ or into a folder named by HARNESS_DATA")
+        pytest.skip("names.txt is missing: put it into data/ or into a folder named by HARNESS_DATA")
     return load("names")
 
 
 @pytest.fixture(scope="session")
 def small_corpus_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """400 made-up items of 2 to 8 letters, the same on every machine; some stand there twice."""
+    """400 made-up items of 2 to 8 letters, the same on every machine; some occur twice."""
     chance = random.Random(0)
     items = ["".join(chance.choice(("ka", "lo", "mi", "na", "e", "r")) for _ in range(2 + i % 3)) for i in range(400)]
     path = tmp_path_factory.mktemp("corpora") / "small.txt"
@@ -91,7 +91,7 @@ def small_corpus(small_corpus_file: Path) -> Corpus:
 
 @pytest.fixture(scope="session")
 def tiny_config() -> Callable[..., TrainConfig]:
-    """A run of some milliseconds; any key may be given another value."""
+    """Make the config of a run of some milliseconds; keywords change its keys."""
 
     def make(**changes: Any) -> TrainConfig:
         settled: dict[str, Any] = {
@@ -151,6 +151,14 @@ def _finish(folder: Path, printed: Path) -> None:
         write_study("tiny", trials=5, finalists=2)
         assert run(["study", "tiny", "--corpus", str(items), "--workers", "2"]) == 0
     printed.write_text(shown.getvalue(), encoding="utf-8")
+
+
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
+    """Processes that run the tests: the cores, up to four; none of their own for what is named on the command line."""
+    if config.args_source is not pytest.Config.ArgsSource.TESTPATHS:
+        return 0
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return min(4, cores)
 
 
 @pytest.hookimpl(tryfirst=True)

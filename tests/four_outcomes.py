@@ -1,4 +1,4 @@
-"""A study of four trials that end in the four ways there are, trained in this process in a moment."""
+"""A study of four trials, one for each way a trial can end; training takes a moment."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from harness.study.settings import Settings
 
 KEY = "four-ways-small"
 COMPLETE, PRUNED, DIVERGED, FAILED = range(4)
-"""The trials, by how they end."""
+"""Numbers of the trials, by how they end."""
 
 
 class _PruneOne(BasePruner):

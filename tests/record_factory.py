@@ -70,7 +70,7 @@ def made_session(workers: int = 2, trials: int = 60, **changes: Any) -> Session:
 
 
 def searching(session: Session) -> Progress:
-    """Every worker in the middle of a trial, and three events behind."""
+    """Every worker is in a trial, and three trials have ended."""
     progress = Progress(session)
     for worker in range(session.workers):
         progress.on_event(Event(worker, "started", 12 + worker, text=SHORT))

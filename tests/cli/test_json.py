@@ -17,7 +17,7 @@ from harness.cli.app import app, run
 from harness.cli.console import show_json
 from harness.store.trial_record import Point
 from tests.record_factory import KEY, made_session, record_of
-from tests.tiny_study import write_items, write_study
+from tests.tiny_study import no_plots, workers, write_items, write_study
 
 SMALL = ["model.hidden_width=8", "model.context_length=2", "batch_size=32", "budget.steps=20", "evaluations=2"]
 
@@ -35,18 +35,16 @@ def document(text: str) -> dict[str, Any]:
 def finished(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any]]:
     """A project with one finished study, and the document that `study --json` printed."""
     folder, stdout = tmp_path_factory.mktemp("json"), io.StringIO()
-    with pytest.MonkeyPatch.context() as patched, redirect_stdout(stdout):
+    with pytest.MonkeyPatch.context() as patched, redirect_stdout(stdout), workers(), no_plots():
         patched.setenv("HARNESS_HOME", str(folder))
-        patched.setattr("harness.report.write.PLOTS", {})
         write_study("tiny", trials=2)
-        command = ["study", "tiny", "--corpus", str(write_items(folder / "items.txt")), "--workers", "1", "--json"]
+        command = ["study", "tiny", "--corpus", str(write_items(folder / "items.txt")), "--json"]
         assert run(command) == 0
     return folder, document(stdout.getvalue())
 
 
 @pytest.fixture
-def project(finished: tuple[Path, dict[str, Any]], home: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setattr("harness.report.write.PLOTS", {})
+def project(finished: tuple[Path, dict[str, Any]], home: Path, plotless: None) -> Path:  # noqa: ARG001
     shutil.copytree(finished[0], home, dirs_exist_ok=True)
     return home
 
@@ -100,6 +98,7 @@ def test_lists_reports_samples_and_the_ledger_are_documents_too(project: Path, c
     assert (printed["holdout"]["holds"], printed["holdout"]["entries"]) == (True, 0)
 
 
+@pytest.mark.slow
 def test_a_prune_check_is_a_document(capfd: pytest.CaptureFixture[str]):
     session = made_session()
     for number in range(44):

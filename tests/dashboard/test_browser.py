@@ -59,6 +59,7 @@ def picture(page: Page, request: pytest.FixtureRequest) -> Iterator[None]:
     assert page.errors == []
 
 
+@pytest.mark.slow
 def test_the_first_page_lists_the_study(page: Page, address: str):
     page.open(address)
     page.wait_for_text(KEY, "MINIMIZE")

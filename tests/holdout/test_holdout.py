@@ -1,4 +1,4 @@
-"""The holdout: a list frozen, claimed, opened once and scored; every figure recomputed, every change refused."""
+"""The holdout: a list is frozen, claimed, opened once and scored; figures are recomputed, changes refused."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def opened(storage: Storage, key: str = KEY, **options: bool) -> Opening:
 
 
 def crash_before_scores(storage: Storage) -> Opening:
-    """Claim and die, as far as the next process can tell."""
+    """Claim, then end as a crashed process does."""
 
     def crash(*_: object) -> None:
         raise SystemExit(9)
@@ -248,7 +248,8 @@ def test_without_finalists_the_best_trial_is_scored_alone(items: Path):
     assert "chosen on dev from 2 trials, one seed each" in paper_line(opening)
 
 
-def test_a_model_of_ones_own_goes_the_whole_way_and_a_changed_one_claims_nothing(items: Path):
+@pytest.mark.slow
+def test_the_users_own_model_is_scored_and_a_changed_one_claims_nothing(items: Path):
     path = write_study("own", trials=2, finalists=1)
     plain = path.read_text()
     with_build(path, "from tests.strategies import build_plain as build\n")

@@ -163,6 +163,7 @@ def test_an_order_is_counted_once_per_corpus(small_corpus_file, monkeypatch: pyt
     assert best_counted(corpus, 4) == baselines(corpus, 4).best
 
 
+@pytest.mark.slow
 def test_on_names_six_symbols_are_best_and_stand_where_the_paper_of_counts_has_them(names: Corpus):
     found = baselines(names, 6)
     assert found.best.order == 6

@@ -1,4 +1,4 @@
-"""The tour runs from top to bottom as it is committed: without outputs."""
+"""The tour notebook is committed without outputs and runs from top to bottom."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ def test_the_tour_is_kept_without_outputs():
 
 
 @pytest.mark.slow
-@pytest.mark.filterwarnings("default")  # of the client's own making; the notebook's stay in its kernel
+@pytest.mark.filterwarnings("default")  # the client's own warnings; the notebook's are shown in its outputs
 def test_the_tour_runs_and_shows_its_card_its_figures_and_samples(home: Path, monkeypatch: pytest.MonkeyPatch):
     nbformat = pytest.importorskip("nbformat", reason="nbformat is not installed (make test installs it)")
     client = pytest.importorskip("nbclient", reason="nbclient is not installed (make test installs it)")
     pytest.importorskip("ipykernel", reason="ipykernel is not installed (make test installs it)")
-    monkeypatch.setenv("PYTHONPATH", str(TOUR.parents[1]))  # the kernel is to import what stands beside the notebook
+    monkeypatch.setenv("PYTHONPATH", str(TOUR.parents[1]))  # the kernel imports this checkout
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
     tour = nbformat.read(TOUR, as_version=4)
     client.NotebookClient(tour, timeout=120, resources={"metadata": {"path": str(TOUR.parent)}}).execute()

@@ -1,4 +1,4 @@
-"""Statistics of the finalists: hand-worked cases, a plain loop beside the fast bootstrap, ties and who wins."""
+"""Statistics of the finalists: cases worked by hand, the bootstrap against a plain loop, ties, and which one wins."""
 
 from __future__ import annotations
 
@@ -80,14 +80,14 @@ def test_identical_models_are_tied_to_the_bit(contenders: int, seeds: int, items
     assert share_better(resampled[:, 0], resampled[:, -1]) == 0.5
 
 
-def test_an_interval_that_ends_at_nought_is_a_tie_and_one_that_begins_above_is_none():
+def test_an_interval_that_contains_zero_is_a_tie_and_one_above_zero_is_none():
     best = np.zeros(1001)
     touching = np.concatenate([np.zeros(40), np.ones(961)])
     apart = np.concatenate([np.zeros(20), np.ones(981)])
     assert tied_with_best(np.array([0.0, 0.9, 0.9]), np.column_stack([best, touching, apart])) == [True, True, False]
 
 
-def test_an_even_fight_is_a_tie_and_an_uneven_one_is_none():
+def test_equal_contenders_tie_and_a_clearly_worse_one_does_not():
     symbols = np.full(200, 5)
     chance = np.random.default_rng(3)
     noise = chance.normal(0, 1, size=(3, 4, 200))
@@ -99,12 +99,12 @@ def test_an_even_fight_is_a_tie_and_an_uneven_one_is_none():
     ("means", "tied", "parameters", "yields", "winner"),
     [
         ((1.0, 1.1, 1.2), (True, True, True), (300, 200, 100), (False,) * 3, 2),  # fewest parameters of those tied
-        ((1.0, 1.1, 1.2), (True, True, False), (300, 200, 100), (False,) * 3, 1),  # who is not tied never wins
+        ((1.0, 1.1, 1.2), (True, True, False), (300, 200, 100), (False,) * 3, 1),  # one that is not tied never wins
         ((1.0, 1.1, 1.2), (True, True, True), (200, 200, 300), (False,) * 3, 0),  # as many parameters: the lower mean
-        ((1.0, 1.0), (True, True), (200, 200), (False,) * 2, 0),  # nothing between them: the first
-        ((1.0, 1.1), (True, True), (100, 900), (True, False), 1),  # the recipe ahead, small and tied: it yields
-        ((1.0, 1.1), (True, False), (100, 900), (True, False), 0),  # the recipe alone at the top
-        ((1.0, 1.1), (True, True), (900, 100), (False, True), 0),  # the recipe behind and tied
+        ((1.0, 1.0), (True, True), (200, 200), (False,) * 2, 0),  # equal in all: the first
+        ((1.0, 1.1), (True, True), (100, 900), (True, False), 1),  # the recipe is ahead, smaller and tied: it gives way
+        ((1.0, 1.1), (True, False), (100, 900), (True, False), 0),  # the recipe is ahead and not tied
+        ((1.0, 1.1), (True, True), (900, 100), (False, True), 0),  # the recipe is behind and tied
     ],
 )
 def test_the_winner(means: tuple, tied: tuple, parameters: tuple, yields: tuple, winner: int):
@@ -115,7 +115,9 @@ ROWS = st.lists(st.tuples(st.floats(1, 3), st.integers(1, 9), st.booleans(), st.
 
 
 @given(ROWS)
-def test_whoever_wins_is_tied_and_small_and_yields_to_any_other_who_is(rows: list[tuple[float, int, bool, bool]]):
+def test_the_winner_is_tied_and_smallest_and_the_recipe_gives_way_to_any_other_such(
+    rows: list[tuple[float, int, bool, bool]],
+):
     means, parameters, tied, yields = (list(column) for column in zip(*rows, strict=True))
     tied[means.index(min(means))] = True
     won = choose(means, tied, parameters, yields)

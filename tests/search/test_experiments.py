@@ -1,4 +1,4 @@
-"""Trials that a study begins with: in their order, round after round, once each whatever is interrupted."""
+"""Trials that a study begins with run in their order, as often as asked, once each whatever is interrupted."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ def test_a_fixed_trial_that_was_killed_before_it_drew_comes_back_as_it_was_given
     assert study.first == EXPERIMENTS
 
 
-def test_a_begin_that_was_killed_is_gone_through_again(run: Run):
+def test_a_study_killed_while_it_was_created_is_created_again_in_full(run: Run):
     session = run(trials=1)
     record = session.record.model_copy(update={"key": "other"})
     half = optuna.create_study(storage=session.storage.backend, study_name="other")
@@ -148,7 +148,7 @@ def test_a_first_trial_may_leave_parameters_to_the_sampler():
     check_first([Experiment(title="x", params={"width": 8}), Experiment(title="counted", params=None)], suggest)
 
 
-def test_rounds_repeat_the_whole_list_and_must_be_at_least_one():
+def test_repeats_run_the_whole_list_again_and_must_be_at_least_one():
     first = [Experiment(title=title, params={"width": width}) for title, width in (("a", 4), ("b", 5))]
     assert params_of(first, 2) == [{"width": 4}, {"width": 5}, {"width": 4}, {"width": 5}]
     with pytest.raises(ConfigError, match="repeats must be at least 1; got 0"):

@@ -1,4 +1,4 @@
-"""The finalists' round: fresh paired seeds, exact counts, carried on from wherever it stopped, and who wins it."""
+"""The finalists' round: fresh seeds in pairs, exact counts, and a round that goes on wherever it stopped."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ def runs_of_stored() -> list:
 
 
 def only(count: int):
-    """Workers that are called off, as by Ctrl-C, when they begin with one finalist more than so many."""
+    """Workers that are interrupted, as by Ctrl-C, when they begin one finalist more than `count`."""
 
     def run_workers(job: Job, workers: int, storage: Storage, on_event: OnEvent) -> None:
         begun = []
@@ -111,7 +111,7 @@ def test_seeds_come_in_turn_so_that_a_round_cut_short_is_still_paired(of_three_s
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("short_reference")
-def test_the_recipe_stands_among_them_from_the_same_seeds(items: Path):
+def test_the_recipe_is_among_the_finalists_with_the_same_seeds(items: Path):
     write_study(trials=3, finalists=2, seeds=2, reference=True)
     ranking = search(items).record.ranking
     assert {f.trial for f in ranking.finalists} >= {None}
@@ -123,7 +123,7 @@ def test_the_recipe_stands_among_them_from_the_same_seeds(items: Path):
 
 
 @pytest.mark.usefixtures("short_reference")
-def test_a_recipe_that_comes_after_the_round_is_still_held_against_it(searched: Session, items: Path):
+def test_a_recipe_asked_for_after_the_round_is_still_compared_with_it(searched: Session, items: Path):
     before = searched
     assert RECIPE not in {f.name for f in before.record.ranking.finalists}
     write_study(trials=3, finalists=2, reference=True)
@@ -142,7 +142,8 @@ def test_two_trials_of_one_config_are_one_finalist(items: Path):
     assert len(best_trials(session.storage.trials("tiny-items"), 3)) == 2
 
 
-def test_a_round_that_was_stopped_goes_on_where_it_was(items: Path, capfd: pytest.CaptureFixture[str]):
+@pytest.mark.slow
+def test_an_interrupted_round_goes_on_where_it_stopped(items: Path, capfd: pytest.CaptureFixture[str]):
     write_study(trials=3, finalists=2, seeds=3)
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr("harness.search.session.run_workers", only(2))
@@ -186,7 +187,7 @@ def test_a_missing_ranking_is_made_again_without_training(searched: Session, ite
 
 
 @pytest.mark.slow
-def test_more_trials_bring_a_new_best_in_and_runs_not_begun_are_dropped(items: Path):
+def test_after_more_trials_the_new_best_are_trained_and_queued_runs_of_others_dropped(items: Path):
     write_study(trials=3, finalists=2)
     with pytest.raises(KeyboardInterrupt):
         search(items, run_workers=only(0))
@@ -201,7 +202,7 @@ def test_more_trials_bring_a_new_best_in_and_runs_not_begun_are_dropped(items: P
     assert {f.trial for f in record.ranking.finalists} == after
 
 
-def test_without_finalists_there_is_no_round_and_none_stays_behind(items: Path):
+def test_without_finalists_there_is_no_round_and_an_earlier_one_is_removed(items: Path):
     write_study(trials=3, finalists=0)
     session = search(items)
     assert session.record.ranking is None
@@ -212,7 +213,7 @@ def test_without_finalists_there_is_no_round_and_none_stays_behind(items: Path):
     assert round_of(fewer.storage, fewer.record).is_settled(None)
 
 
-def test_a_study_begun_again_after_it_was_deleted_has_finalists_of_its_own(searched: Session, items: Path):
+def test_a_study_begun_again_after_its_deletion_trains_its_own_finalists(searched: Session, items: Path):
     old = searched
     kept = {run.weights_artifact for run in runs_of(old)}
     optuna.delete_study(study_name="tiny-items", storage=old.storage.backend)
@@ -225,7 +226,7 @@ def test_a_study_begun_again_after_it_was_deleted_has_finalists_of_its_own(searc
     }
 
 
-def test_a_finalist_killed_while_it_drew_is_repeated_as_it_was(items: Path):
+def test_a_finalist_killed_before_it_began_is_repeated_with_the_same_seed(items: Path):
     write_study(trials=3, finalists=1)
     with pytest.raises(KeyboardInterrupt):
         search(items, run_workers=only(0))
@@ -258,7 +259,7 @@ def test_a_config_that_fails_three_times_is_out_and_the_study_goes_on(items: Pat
     assert "every finalist of tiny-items has a seed that diverged or failed" in capfd.readouterr().err
 
 
-def test_a_changed_build_is_one_line(searched: Session, items: Path):
+def test_a_changed_build_is_refused_in_one_line(searched: Session, items: Path):
     path, session = Path(searched.record.file), searched
     assert path.is_relative_to(paths.studies_folder())
     session.storage.write_study(session.record.model_copy(update={"ranking": None}))

@@ -1,4 +1,4 @@
-"""Real processes: twenty that open one test split at once, and a finalists' round killed half-way."""
+"""Real processes: twenty open one test split at the same time, and a finalists' round is killed half-way."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ OPENERS = 20
 
 
 def open_once(home: str, ready: Any, told: Any) -> None:
-    """One of many processes; as if on a machine of its own, it knows no lock of the others."""
+    """Open the split in one of many processes, without the lock file: on other machines there is none."""
     os.environ["HARNESS_HOME"] = home
     holdout.sole_run = lambda _key: nullcontext()
     storage = open_storage()

@@ -1,4 +1,4 @@
-"""Pruners replayed over made-up curves with plain answers."""
+"""Pruners replayed over made-up curves for which the answer is known."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def record(number: int, dev: list[float], status: str = "complete") -> TrialReco
 
 GOOD, BAD = [2.5, 2.3, 2.1, 2.0], [2.9, 2.8, 2.7, 2.6]
 LATE = [2.9, 2.8, 2.5, 1.9]
-"""Worst until its end, then best of all."""
+"""The worst until its last point, where it is the best."""
 
 
 def test_without_a_pruner_nothing_is_saved_and_nothing_lost():
@@ -48,12 +48,12 @@ def test_stopping_what_would_have_become_the_best_is_the_regret():
     assert found.regret == pytest.approx(2.0 - 1.9)
 
 
-def test_a_warm_up_lets_the_late_one_come_further():
+def test_with_a_warm_up_a_late_improvement_is_not_stopped():
     pruner = MedianPruner(n_startup_trials=2, n_warmup_steps=90)
     assert replay([record(0, GOOD), record(1, GOOD), record(2, LATE)], pruner).regret == 0
 
 
-def test_nobody_is_asked_at_the_very_end():
+def test_the_last_point_of_a_curve_is_not_offered_to_the_pruner():
     flat = record(2, [2.0, 2.0, 2.0, 9.0])  # worst at its end alone
     assert replay([record(0, GOOD), record(1, GOOD), flat], MedianPruner(n_startup_trials=2)).stopped == 0
 

@@ -1,4 +1,4 @@
-"""Who wins: planted losses by item under real finalists, and every statistic recomputed from the csv files."""
+"""Which finalist wins when losses by item are set by the test, and every statistic recomputed from the csv files."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from harness.store.finalist_record import Ranking
 from harness.store.keys import finalists_key
 from tests.tiny_study import brief_reference, round_of, search, write_items, write_study
 
-# Planted outcomes: the runs are real, their losses by item are not.
+# In the first tests the runs are real, and their losses by item are set by the test.
 
 
 @pytest.fixture(scope="module")
@@ -35,7 +35,7 @@ def three(tmp_path_factory: pytest.TempPathFactory) -> Session:
 
 
 def judged(session: Session, planted: dict[str, float], monkeypatch: pytest.MonkeyPatch) -> Ranking:
-    """The ranking, were each contender's loss the planted number on every symbol."""
+    """The ranking if each contender had the given loss on every symbol, plus noise that all share."""
     symbols = np.array([len(item) + 1 for item in session.corpus.dev_items])
     luck = np.random.default_rng(0).gamma(3, 1, size=(2, len(symbols)))
 
@@ -98,9 +98,8 @@ def test_a_finalist_with_a_diverged_seed_is_out_and_shown_last(three: Session, m
 
 
 @pytest.fixture
-def files(three: Session, monkeypatch: pytest.MonkeyPatch) -> dict[str, pd.DataFrame]:
+def files(three: Session, plotless: None) -> dict[str, pd.DataFrame]:  # noqa: ARG001
     """The round's csv files, as they are read back."""
-    monkeypatch.setattr("harness.report.write.PLOTS", {})
     folder = write_report(three.storage, three.record).folder
     return {name: pd.read_csv(folder / f"{name}.csv") for name in ("finalists", "finalists_runs", "finalists_items")}
 

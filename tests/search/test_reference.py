@@ -1,4 +1,4 @@
-"""The lecture's recipe beside the searches: once per corpus, shared, and nothing to wait for once it has run."""
+"""The lecture's recipe as a reference: trained once per corpus and shared by all its studies."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from tests.tiny_study import write_items
 
 
 def short_recipe() -> TrainConfig:
-    """A minute's run in milliseconds: the plain initialisation would need its 200,000 steps to come below log V."""
+    """The recipe in 60 steps; the initialisation is scaled, as the plain one needs far more to get below log V."""
     recipe = lecture_recipe()
     model = recipe.model.model_copy(update={"init": "scaled"})
     return recipe.model_copy(update={"model": model, "budget": Budget(steps=60), "evaluations": 3})

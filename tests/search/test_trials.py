@@ -1,4 +1,4 @@
-"""How trials begin, end, fail, are given up and come back, in one process."""
+"""How trials begin, end, fail, are put back and run again, in one process."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ FAR = 2.0e12
 
 
 class Bench:
-    """A study begun in a fresh project, its trials run here and now."""
+    """A study begun in a new project; its trials run when asked."""
 
     def __init__(self, folder: Path, **study: object) -> None:
         write_study(**study)

@@ -1,4 +1,4 @@
-"""The ledger of openings: whatever is changed in it is found, and of any number of claims one stands."""
+"""The ledger of openings: every change to it is found, and of simultaneous claims one is stored."""
 
 from __future__ import annotations
 

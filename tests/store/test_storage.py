@@ -1,4 +1,4 @@
-"""The database door: what it refuses, how fast, and the ledger's one claim."""
+"""The storage: what it refuses, how fast, and that one of several simultaneous claims is stored."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def test_sqlite_runs_in_wal_mode(tmp_path: Path):
     connection.close()
 
 
-def test_of_many_openings_at_once_one_gets_the_place():
+def test_of_many_simultaneous_openings_one_is_stored():
     storages = [open_storage(create=True) for _ in range(6)]
     with ThreadPoolExecutor(6) as pool:
         won = list(
@@ -76,7 +76,7 @@ def test_of_many_openings_at_once_one_gets_the_place():
     assert [row.key for row in storages[0].openings()] == [f"study {won.index(True)}"]
 
 
-def test_a_step_of_a_study_stands_once_wherever_it_is_put():
+def test_a_step_of_a_study_is_stored_once_whatever_its_index():
     storage = open_storage(create=True)
     assert storage.add_opening(0, "key", "claimed", "{}")
     assert not storage.add_opening(1, "key", "claimed", "{}")
@@ -85,7 +85,7 @@ def test_a_step_of_a_study_stands_once_wherever_it_is_put():
     assert not storage.is_opened("other")
 
 
-def test_weights_gone_from_the_artifact_store_are_named(tmp_path: Path):
+def test_weights_missing_from_the_artifact_store_are_named(tmp_path: Path):
     storage = open_storage(str(tmp_path / "a.db"), create=True)
     with pytest.raises(StorageError, match="0000 is missing"):
         storage.kept_file("0000")

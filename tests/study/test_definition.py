@@ -1,4 +1,4 @@
-"""Study files, their spaces, and samplers and pruners by Optuna's names."""
+"""Study files, their spaces, and samplers and pruners by their names in Optuna."""
 
 from __future__ import annotations
 
