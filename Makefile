@@ -60,7 +60,7 @@ typecheck: $(VENV)/.dev  ## Run mypy, strict on harness
 	@$(BIN)/mypy
 
 clean:  ## Remove .venv and caches; keep data, storage, ledger and results
-	rm -rf $(VENV) .venv-newest .pytest_cache .mypy_cache .ruff_cache .hypothesis *.egg-info build
+	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis *.egg-info build
 	find harness studies tests -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(VENV)/.python:
