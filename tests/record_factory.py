@@ -66,7 +66,17 @@ def made_session(workers: int = 2, trials: int = 60, **changes: Any) -> Session:
         handles.add_trial(create_trial(state=state, value=nats, params=params, distributions=kinds))
     study = Study(name="beat_lecture", suggest=lambda _: TrainConfig())
     ends_at = time.time() + 212
-    return Session(storage, study, record, None, True, False, ends_at, workers, trials=storage.trials(KEY))  # type: ignore[arg-type]
+    return Session(
+        storage=storage,
+        study=study,
+        record=record,
+        corpus=None,  # type: ignore[arg-type]
+        resumed=True,
+        nothing_left=False,
+        ends_at=ends_at,
+        workers=workers,
+        trials=storage.trials(KEY),
+    )
 
 
 def searching(session: Session) -> Progress:

@@ -43,7 +43,7 @@ RunJob = Callable[[Job, int, Storage, OnEvent], None]
 """An engine: runs a job with this many workers; returns when it is done or its time is up."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Session:
     """A study that is about to run, with what a display needs."""
 
@@ -77,6 +77,19 @@ def run_study(request: Request, on_ready: Callable[[Session], None], on_event: O
     return search(study, str(file), request, on_ready, on_event, run_workers)
 
 
+@dataclass(frozen=True, kw_only=True)
+class _Checked:
+    """A request after the checks that need no stored study."""
+
+    key: str
+    study: Study
+    file: str
+    asked: Settings
+    space: Space
+    corpus: Corpus
+    facts: CorpusFacts
+
+
 def search(
     study: Study, file: str, request: Request, on_ready: Callable[[Session], None], on_event: OnEvent, run: RunJob
 ) -> Session:
@@ -101,41 +114,41 @@ def search(
         raise StudyError(
             f"a study's name may not start with reference- or finalists-; got {study.name!r}. Give it another NAME."
         )
+    checked = _Checked(key=key, study=study, file=file, asked=asked, space=space, corpus=corpus, facts=facts)
     with sole_run(key):
-        session, job = _start_or_resume(storage, key, study, file, asked, corpus, facts, space)
+        session, job = _start_or_resume(storage, checked)
         session = replace(session, notice=notice)
         on_ready(session)
         return replace(session, record=_search(session, job, on_event, run))
 
 
-def _start_or_resume(
-    storage: Storage,
-    key: str,
-    study: Study,
-    file: str,
-    asked: Settings,
-    corpus: Corpus,
-    facts: CorpusFacts,
-    space: Space,
-) -> tuple[Session, Job]:
+def _start_or_resume(storage: Storage, checked: _Checked) -> tuple[Session, Job]:
     """Store the study as started or resumed, unless a check refuses it. Only its sole runner may call this."""
+    key, file, space = checked.key, checked.file, checked.space
     stored = storage.study(key)
-    settings = merged(asked, None if stored is None else stored.settings, study.settings)
-    settings = replace(settings, seed=settings.seed or 0, corpus=facts.spec)
-    study = with_settings(study, settings)
+    settings = merged(checked.asked, None if stored is None else stored.settings, checked.study.settings)
+    settings = replace(settings, seed=settings.seed or 0, corpus=checked.facts.spec)
+    study = with_settings(checked.study, settings)
     if stored is not None:
-        check_same_search(stored, study, corpus, asked, space)
+        check_same_search(stored, study, checked.corpus, checked.asked, space)
     check_sampler(study, space)
     record = (
-        new_record(study, key, file, facts, settings, space)
+        new_record(study, key, file, checked.facts, settings, space)
         if stored is None
         else resumed_record(stored, study, file, settings)
     )
-    reference, is_trained = _reference(storage, study, corpus, facts, record)
+    reference, is_trained = _reference(storage, checked, record)
     record = record.model_copy(update={"reference": reference, "ended_by": None})
     job = _job(study, record, file, replace(settings, storage=storage.url), None if is_trained else reference)
     session = Session(
-        storage, study, record, corpus, stored is not None, False, job.ends_at, settings.number_of_workers
+        storage=storage,
+        study=study,
+        record=record,
+        corpus=checked.corpus,
+        resumed=stored is not None,
+        nothing_left=False,
+        ends_at=job.ends_at,
+        workers=settings.number_of_workers,
     )
     if stored is None:
         if storage.is_opened(key):
@@ -243,18 +256,18 @@ def _default_corpus(storage: Storage, study: Study) -> tuple[Corpus, str]:
         return load(FALLBACK), f"{error} Using {FALLBACK} instead."
 
 
-def _reference(
-    storage: Storage, study: Study, corpus: Corpus, facts: CorpusFacts, record: StudyRecord
-) -> tuple[str | None, bool]:
+def _reference(storage: Storage, checked: _Checked, record: StudyRecord) -> tuple[str | None, bool]:
     """Key of the reference to show, and whether its trial is finished.
 
     It has at least as many seeds as the finalists, so that it can be ranked with them. It is started if this study
     trains it; otherwise only a stored one is shown.
     """
     seeds = max(REFERENCE_SEEDS, record.seeds)
-    key = reference_key(corpus, seeds)
+    key = reference_key(checked.corpus, seeds)
     trials = storage.trials(key)
     if is_settled(trials):
-        is_shown = study.reference or any(trial.status == "complete" for trial in trials)
+        is_shown = checked.study.reference or any(trial.status == "complete" for trial in trials)
         return (key if is_shown else None), True
-    return (start_reference(storage, corpus, facts, seeds) if study.reference else None), False
+    if not checked.study.reference:
+        return None, False
+    return start_reference(storage, checked.corpus, checked.facts, seeds), False
