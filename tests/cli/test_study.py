@@ -137,7 +137,7 @@ def test_a_finished_study_says_that_nothing_is_left_and_more_trials_carry_on(
 
 @pytest.mark.usefixtures("searched")
 def test_a_resumed_study_keeps_seed_corpus_and_space(items: str, capfd: pytest.CaptureFixture[str]):
-    assert "begun" in (line := refused(["study", "tiny", "--corpus", items, "--seed", "5"], capfd))
+    assert "was started" in (line := refused(["study", "tiny", "--corpus", items, "--seed", "5"], capfd))
     assert "SEED=0, got 5" in line
     write_study("tiny", trials=4, widest=9)
     assert "another range for embedding_size" in refused(["study", "tiny", "--corpus", items], capfd)
