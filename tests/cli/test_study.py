@@ -149,7 +149,7 @@ def test_a_resumed_study_keeps_seed_corpus_and_space(items: str, capfd: pytest.C
 def test_a_rerun_reproduces_a_trial_to_the_last_bit(searched: str, capfd: pytest.CaptureFixture[str]):
     assert run(["rerun", searched, "1"]) == 0
     assert "identical to the last bit" in capfd.readouterr().out
-    assert "trials 0 to 3, got 77" in refused(["rerun", searched, "77"], capfd)
+    assert "got 77, but tiny-items has trials 0 to 3" in refused(["rerun", searched, "77"], capfd)
 
 
 def test_samples_come_from_the_best_model_the_same_for_a_seed(searched: str, capfd: pytest.CaptureFixture[str]):
@@ -179,7 +179,7 @@ def test_the_test_split_is_opened_once(searched: str, items: str, capfd: pytest.
     assert "2 entries" in capfd.readouterr().out
 
 
-def test_a_longer_search_that_was_killed_has_not_come_to_its_end(
+def test_a_longer_search_that_was_killed_has_not_ended(
     searched: str, items: str, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ):
     seen = []
