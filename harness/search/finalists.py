@@ -17,7 +17,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from harness.config import TrainConfig
 from harness.search.reference import fresh_seeds
-from harness.search.trial_queue import MOST_ATTEMPTS, queue_lock, requeue_orphans
+from harness.search.trial_queue import failed_for_good, queue_lock, requeue_orphans
 from harness.store.finalist_record import Ranking
 from harness.store.find import stored_reference
 from harness.store.keys import finalists_key
@@ -108,7 +108,7 @@ def read_round(storage: Storage, record: StudyRecord, trials: Sequence[TrialReco
     done = {
         (run.params["trial"], run.params["repeat"]): run
         for run in storage.trials(finalists_key(record.key))
-        if run.status in _DONE or _failed_for_good(run)
+        if run.status in _DONE or failed_for_good(run)
     }
     recipe = stored_reference(storage, record.reference)
     return Round(wanted, done, recipe if recipe is not None and len(recipe.seeds) >= record.seeds else None)
@@ -154,7 +154,7 @@ def start_round(storage: Storage, record: StudyRecord, trials: Sequence[TrialRec
             run = _run_of(trial)
             if trial.state == TrialState.WAITING and run not in wanted:
                 _drop(storage, study, trial.number)
-            elif trial.state != TrialState.FAIL or _failed_for_good(storage.trial(key, trial.number)):
+            elif trial.state != TrialState.FAIL or _has_failed_for_good(storage, key, trial.number):
                 existing.add(run)
         for run, seed in wanted.items():
             if run not in existing:
@@ -172,8 +172,9 @@ def _run_of(trial: FrozenTrial) -> Run:
     return params.get("trial", -1), params.get("repeat", -1)
 
 
-def _failed_for_good(record: TrialRecord | None) -> bool:
-    return record is not None and record.status == "failed" and record.attempt + 1 >= MOST_ATTEMPTS
+def _has_failed_for_good(storage: Storage, key: str, number: int) -> bool:
+    record = storage.trial(key, number)
+    return record is not None and failed_for_good(record)
 
 
 def _drop(storage: Storage, study: optuna.Study, number: int) -> None:

@@ -16,7 +16,7 @@ from harness.config import TrainConfig
 from harness.corpus import Corpus
 from harness.lecture import lecture_recipe
 from harness.search.trial import STOPPED, STORAGE_FAULTS, Deadline, OnProgress, finish, reported_nats
-from harness.search.trial_queue import Started, queue_lock, requeue
+from harness.search.trial_queue import Started, failed_for_good, queue_lock, requeue
 from harness.store.keys import REFERENCE_SEEDS, reference_key
 from harness.store.provenance import commit, now
 from harness.store.storage import Storage
@@ -36,11 +36,14 @@ def fresh_seeds(count: int) -> list[int]:
     return [derive(REFERENCE_SEED, "repeat", number) for number in range(count)]
 
 
-def start_reference(storage: Storage, corpus: Corpus, facts: CorpusFacts, seeds: int = REFERENCE_SEEDS) -> str:
-    """Create the reference's study unless its trial was started already; returns its key."""
+def start_reference(
+    storage: Storage, corpus: Corpus, facts: CorpusFacts, seeds: int = REFERENCE_SEEDS
+) -> tuple[str, bool]:
+    """Create the reference's study unless its trial was started already; returns its key and whether it is settled."""
     key = reference_key(corpus, seeds)
     with queue_lock(key):  # two studies of one corpus may start at the same time
-        if not storage.trials(key):
+        trials = storage.trials(key)
+        if not trials:
             settings = Settings(trials=1, seed=REFERENCE_SEED, seeds=seeds)
             storage.create_study(
                 StudyRecord(
@@ -48,16 +51,16 @@ def start_reference(storage: Storage, corpus: Corpus, facts: CorpusFacts, seeds:
                     pruner="", created=now(), commit=commit(),
                 )
             )  # fmt: skip
-    return key
+    return key, is_settled(trials)
 
 
 def is_settled(trials: Sequence[TrialRecord]) -> bool:
-    """Whether a reference's one trial is finished, whatever its outcome."""
-    return any(trial.status in FINISHED for trial in trials)
+    """Whether a reference's one trial is finished, whatever its outcome, or failed too often to be tried again."""
+    return any(trial.status in FINISHED or failed_for_good(trial) for trial in trials)
 
 
 def reference_is_settled(storage: Storage, key: str | None) -> bool:
-    """Whether there is nothing to wait for: no reference is wanted, or its trial is finished."""
+    """Whether there is nothing to wait for: no reference is wanted, or it is settled."""
     return key is None or is_settled(storage.trials(key))
 
 

@@ -16,7 +16,7 @@ from harness.search.events import Event, Job, OnEvent
 from harness.search.finalists import Reserve, read_round, start_round
 from harness.search.measurements import measured
 from harness.search.ranking import ranking_of
-from harness.search.reference import is_settled, start_reference
+from harness.search.reference import start_reference
 from harness.search.request import Request, with_settings
 from harness.search.resume import check_same_search, new_record, resumed_record
 from harness.search.trial_queue import (
@@ -27,6 +27,7 @@ from harness.search.trial_queue import (
     search_is_complete,
     sole_run,
 )
+from harness.store.find import stored_reference
 from harness.store.keys import REFERENCE_SEEDS, reference_key, stands_beside
 from harness.store.storage import Storage, open_storage
 from harness.store.study_record import CorpusFacts, EndedBy, StudyRecord
@@ -257,17 +258,13 @@ def _default_corpus(storage: Storage, study: Study) -> tuple[Corpus, str]:
 
 
 def _reference(storage: Storage, checked: _Checked, record: StudyRecord) -> tuple[str | None, bool]:
-    """Key of the reference to show, and whether its trial is finished.
+    """Key of the reference to show, and whether there is nothing to train for it.
 
     It has at least as many seeds as the finalists, so that it can be ranked with them. It is started if this study
     trains it; otherwise only a stored one is shown.
     """
     seeds = max(REFERENCE_SEEDS, record.seeds)
+    if checked.study.reference:
+        return start_reference(storage, checked.corpus, checked.facts, seeds)
     key = reference_key(checked.corpus, seeds)
-    trials = storage.trials(key)
-    if is_settled(trials):
-        is_shown = checked.study.reference or any(trial.status == "complete" for trial in trials)
-        return (key if is_shown else None), True
-    if not checked.study.reference:
-        return None, False
-    return start_reference(storage, checked.corpus, checked.facts, seeds), False
+    return (key if stored_reference(storage, key) is not None else None), True

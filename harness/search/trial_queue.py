@@ -201,6 +201,11 @@ def _start(storage: Storage, study: Study, optuna_study: optuna.Study, seed: int
     return Started(handle, record)
 
 
+def failed_for_good(record: TrialRecord) -> bool:
+    """Whether a trial failed by itself too often to be tried again."""
+    return record.status == "failed" and record.attempt + 1 >= MOST_ATTEMPTS
+
+
 def _first_record(trial: optuna.Trial | FrozenTrial, seed: int) -> TrialRecord:
     """A repeated trial has its seed already; that of a new one is derived."""
     given = trial.user_attrs

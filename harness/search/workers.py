@@ -61,7 +61,8 @@ class Worker:
             self._run_reference()
 
     def _run_reference(self) -> None:
-        if self.job.reference is not None:
+        # Asked first: a reference that failed too often would be drawn again.
+        if self.job.reference is not None and not reference_is_settled(self.storage, self.job.reference):
             self._run_next(REFERENCE, self.job.reference, REFERENCE_SEED, 1)
 
     def _is_done(self) -> bool:

@@ -33,8 +33,9 @@ def begun(tmp_path: Path) -> tuple[Storage, Corpus, str]:
     facts = CorpusFacts(
         spec="", label="items", variant="canonical", fingerprint="f", items={}, examples={}, by_default=False
     )
-    key = start_reference(storage, corpus, facts)
-    assert start_reference(storage, corpus, facts) == key  # a second study finds it there
+    key, is_settled = start_reference(storage, corpus, facts)
+    assert not is_settled
+    assert start_reference(storage, corpus, facts) == (key, False)  # a second study finds it there
     return storage, corpus, key
 
 

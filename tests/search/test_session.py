@@ -90,3 +90,18 @@ def test_a_resumed_study_keeps_what_was_asked_before_and_takes_what_is_asked_now
     assert second.record.sampler == "TPESampler(multivariate=True, group=True)"
     with pytest.raises(StudyError, match=r"a study keeps its seed; .* with SEED=3, got 4\."):
         search(items, seed=4)
+
+
+def test_a_recipe_that_cannot_be_trained_is_given_up_after_three_attempts_and_the_search_goes_on(
+    items: Path, monkeypatch: pytest.MonkeyPatch
+):
+    def fails(*_: object, **__: object) -> None:
+        raise RuntimeError("no memory")
+
+    monkeypatch.setattr("harness.search.reference.train_seeds", fails)
+    write_study(trials=2, finalists=0, reference=True)
+    session = search(items)
+    assert session.record.ended_by == "trials"
+    assert session.record.reference is not None
+    assert [trial.attempt for trial in session.storage.trials(session.record.reference)] == [0, 1, 2]
+    assert search(items).nothing_left
