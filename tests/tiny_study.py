@@ -209,8 +209,14 @@ def search(corpus: Path | str, study: str = "tiny", run_workers: Any = work_here
 
 
 def begin_in_background(*arguments: str) -> subprocess.Popen[str]:
-    """`harness study tiny` in a process of its own, with real worker processes; its report has no plots."""
-    program = "from harness.report import write; write.PLOTS = (); from harness.cli.app import main; main()"
+    """`harness study tiny` in a process of its own, with real worker processes; its report has no plots.
+
+    It takes Ctrl-C even if these tests do not: a shell that runs them with `&` makes all of them ignore it.
+    """
+    program = (
+        "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); "
+        "from harness.report import write; write.PLOTS = (); from harness.cli.app import main; main()"
+    )
     command = [sys.executable, "-c", program, "study", "tiny", *arguments]
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=os.environ)
 
