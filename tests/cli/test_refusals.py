@@ -139,7 +139,7 @@ def test_without_names_a_study_falls_back_to_an_available_corpus_and_keeps_it(
     with monkeypatch.context() as patched:
         patched.setattr("harness.corpus.sources._known", _known_but(unreachable))
         assert run(["study", "tiny"]) == 0
-        assert "could not be had. Going on with ssa-2017." in capfd.readouterr().out
+        assert "could not be had. Using ssa-2017 instead." in capfd.readouterr().out
         assert run(["study", "tiny", "--corpus", "names"]) == 2
         assert "corpus names could not be had" in capfd.readouterr().err
     assert run(["study", "tiny", "--trials", "2"]) == 0

@@ -66,11 +66,13 @@ def test_completion_loads_neither_torch_nor_optuna(project: Path, line: str, wor
     assert done.stderr == "loaded:\n"
 
 
+@pytest.mark.slow
 def test_importing_the_package_loads_nothing_and_a_name_loads_what_it_needs():
     program = f"import sys, harness\nprint([name for name in {HEAVY} if name in sys.modules])\nprint(harness.Corpus)"
     assert python(program).stdout == "[]\n<class 'harness.corpus.corpus.Corpus'>\n"
 
 
+@pytest.mark.slow
 def test_train_is_the_function_whatever_was_imported_before():
     program = "import harness.train.moves\nfrom harness import train\nprint(train.__name__, callable(harness.train))"
     assert python(program).stdout == "train True\n"

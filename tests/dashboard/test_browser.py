@@ -16,9 +16,12 @@ from harness.store.storage import Storage
 from tests.browser import CHROMIUM, Page
 from tests.four_outcomes import COMPLETE, DIVERGED, KEY, PRUNED, search_four_ways, trial_of
 
-pytestmark = pytest.mark.skipif(
-    CHROMIUM is None, reason="no Chromium on this machine, so the dashboard was not opened in a browser"
-)
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(
+        CHROMIUM is None, reason="no Chromium on this machine, so the dashboard was not opened in a browser"
+    ),
+]
 IMAGES = "[...document.images].filter(image => image.src.includes('/artifacts/'))"
 LOADED = f"{IMAGES}.filter(image => image.complete && image.naturalWidth > 0).length"
 
@@ -59,7 +62,6 @@ def picture(page: Page, request: pytest.FixtureRequest) -> Iterator[None]:
     assert page.errors == []
 
 
-@pytest.mark.slow
 def test_the_first_page_lists_the_study(page: Page, address: str):
     page.open(address)
     page.wait_for_text(KEY, "MINIMIZE")

@@ -197,6 +197,7 @@ def test_a_study_opened_is_closed_and_keeps_what_it_was_closed_with(storage: Sto
     assert storage.study(KEY) == before
 
 
+@pytest.mark.slow
 def test_openings_and_leaks_of_this_storage_are_counted(storage: Storage, items: Path, tmp_path: Path):
     stranger = tmp_path / "stranger.txt"
     test = sealed_test_items(load(str(items)).source.items)

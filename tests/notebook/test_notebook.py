@@ -82,6 +82,7 @@ def test_its_trials_have_the_seeds_of_worker_processes(study: Study):
     assert list(study.run(trials=2).trials["seed"]) == seeds
 
 
+@pytest.mark.slow
 def test_the_bar_counts_trials_then_the_finalists_runs(study: Study, capsys: pytest.CaptureFixture[str]):
     study.run(finalists=2)
     printed = capsys.readouterr()
@@ -135,6 +136,7 @@ def test_threads_and_optunas_verbosity_are_restored(study: Study):
         torch.set_num_threads(1)
 
 
+@pytest.mark.slow
 def test_a_study_started_in_a_notebook_can_be_resumed_from_a_file_and_back(tmp_path: Path, home: Path):
     items = write_items(tmp_path / "items.txt")
     text = write_study("both", trials=2).read_text(encoding="utf-8")
@@ -163,6 +165,7 @@ def test_the_card_names_the_best_trial_and_the_corpus_of_its_numbers(finished: S
     assert "The test split is sealed" in card
 
 
+@pytest.mark.slow
 def test_every_plot_with_data_is_a_figure(finished: StudyResults):
     figures = finished.plots()
     assert {"curves", "history", "embedding", "symbols"} <= figures.keys()

@@ -24,6 +24,8 @@ from harness.store.storage import Storage, open_storage
 from harness.store.weights import restore
 from tests.tiny_study import brief_reference, round_of, search, with_build, work_here, write_items, write_study
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def items(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -109,7 +111,6 @@ def test_seeds_come_in_turn_so_that_a_round_cut_short_is_still_paired(of_three_s
     assert [run.params["repeat"] for run in runs_of(of_three_seeds)] == [0, 0, 1, 1, 2, 2]
 
 
-@pytest.mark.slow
 @pytest.mark.usefixtures("short_reference")
 def test_the_recipe_is_among_the_finalists_with_the_same_seeds(items: Path):
     write_study(trials=3, finalists=2, seeds=2, reference=True)
@@ -142,7 +143,6 @@ def test_two_trials_of_one_config_are_one_finalist(items: Path):
     assert len(best_trials(session.storage.trials("tiny-items"), 3)) == 2
 
 
-@pytest.mark.slow
 def test_an_interrupted_round_goes_on_where_it_stopped(items: Path, capfd: pytest.CaptureFixture[str]):
     write_study(trials=3, finalists=2, seeds=3)
     with pytest.MonkeyPatch.context() as patched:
@@ -186,7 +186,6 @@ def test_a_missing_ranking_is_made_again_without_training(searched: Session, ite
     ]
 
 
-@pytest.mark.slow
 def test_after_more_trials_the_new_best_are_trained_and_queued_runs_of_others_dropped(items: Path):
     write_study(trials=3, finalists=2)
     with pytest.raises(KeyboardInterrupt):

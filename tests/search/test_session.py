@@ -79,6 +79,7 @@ def settings_of(session: Session) -> dict[str, Any]:
     return {name: getattr(session.record.settings, name) for name in ("trials", "finalists", "seeds", "pruner", "seed")}
 
 
+@pytest.mark.slow
 def test_a_resumed_study_keeps_what_was_asked_before_and_takes_what_is_asked_now(items: Path):
     write_study(trials=2, finalists=0)
     first = search(items, seed=3, pruner="NopPruner", seeds=4)
@@ -92,6 +93,7 @@ def test_a_resumed_study_keeps_what_was_asked_before_and_takes_what_is_asked_now
         search(items, seed=4)
 
 
+@pytest.mark.slow
 def test_a_recipe_that_cannot_be_trained_is_given_up_after_three_attempts_and_the_search_goes_on(
     items: Path, monkeypatch: pytest.MonkeyPatch
 ):
