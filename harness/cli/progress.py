@@ -34,7 +34,7 @@ class WorkerState:
 
 
 @dataclass
-class Round:
+class RoundProgress:
     """Progress of the finalists' round."""
 
     done: int
@@ -58,7 +58,7 @@ class Progress:
         for record in records:
             self._add_dev_nats(record)
         self.workers = {worker: WorkerState() for worker in range(session.workers)}
-        self.round: Round | None = None
+        self.round: RoundProgress | None = None
         """None until the search has ended."""
         self.recent: deque[str] = deque(maxlen=_RECENT)
 
@@ -112,7 +112,7 @@ class Progress:
         if record.status == "complete" and record.dev_nats is not None:
             self.best_so_far.append(min([record.dev_nats, *self.best_so_far[-1:]]))
 
-    def _round(self) -> Round:
+    def _round(self) -> RoundProgress:
         storage = self.session.storage
         stored = read_round(storage, self.record, storage.trials(self.record.key))
         nats_of_trial: dict[int, list[float]] = {}
@@ -121,7 +121,7 @@ class Progress:
             if run.status == "complete" and run.dev_nats is not None:
                 nats_of_trial.setdefault(trial, []).append(run.dev_nats)
         means = sorted((fmean(nats), len(nats), trial) for trial, nats in nats_of_trial.items())
-        return Round(*stored.counts, means)
+        return RoundProgress(*stored.counts, means)
 
     def _remember(self, text: str) -> str:
         self.recent.append(text)

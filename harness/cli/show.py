@@ -65,7 +65,7 @@ def _study_facts(results: Results) -> dict[str, Any]:
 
 def _trial_facts(storage: Storage, study: StudyRecord, record: TrialRecord) -> dict[str, Any]:
     """A trial's whole record, with what other records say about the trial."""
-    repeats = [other.number for other in storage.trials(study.key) if other.root == record.first]
+    repeats = [other.number for other in storage.trials(study.key) if other.root == record.original]
     finalists = () if study.ranking is None else study.ranking.finalists
     finalist = next((f for f in finalists if f.trial == record.number), None)
     weights = record.weights_artifact

@@ -13,7 +13,7 @@ from harness.report.results import Results, split_sizes
 from harness.report.tables.finalists import HEAD, caption, table_rows
 from harness.report.tables.table import markdown
 from harness.search.trial_queue import MOST_ATTEMPTS
-from harness.store.keys import REFERENCE_SEEDS, is_reference, searched_by
+from harness.store.keys import REFERENCE_RUNS, is_reference, searched_by
 from harness.store.study_record import StudyRecord
 from harness.store.trial_record import TrialRecord
 
@@ -157,7 +157,7 @@ def side_study_note(record: StudyRecord) -> str:
     if is_reference(record.key):
         return (
             f"## The lecture's recipe, the reference of every study on {record.corpus.label}\n\nOne trial, the mean of "
-            f"{record.seeds or REFERENCE_SEEDS} seeds of the lecture's last hand-tuned run. It is not part of "
+            f"{record.seeds or REFERENCE_RUNS} seeds of the lecture's last hand-tuned run. It is not part of "
             f"any search: a trial without parameters would mislead the sampler.\n\n{where}\n"
         )
     search = searched_by(record.key)

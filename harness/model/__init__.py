@@ -1,10 +1,10 @@
 """The mathematics: the MLP, counted n-grams and learning-rate schedules. Independent of training."""
 
+from harness.model.bigram import CountedBigram
 from harness.model.ensemble import Ensemble
 from harness.model.interface import Autograd, Build, Model, Plan, Predictor, fresh_model, load_tensors
 from harness.model.kneser_ney import KneserNey
 from harness.model.mlp import CharMLP
-from harness.model.ngram import CountedBigram
 from harness.model.schedule import multiplier
 from harness.model.stack import plan_of, stacks
 

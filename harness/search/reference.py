@@ -17,7 +17,7 @@ from harness.corpus import Corpus
 from harness.lecture import lecture_recipe
 from harness.search.trial import STOPPED, STORAGE_FAULTS, Deadline, OnProgress, finish, reported_nats
 from harness.search.trial_queue import Started, failed_for_good, queue_lock, requeue
-from harness.store.keys import REFERENCE_SEEDS, reference_key
+from harness.store.keys import REFERENCE_RUNS, reference_key
 from harness.store.provenance import commit, now
 from harness.store.storage import Storage
 from harness.store.study_record import CorpusFacts, StudyRecord
@@ -37,7 +37,7 @@ def fresh_seeds(count: int) -> list[int]:
 
 
 def start_reference(
-    storage: Storage, corpus: Corpus, facts: CorpusFacts, seeds: int = REFERENCE_SEEDS
+    storage: Storage, corpus: Corpus, facts: CorpusFacts, seeds: int = REFERENCE_RUNS
 ) -> tuple[str, bool]:
     """Create the reference's study unless its trial was started already; returns its key and whether it is settled."""
     key = reference_key(corpus, seeds)
@@ -87,7 +87,7 @@ def run_reference(
         return share == 1 or not deadline.passed()
 
     asked = storage.study(started.handle.study.study_name)
-    seeds = fresh_seeds(REFERENCE_SEEDS if asked is None else asked.seeds)
+    seeds = fresh_seeds(REFERENCE_RUNS if asked is None else asked.seeds)
     try:
         results = train_seeds(config, corpus, seeds, on_evaluation=on_evaluation)
     except STORAGE_FAULTS:

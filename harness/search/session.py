@@ -28,7 +28,7 @@ from harness.search.trial_queue import (
     sole_run,
 )
 from harness.store.find import stored_reference
-from harness.store.keys import REFERENCE_SEEDS, reference_key, stands_beside
+from harness.store.keys import REFERENCE_RUNS, reference_key, stands_beside
 from harness.store.storage import Storage, open_storage
 from harness.store.study_record import CorpusFacts, EndedBy, StudyRecord
 from harness.store.trial_record import TrialRecord
@@ -263,7 +263,7 @@ def _reference(storage: Storage, checked: _Checked, record: StudyRecord) -> tupl
     It has at least as many seeds as the finalists, so that it can be ranked with them. It is started if this study
     trains it; otherwise only a stored one is shown.
     """
-    seeds = max(REFERENCE_SEEDS, record.seeds)
+    seeds = max(REFERENCE_RUNS, record.seeds)
     if checked.study.reference:
         return start_reference(storage, checked.corpus, checked.facts, seeds)
     key = reference_key(checked.corpus, seeds)

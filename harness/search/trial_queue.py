@@ -179,9 +179,9 @@ def _requeue(storage: Storage, study: optuna.Study, record: TrialRecord, status:
 def _enqueue(study: optuna.Study, record: TrialRecord, attempt: int) -> None:
     """The same parameters and training seed again. Optuna hands out waiting trials before it draws new ones."""
     waiting = study.get_trials(deepcopy=False, states=[TrialState.WAITING])
-    if any(trial.user_attrs.get("repeats") == record.first for trial in waiting):
+    if any(trial.user_attrs.get("repeats") == record.original for trial in waiting):
         return
-    study.enqueue_trial(record.params, user_attrs={"seed": record.seed, "attempt": attempt, "repeats": record.first})
+    study.enqueue_trial(record.params, user_attrs={"seed": record.seed, "attempt": attempt, "repeats": record.original})
 
 
 def _start(storage: Storage, study: Study, optuna_study: optuna.Study, seed: int) -> Started:
@@ -224,7 +224,7 @@ def _seed_of(storage: Storage, study: optuna.Study) -> int:
 
 def _stop_if_hopeless(records: list[TrialRecord]) -> None:
     failed = [record for record in records if record.status == "failed"]
-    different = len({record.first for record in failed})
+    different = len({record.original for record in failed})
     # Sizes and addresses in a message change from trial to trial; the fault is the same.
     same_reason = len({re.sub(r"0x[0-9a-f]+|[0-9]+", "#", record.failure or "") for record in failed}) == 1
     if different >= HOPELESS_AFTER and (same_reason or different >= 3 * HOPELESS_AFTER):

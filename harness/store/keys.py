@@ -9,7 +9,7 @@ if TYPE_CHECKING:  # shell completion needs this module, but not torch
 
 _FINALISTS = "finalists-"
 _REFERENCES = "reference-"
-REFERENCE_SEEDS = 5
+REFERENCE_RUNS = 5
 
 
 def finalists_key(key: str) -> str:
@@ -22,7 +22,7 @@ def stands_beside(key: str) -> bool:
     return key.startswith((_REFERENCES, _FINALISTS))
 
 
-def reference_key(corpus: Corpus, seeds: int = REFERENCE_SEEDS) -> str:
+def reference_key(corpus: Corpus, seeds: int = REFERENCE_RUNS) -> str:
     return f"{_REFERENCES}{seeds}-seeds-{corpus.label}-{corpus.fingerprint[:8]}"
 
 

@@ -89,7 +89,7 @@ class TrialRecord(BaseModel, frozen=True):
         return f"mean of {len(found)} seeds from {min(found):.4f} to {max(found):.4f}" if found else ""
 
     @property
-    def first(self) -> int:
+    def original(self) -> int:
         """The trial that this one repeats, or its own number."""
         return self.number if self.root is None else self.root
 

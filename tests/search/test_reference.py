@@ -13,7 +13,7 @@ from harness.search.reference import REFERENCE, REFERENCE_SEED, reference_is_set
 from harness.search.trial import Deadline
 from harness.search.trial_queue import start_trial
 from harness.store.find import stored_reference
-from harness.store.keys import REFERENCE_SEEDS, is_reference
+from harness.store.keys import REFERENCE_RUNS, is_reference
 from harness.store.storage import Storage, open_storage
 from harness.store.study_record import CorpusFacts
 from harness.store.weights import restore
@@ -74,7 +74,7 @@ def test_a_reference_is_the_mean_of_its_seeds_each_kept_with_its_weights(tmp_pat
     run_once(storage, corpus, key, short_recipe())
     record = stored_reference(storage, key)
     assert record is not None
-    assert len({run.seed for run in record.seeds}) == REFERENCE_SEEDS == 5
+    assert len({run.seed for run in record.seeds}) == REFERENCE_RUNS == 5
     assert record.dev_nats == pytest.approx(statistics.fmean(run.dev_nats for run in record.seeds))
     assert record.curve[-1].dev_nats == record.dev_nats
     assert record.gap == pytest.approx(record.dev_nats - record.train_nats)
