@@ -19,6 +19,7 @@ from harness.bench.timing import Row
 from harness.files import replacing, write_atomically
 from harness.report import palette
 from harness.report.plots import style
+from harness.report.tables.table import markdown
 from harness.store.provenance import commit, machine, now, versions
 
 SECTIONS = {
@@ -69,7 +70,7 @@ def write_section(
             frame, shown = followed_frame(trials), compared_frame(trials)
         case _:
             frame, shown = frame_of(rows), _shown(rows)
-    table = shown.to_markdown(index=False, disable_numparse=True)
+    table = markdown(list(shown.columns), shown.astype(str).to_numpy().tolist())
     text = f"## {SECTIONS[section]}\n\n{_NOTES[section]}\n\n{table}\n\n{in_a_line(made_by)}\n"
     written = [folder / f"{section}.csv", folder / f"{section}.md"]
     write_atomically(written[0], frame.assign(**made_by).to_csv(index=False))

@@ -145,7 +145,7 @@ def test_without_names_a_study_falls_back_to_an_available_corpus_and_keeps_it(
     assert run(["study", "tiny", "--trials", "2"]) == 0
     shown = capfd.readouterr().out
     assert "resuming tiny-ssa-2017" in shown
-    assert "CORPUS=names begins it on names" in shown
+    assert "CORPUS=names starts it on names" in shown
 
 
 def _known_but(unreachable: object):
