@@ -101,7 +101,7 @@ def test_the_page_holds_every_section_there_is_with_what_made_it_and_why_a_row_i
 def test_a_recipe_that_did_not_get_there_is_marked_as_needing_more(tmp_path: Path):
     missed = ToTarget(2.17, "the lecture's", 11_897, 200_000, 60.0, 55.0, 70.0, 5, 2.18, None, 0)
     write.write_section(tmp_path, "target", [TARGETS[0], missed], MADE_BY)
-    assert "| no        | > 60 (55 to 70)" in (tmp_path / "target.md").read_text()
+    assert "| no | > 60 (55 to 70) |" in (tmp_path / "target.md").read_text()
     assert list(pd.read_csv(tmp_path / "target.csv")["stands"]) == [True, False]
 
 
