@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import logging
 import sys
 from itertools import pairwise
 
@@ -24,6 +25,8 @@ for command in COMMANDS:
 
 def main() -> None:
     """Run a command. Every error that the user can fix becomes one line on stderr and an exit code."""
+    # SQLAlchemy logs a traceback when Ctrl-C arrives in the middle of a query; one line is enough for that.
+    logging.getLogger("sqlalchemy").addHandler(logging.NullHandler())
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")  # for terminals whose encoding lacks our characters

@@ -51,7 +51,8 @@ class Progress:
         records = list(session.trials)
         self.finished = sum(record.status in FINISHED for record in records)
         self.best = best_trial(records)
-        self.reference = stored_reference(session.storage, session.record.reference)
+        settled = session.reference_is_settled
+        self.reference = stored_reference(session.storage, session.record.reference) if settled else None
         self.verdicts = Counter(r.verdict or r.status for r in records if r.status in FINISHED)
         self.best_so_far: list[float] = []
         """Lowest dev nats after each complete trial."""

@@ -84,7 +84,7 @@ def _show_outcome(session: Session, report: Report) -> None:
     """The last lines of `make study`: how the search ended, its results, and what to do next."""
     folder, results, findings = report
     _show_ending(session, results)
-    done, wanted = count_runs(session.storage, session.record)
+    done, wanted = count_runs(session.storage, session.record, results.trials)
     print_finalists(session.record)
     if done < wanted:
         console.print(f"finalists: {done} of {wanted} runs with fresh seeds are done; make study runs the rest")

@@ -24,7 +24,7 @@ class Bars:
     def begin(self, session: Session) -> None:
         """Open the search's bar, which starts at the trials that are finished already."""
         self._session = session
-        records = session.storage.trials(session.record.key)
+        records = session.trials
         self._best = best_trial(records)
         finished = sum(record.status in FINISHED for record in records)
         corpus = session.record.corpus
@@ -36,7 +36,8 @@ class Bars:
     def on_event(self, event: Event) -> None:
         record = event.record
         if event.kind == "round":
-            done, wanted = count_runs(self._session.storage, self._session.record)
+            storage, study = self._session.storage, self._session.record
+            done, wanted = count_runs(storage, study, storage.trials(study.key))
             self._open("finalists on fresh seeds", wanted, done)
         elif event.kind == "finished" and record is not None and event.what != "reference":
             if event.what == "trial":

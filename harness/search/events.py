@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from harness.search.finalists import Reserve
@@ -31,6 +31,10 @@ class Job:
     """That time in seconds, for the trials that are finished when the job starts."""
     finalists_of: str | None = None
     """Key of the search whose finalists to train; None for the search itself."""
+
+    def reserving(self, trials: Sequence[TrialRecord]) -> Job:
+        """The job with the reserve that the finished trials need."""
+        return self if self.reserve is None else replace(self, reserve_s=self.reserve.seconds(trials))
 
 
 @dataclass(frozen=True)

@@ -114,9 +114,9 @@ def read_round(storage: Storage, record: StudyRecord, trials: Sequence[TrialReco
     return Round(wanted, done, recipe if recipe is not None and len(recipe.seeds) >= record.seeds else None)
 
 
-def count_runs(storage: Storage, record: StudyRecord) -> tuple[int, int]:
+def count_runs(storage: Storage, record: StudyRecord, trials: Sequence[TrialRecord]) -> tuple[int, int]:
     """How many of the round's runs are done, of how many."""
-    return read_round(storage, record, storage.trials(record.key)).counts
+    return read_round(storage, record, trials).counts
 
 
 def round_study(storage: Storage, key: str, study: Study) -> Study:

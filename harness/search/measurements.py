@@ -6,15 +6,13 @@ from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any
 
-from safetensors.numpy import load as load_arrays
-
 from harness.corpus import Corpus
 from harness.errors import ModelChanged
 from harness.model import Build, CountedBigram
 from harness.store.storage import Storage
 from harness.store.study_record import Baseline, Chosen, DevParts, Drawn, Ngrams, RangeTest, StudyRecord
 from harness.store.trial_record import TrialRecord, runs_of
-from harness.store.weights import draw, restore
+from harness.store.weights import draw, restore, unpack_arrays
 from harness.train import ItemNats, baselines, item_nats, lr_range, seen_in_train, split_nats
 
 DRAWN = 20
@@ -74,7 +72,7 @@ def _drawn(
 def _dev_items(storage: Storage, record: StudyRecord, chosen: Chosen, corpus: Corpus, build: Build) -> ItemNats | None:
     """Losses of the dev items, averaged over the winner's fresh seeds if it has any."""
     if chosen.runs and record.ranking is not None and record.ranking.items_artifact is not None:
-        kept = load_arrays(storage.kept_file(record.ranking.items_artifact))
+        kept = unpack_arrays(storage.kept_file(record.ranking.items_artifact))
         index = next(i for i, f in enumerate(record.ranking.finalists) if f.name == record.ranking.winner)
         return ItemNats(kept["nats"][index].mean(0), kept["symbols"])
     if chosen.weights_artifact is None:

@@ -42,8 +42,9 @@ def start_reference(
     """Create the reference's study unless its trial was started already; returns its key and whether it is settled."""
     key = reference_key(corpus, seeds)
     with queue_lock(key):  # two studies of one corpus may start at the same time
-        trials = storage.trials(key)
-        if not trials:
+        exists = storage.study(key) is not None  # records of a study deleted in the dashboard may be left
+        trials = storage.trials(key) if exists else []
+        if not exists:
             settings = Settings(trials=1, seed=REFERENCE_SEED, seeds=seeds)
             storage.create_study(
                 StudyRecord(

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 
 from harness.search.samplers import pruner_by_name, sampler_by_name
 from harness.study.definition import Study
-from harness.study.settings import Settings
+from harness.study.settings import OF_A_STUDY, Settings
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,10 +26,9 @@ def with_settings(study: Study, settings: Settings) -> Study:
     Raises:
         ConfigError: no such sampler or pruner, or one that needs arguments.
     """
-    plain = {name: getattr(settings, name) for name in ("trials", "minutes", "finalists", "seeds", "corpus")}
     return replace(
         study,
-        **{name: value for name, value in plain.items() if value is not None},
+        **{name: value for name in OF_A_STUDY if (value := getattr(settings, name)) is not None},
         sampler=sampler_by_name(settings.sampler) if settings.sampler else study.sampler,
         pruner=pruner_by_name(settings.pruner) if settings.pruner else study.pruner,
     )

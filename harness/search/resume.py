@@ -9,7 +9,7 @@ from harness.store.provenance import commit, now
 from harness.store.study_record import CorpusFacts, StudyRecord
 from harness.study.definition import Study
 from harness.study.experiment import params_of
-from harness.study.settings import Settings, to_remember
+from harness.study.settings import Settings, changed, to_remember
 from harness.study.space import Space
 
 
@@ -34,10 +34,11 @@ def new_record(study: Study, key: str, file: str, facts: CorpusFacts, settings: 
     )
 
 
-def resumed_record(stored: StudyRecord, study: Study, file: str, settings: Settings) -> StudyRecord:
-    """The stored record with what may change from run to run."""
+def resumed_record(stored: StudyRecord, study: Study, file: str, facts: CorpusFacts, settings: Settings) -> StudyRecord:
+    """The stored record with what may change from run to run, such as the path of the corpus."""
     return stored.model_copy(
         update={
+            "corpus": facts.model_copy(update={"by_default": stored.corpus.by_default}),
             "file": file or ("" if study.own_model else stored.file),
             "own_model": study.own_model,
             "settings": to_remember(settings),
@@ -57,18 +58,19 @@ def check_same_search(stored: StudyRecord, study: Study, corpus: Corpus, asked: 
     """
     since = f"{stored.key} was started {stored.created}"
     way_out = "Start another study with NAME=…, or restore what it was started with."
-    if asked.seed is not None and asked.seed != stored.seed:
-        raise StudyError(f"a study keeps its seed; {since} with SEED={stored.seed}, got {asked.seed}. {way_out}")
+    for name in changed(asked, stored.settings):
+        before, now_asked = getattr(stored.settings, name), getattr(asked, name)
+        raise StudyError(f"a study keeps its {name}; {since} with {name.upper()}={before}, got {now_asked}. {way_out}")
     if corpus.fingerprint != stored.corpus.fingerprint:
         raise StudyError(
             f"a study keeps its corpus; {since} on fingerprint {stored.corpus.fingerprint}, "
             f"{corpus.source.spec} now has {corpus.fingerprint}. {way_out}"
         )
     drawn = space.signature
-    changed = sorted(name for name in {*drawn, *stored.space} if drawn.get(name) != stored.space.get(name))
-    if changed:
+    other_ranges = sorted(name for name in {*drawn, *stored.space} if drawn.get(name) != stored.space.get(name))
+    if other_ranges:
         raise StudyError(
-            f"a study keeps its search space; {since} with another range for {', '.join(changed)}. {way_out}"
+            f"a study keeps its search space; {since} with another range for {', '.join(other_ranges)}. {way_out}"
         )
     fixed = space.constants
     different = sorted(key for key, value in stored.constants.items() if fixed.get(key) != value)

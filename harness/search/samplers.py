@@ -86,13 +86,19 @@ def _checked(factory: Callable[[int], Made]) -> Callable[[int], Made]:
 
 
 def _make(kind: Callable[..., object], name: str, what: str, seed: int) -> object:
-    arguments = {"seed": seed} if "seed" in inspect.signature(kind).parameters else {}
+    parameters = inspect.signature(kind).parameters.values()
+    needed = [p.name for p in parameters if p.default is p.empty and p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)]
+    way_out = f"Write {what}=lambda seed: … in the study file instead."
+    if needed:
+        raise ConfigError(
+            f"a {what} named on the command line must work without arguments; {name} needs {', '.join(needed)}. "
+            f"{way_out}"
+        )
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
         try:
-            return kind(**arguments)
+            return kind(**({"seed": seed} if any(p.name == "seed" for p in parameters) else {}))
         except (TypeError, ImportError, ValueError) as error:
             raise ConfigError(
-                f"a {what} named on the command line must work without arguments; {name} says: "
-                f"{first_line(error)} Write {what}=lambda seed: … in the study file instead."
+                f"a {what} named on the command line must work as it is; {name} says: {first_line(error)} {way_out}"
             ) from None

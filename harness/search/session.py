@@ -61,6 +61,8 @@ class Session:
     """A line to show: which corpus is used instead of the default one."""
     trials: Sequence[TrialRecord] = ()
     """Records at the start of this run."""
+    reference_is_settled: bool = True
+    """Whether there was nothing to train for the reference at the start of this run."""
     search_is_done: bool = False
     """Whether search and reference were finished at the start of this run."""
 
@@ -136,11 +138,11 @@ def _start_or_resume(storage: Storage, checked: _Checked) -> tuple[Session, Job]
     record = (
         new_record(study, key, file, checked.facts, settings, space)
         if stored is None
-        else resumed_record(stored, study, file, settings)
+        else resumed_record(stored, study, file, checked.facts, settings)
     )
-    reference, is_trained = _reference(storage, checked, record)
+    reference, is_settled = _reference(storage, checked, record)
     record = record.model_copy(update={"reference": reference, "ended_by": None})
-    job = _job(study, record, file, replace(settings, storage=storage.url), None if is_trained else reference)
+    job = _job(study, record, file, replace(settings, storage=storage.url), None if is_settled else reference)
     session = Session(
         storage=storage,
         study=study,
@@ -150,6 +152,7 @@ def _start_or_resume(storage: Storage, checked: _Checked) -> tuple[Session, Job]
         nothing_left=False,
         ends_at=job.ends_at,
         workers=settings.number_of_workers,
+        reference_is_settled=is_settled,
     )
     if stored is None:
         if storage.is_opened(key):
@@ -195,9 +198,7 @@ def _search(session: Session, job: Job, on_event: OnEvent, run: RunJob) -> Study
         ended_by: EndedBy = "failed"
         try:
             if not session.search_is_done:
-                assert job.reserve is not None  # a search always has one
-                job = replace(job, reserve_s=job.reserve.seconds(session.trials))
-                run(job, session.workers, storage, on_event)
+                run(job.reserving(session.trials), session.workers, storage, on_event)
             _train_finalists(session, job, on_event, run)
             ended_by = "trials" if search_is_complete(storage, job.key, job.target) else "minutes"
         except KeyboardInterrupt:

@@ -36,7 +36,8 @@ _FINISHED = (TrialState.COMPLETE, TrialState.PRUNED)
 @contextmanager
 def queue_lock(key: str) -> Iterator[None]:
     """Held while a study's trials are counted, started or requeued."""
-    with filelock.FileLock(paths.lock_file(f"{key}.queue")):
+    # The file is named as in version 0.2.0, whose processes may run beside this one.
+    with filelock.FileLock(paths.lock_file(f"{key}.gate")):
         yield
 
 

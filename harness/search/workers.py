@@ -38,14 +38,15 @@ class Worker:
         assert job.settings.corpus is not None  # a job names the corpus of its study
         self.corpus: Corpus = load(job.settings.corpus)
         self.deadline.at = job.ends_at - job.reserve_s
+        self._has_tried_reference = False
         self._finished = 0
         """Trials that were finished when the reserve was last computed."""
 
     def work(self) -> None:
-        """Run the reference first if this is worker 0, then trials; then wait for those of other workers."""
+        """The reference first, if this worker trains it; then trials; then wait for what runs elsewhere."""
         is_idle = False
-        if self.index == 0:
-            self._run_reference()
+        if self.index == 0 and self._run_reference():
+            self._keep_reserve()
         while not self.deadline.passed():
             if self._run_next(self.study, self.job.key, self.job.settings.seed or 0, self.job.target):
                 is_idle = False
@@ -53,17 +54,22 @@ class Worker:
                 continue
             if self._is_done():
                 return
-            # Another worker's trial may fail and be requeued.
+            # A trial that runs elsewhere may fail and come back.
             if not is_idle:
                 self.report(Event(self.index, "idle"))
             is_idle = True
             time.sleep(_IDLE_S)
             self._run_reference()
 
-    def _run_reference(self) -> None:
-        # Asked first: a reference that failed too often would be drawn again.
-        if self.job.reference is not None and not reference_is_settled(self.storage, self.job.reference):
-            self._run_next(REFERENCE, self.job.reference, REFERENCE_SEED, 1)
+    def _run_reference(self) -> bool:
+        """Train the reference if nobody else does; False if there is nothing to train."""
+        if self.job.reference is None:
+            return False
+        # A reference that failed too often would be drawn again. At the start the job says that it is not settled.
+        if self._has_tried_reference and reference_is_settled(self.storage, self.job.reference):
+            return False
+        self._has_tried_reference = True
+        return self._run_next(REFERENCE, self.job.reference, REFERENCE_SEED, 1)
 
     def _is_done(self) -> bool:
         counts = Counts.of(self.storage.optuna_study(self.job.key))

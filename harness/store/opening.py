@@ -10,7 +10,7 @@ from pydantic import BaseModel
 from harness.store.ledger import entries
 from harness.store.provenance import Owner
 from harness.store.storage import Storage
-from harness.store.upgrade import upgraded
+from harness.store.upgrade import SCHEMA, read_body
 
 Kind = Literal["runs", "ensemble", "bigram", "kneser-ney"]
 
@@ -45,6 +45,7 @@ class Contender(BaseModel, frozen=True):
 class Claim(BaseModel, frozen=True):
     """The whole list, and the process that claims the right to open the split for it."""
 
+    schema_number: int = SCHEMA
     fingerprint: str
     corpus: str
     study: dict[str, int | str | None]
@@ -88,6 +89,7 @@ class Elsewhere(BaseModel, frozen=True):
 class Scores(BaseModel, frozen=True):
     """The result of an opening."""
 
+    schema_number: int = SCHEMA
     test_items: int
     test_examples: int
     seen_items: int
@@ -123,7 +125,7 @@ def recorded(storage: Storage, key: str) -> Opening | None:
         return None
     first, scored = steps["claimed"], steps.get("scored")
     resumed = [entry for entry in steps.values() if entry.step.startswith("resumed")]
-    claim = Claim.model_validate(upgraded(first.body))
+    claim = read_body(Claim, first.body)
     return Opening(
         key=key,
         claimed=first.at,
@@ -131,5 +133,5 @@ def recorded(storage: Storage, key: str) -> Opening | None:
         attempts=1 + len(resumed),
         owner=Owner.model_validate(resumed[-1].body["owner"]) if resumed else claim.owner,
         scored=None if scored is None else scored.at,
-        scores=None if scored is None else Scores.model_validate(upgraded(scored.body)),
+        scores=None if scored is None else read_body(Scores, scored.body),
     )

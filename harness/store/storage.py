@@ -6,7 +6,6 @@ uses the same code.
 
 from __future__ import annotations
 
-import logging
 import sqlite3
 import tempfile
 import warnings
@@ -28,8 +27,6 @@ from harness.store.trial_record import TrialRecord
 from harness.store.upgrade import read_document
 from harness.study.experiment import params_of
 
-# SQLAlchemy logs a traceback when Ctrl-C arrives in the middle of a query; the command line reports it in one line.
-logging.getLogger("sqlalchemy").addHandler(logging.NullHandler())
 _LOCKED_FOR = 1.5
 """Seconds to wait for a locked database before reporting it. A busy one is free sooner."""
 

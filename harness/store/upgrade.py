@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel
 
-from harness.errors import StorageError
+from harness.errors import HarnessError, StorageError, first_line
 from harness.lecture import RECIPE
 
 SCHEMA = 2
@@ -19,16 +19,38 @@ def read_document(kind: type[Document], text: str) -> Document:
     """A stored study or trial.
 
     Raises:
-        StorageError: a later version wrote it.
+        StorageError: it is damaged, or a later version wrote it.
     """
-    stored = json.loads(text)
+    try:
+        stored = json.loads(text)
+    except ValueError as error:
+        raise _damaged(kind, error) from None
+    return read_body(kind, stored)
+
+
+def read_body(kind: type[Document], stored: dict[str, Any]) -> Document:
+    """A stored document that was parsed already, such as the body of a ledger's entry.
+
+    Raises:
+        StorageError: it is damaged, or a later version wrote it.
+    """
     schema = stored.get("schema_number", 1)
     if schema > SCHEMA:
         raise StorageError(
             f"a stored document must have schema {SCHEMA} or lower; this storage has one of schema {schema}. "
             "Use the version of harness that wrote it, or a later one."
         )
-    return kind.model_validate(stored if schema == SCHEMA else upgraded(stored))
+    try:
+        return kind.model_validate(stored if schema == SCHEMA else upgraded(stored))
+    except (ValueError, HarnessError) as error:
+        raise _damaged(kind, error) from None
+
+
+def _damaged(kind: type[BaseModel], error: Exception) -> StorageError:
+    return StorageError(
+        f"a stored document must be complete; a {kind.__name__} in this storage is damaged ({first_line(error)}). "
+        "Restore the database from a backup, or name another STORAGE."
+    )
 
 
 def upgraded(stored: Any) -> Any:
@@ -46,17 +68,17 @@ def upgraded(stored: Any) -> Any:
         names["weights"] = "weights_artifact"
     if "artifact" in stored:  # weights on a holdout's frozen list
         names["artifact"] = "weights_artifact"
-    if isinstance(stored.get("items"), str) and ("finalists" in stored or "scores" in stored):
+    if "resamples" in stored or "test_items" in stored:  # a ranking, or the scores of a holdout
         names["items"] = "items_artifact"
     new = {names.get(name, name): value if name in _LEFT_ALONE else upgraded(value) for name, value in stored.items()}
     if "p_better" in stored:  # a finalist
         new["is_recipe"] = stored["name"] == RECIPE
     if "asked_sampler" in stored:  # a study
-        new["settings"] = {name: new.pop(old) for old, name in _SETTINGS.items()} | {"corpus": stored["corpus"]["spec"]}
+        new["settings"] = {name: new.pop(old) for old, name in _SETTINGS.items()}
     return new
 
 
-_LEFT_ALONE = ("params", "constants", "space", "config", "first", "p_better")
+_LEFT_ALONE = ("params", "constants", "space", "config", "first", "p_better", "evidence", "versions")
 """Fields whose inner keys are not names of ours."""
 _SETTINGS = {
     "trials": "trials",

@@ -7,7 +7,9 @@ import json
 from pathlib import Path
 from typing import Any
 
+from numpy.typing import NDArray
 from safetensors import SafetensorError
+from safetensors.numpy import load as load_arrays
 from safetensors.torch import load, save
 from torch import Tensor
 
@@ -75,13 +77,35 @@ def rebuilt(tensors: dict[str, Tensor], facts: dict[str, Any], build: Build = Ch
     config = TrainConfig.parse(facts["config"])
     try:
         model = fresh_model(build, config, len(facts["vocabulary"]), stream(0, "init"))
-        load_tensors(model, tensors)
     except Exception as error:  # from the user's code
-        raise ModelChanged(
-            f"stored weights must fit the model that build makes; it makes other tensors now ({first_line(error)}). "
-            "Restore the old build, or pass the build that made them."
-        ) from None
+        raise _changed(f"build fails with {type(error).__name__}: {first_line(error)}") from None
+    try:
+        load_tensors(model, tensors)
+    except ValueError as error:
+        raise _changed(f"it makes other tensors now ({first_line(error)})") from None
     return model
+
+
+def _changed(reason: str) -> ModelChanged:
+    return ModelChanged(
+        f"stored weights must fit the model that build makes; {reason}. "
+        "Restore the old build, or pass the build that made them."
+    )
+
+
+def unpack_arrays(content: bytes) -> dict[str, NDArray[Any]]:
+    """Named arrays of an artifact that holds losses of items.
+
+    Raises:
+        StorageError: the bytes are damaged.
+    """
+    try:
+        return load_arrays(content)
+    except (ValueError, SafetensorError) as error:
+        raise StorageError(
+            f"stored losses must be a complete safetensors file; these are damaged ({first_line(error)}). "
+            "Restore results/artifacts from a backup, or run make study again."
+        ) from None
 
 
 def draw(model: Predictor, facts: dict[str, Any], count: int, seed: int) -> list[str]:

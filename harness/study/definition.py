@@ -14,8 +14,8 @@ from optuna.samplers import BaseSampler, TPESampler
 from harness.config import TrainConfig
 from harness.errors import ConfigError
 from harness.model import Build, CharMLP
-from harness.study.experiment import Experiment
-from harness.study.settings import Settings
+from harness.study.experiment import Experiment, check_range_tests
+from harness.study.settings import OF_A_STUDY, Settings
 
 
 def default_sampler(seed: int) -> BaseSampler:
@@ -79,9 +79,7 @@ class Study:
     @property
     def settings(self) -> Settings:
         """The study's own settings, which apply unless the user asks for others."""
-        return Settings(
-            trials=self.trials, minutes=self.minutes, finalists=self.finalists, seeds=self.seeds, corpus=self.corpus
-        )
+        return Settings(**{name: getattr(self, name) for name in OF_A_STUDY})
 
     def __post_init__(self) -> None:
         if not re.fullmatch(r"[A-Za-z0-9_.]+(-[A-Za-z0-9_.]+)*", self.name):
@@ -90,6 +88,7 @@ class Study:
             )
         if self.repeats < 1:
             raise ConfigError(f"repeats must be at least 1; got {self.repeats}. Set it to how often to run `first`.")
+        check_range_tests(self.first)
         _ = self.settings  # checks the limits
 
 

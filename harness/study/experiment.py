@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, Literal, NamedTuple
 
 import optuna
-from pydantic import Field, field_validator
+from pydantic import Field
 
 from harness.config import Config
 from harness.errors import ConfigError, HarnessError, first_line
@@ -49,16 +49,21 @@ class Experiment(Config):
     """A learning-rate range test of its config, instead of one of the best trial's."""
     shows: tuple[Literal["embedding", "samples"], ...] = ()
 
-    @field_validator("range_test")
-    @classmethod
-    def _rates_rise(cls, given: RateRange | None) -> RateRange | None:
-        """The rules of `harness.train.lr_range`, which would otherwise refuse it only after the search."""
-        if given is not None and not (0 < given.lowest < given.highest < math.inf and given.steps >= 2):
-            raise ValueError(
-                "must have finite rates with 0 < lowest < highest and at least 2 steps; "
-                f"got lowest {given.lowest:g}, highest {given.highest:g}, {given.steps} steps."
+
+def check_range_tests(first: Sequence[Experiment]) -> None:
+    """Apply the rules of `harness.train.lr_range`, which would otherwise refuse a range only after the search.
+
+    Raises:
+        ConfigError: rates that do not rise, are not finite, or are fewer than two.
+    """
+    for experiment in first:
+        test = experiment.range_test
+        if test is not None and not (0 < test.lowest < test.highest < math.inf and test.steps >= 2):
+            raise ConfigError(
+                "a range test must have finite rates with 0 < lowest < highest and at least 2 steps; "
+                f"{experiment.title!r} has lowest {test.lowest:g}, highest {test.highest:g}, {test.steps} steps. "
+                "Fix `first`."
             )
-        return given
 
 
 def params_of(first: Sequence[Experiment], repeats: int) -> list[dict[str, Any]]:

@@ -18,15 +18,17 @@ ON_RESUME: dict[str, OnResume] = {
     "sampler": "remembered",
     "pruner": "remembered",
     "workers": "each run",
-    "corpus": "fixed",
+    "corpus": "each run",
     "storage": "each run",
 }
-"""What a stored study does with each setting when it is resumed. `fixed`: it may not change (a corpus is compared by
-its fingerprint). `remembered`: it may change, and keeps its stored value if the user asks for none. `each run`: it is
-not stored."""
+"""What a stored study does with each setting when it is resumed. `fixed`: it may not change. `remembered`: it may
+change, and keeps its stored value if the user asks for none. `each run`: it is not stored. The corpus is of each run
+because its path may change; what may not is its fingerprint, which `harness.search.resume` checks."""
+OF_A_STUDY = ("trials", "minutes", "finalists", "seeds", "corpus")
+"""The settings that a study file sets too."""
 
-_LIMITS: dict[str, tuple[float, float, str]] = {
-    "trials": (1, 10**9, "Set TRIALS to the number of trials to finish."),
+_LIMITS: dict[str, tuple[int, int | None, str]] = {
+    "trials": (1, None, "Set TRIALS to the number of trials to finish."),
     "finalists": (0, 50, "Set FINALISTS to how many of the best trials to train again."),
     "seeds": (1, 50, "Set SEEDS to the number of fresh seeds of each finalist."),
     "seed": (0, 2**63 - 1, "Set SEED to a number in that range."),
@@ -67,8 +69,8 @@ class Settings:
     def __post_init__(self) -> None:
         for name, (least, most, way_out) in _LIMITS.items():
             value = getattr(self, name)
-            if value is not None and not least <= value <= most:
-                upper = f" and at most {most:,}" if most < 10**9 else " and below 2**63" if name == "seed" else ""
+            if value is not None and not (least <= value and (most is None or value <= most)):
+                upper = "" if most is None else " and below 2**63" if name == "seed" else f" and at most {most:,}"
                 raise ConfigError(f"{name} must be at least {least}{upper}; got {value}. {way_out}")
         if self.minutes is not None and not 0 < self.minutes <= _MOST_MINUTES:
             raise ConfigError(
@@ -87,7 +89,7 @@ class Settings:
 def merged(asked: Settings, stored: Settings | None, defaults: Settings) -> Settings:
     """The settings of a run: each as the user asks now, else as the study remembers it, else as its file sets it.
 
-    A `fixed` setting that changed is not refused here, but by `harness.search.resume.check_same_search`.
+    A `fixed` setting that changed is not refused here: see `changed`.
     """
     chosen: dict[str, Any] = {}
     for name, rule in ON_RESUME.items():
@@ -95,6 +97,12 @@ def merged(asked: Settings, stored: Settings | None, defaults: Settings) -> Sett
         values = (getattr(source, name) for source in sources)
         chosen[name] = next((value for value in values if value is not None), None)
     return Settings(**chosen)
+
+
+def changed(asked: Settings, stored: Settings) -> list[str]:
+    """The `fixed` settings for which the user asks for another value than the stored one."""
+    fixed = [name for name, rule in ON_RESUME.items() if rule == "fixed" and getattr(asked, name) is not None]
+    return [name for name in fixed if getattr(asked, name) != getattr(stored, name)]
 
 
 def to_remember(settings: Settings) -> Settings:

@@ -183,5 +183,5 @@ def test_the_lectures_experiments_fit_its_space_and_are_compared_at_evaluations(
 
 @pytest.mark.parametrize("rates", [RateRange(0.0, 1.0, 10), RateRange(1.0, 1.0, 10), RateRange(1e-3, 1.0, 1)])
 def test_a_range_test_that_cannot_be_made_is_refused_where_it_is_written(rates: RateRange):
-    with pytest.raises(ConfigError, match=r"0 < lowest < highest and at least 2 steps; got lowest"):
-        Experiment(title="x", params={}, range_test=rates)
+    with pytest.raises(ConfigError, match=r"0 < lowest < highest and at least 2 steps; 'x' has lowest"):
+        Study(name="x", suggest=suggest, first=(Experiment(title="x", params={}, range_test=rates),))

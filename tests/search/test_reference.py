@@ -6,6 +6,7 @@ import dataclasses
 import statistics
 from pathlib import Path
 
+import optuna
 import pytest
 
 from harness import Budget, Corpus, Step, TrainConfig, lecture_recipe, load, split_nats
@@ -110,3 +111,13 @@ def test_without_a_reference_there_is_nothing_to_wait_for(tmp_path: Path):
     storage, _, _ = begun(tmp_path)
     assert reference_is_settled(storage, None)
     assert stored_reference(storage, None) is None
+
+
+def test_a_reference_deleted_in_the_dashboard_is_trained_again(tmp_path: Path):
+    storage, corpus, key = begun(tmp_path)
+    run_once(storage, corpus, key, short_recipe())
+    optuna.delete_study(study_name=key, storage=storage.backend)
+    facts = CorpusFacts.of(corpus, by_default=False)
+    assert start_reference(storage, corpus, facts) == (key, False)
+    assert run_once(storage, corpus, key, short_recipe())
+    assert start_reference(storage, corpus, facts) == (key, True)

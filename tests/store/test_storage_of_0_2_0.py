@@ -15,12 +15,13 @@ from harness.report.results import gather
 from harness.report.summary import summary
 from harness.report.write import write_report
 from harness.search.rerun import rerun
+from harness.store.finalist_record import Ranking
 from harness.store.find import find_study
 from harness.store.ledger import verify
 from harness.store.opening import recorded
 from harness.store.storage import Storage, open_storage
 from harness.store.trial_record import TrialRecord
-from harness.store.upgrade import SCHEMA, read_document
+from harness.store.upgrade import SCHEMA, read_document, upgraded
 from tests.tiny_study import search
 
 STORED = Path(__file__).parents[1] / "data" / "storage-0.2.0.tar.gz"
@@ -98,3 +99,26 @@ def test_what_is_written_now_has_a_schema_number_and_a_later_one_is_refused():
     assert json.loads(text)["schema_number"] == SCHEMA
     with pytest.raises(StorageError, match=r"must have schema 2 or lower; this storage has one of schema 3"):
         read_document(TrialRecord, text.replace(f'"schema_number":{SCHEMA}', f'"schema_number":{SCHEMA + 1}'))
+
+
+def test_the_ranking_of_a_round_without_a_winner_is_read_too():
+    """Version 0.2.0 stored no artifact of items where every finalist was out."""
+    stored = {"seeds": [1, 2], "finalists": [], "winner": None, "resamples": 0, "items": None}
+    ranking = Ranking.model_validate(upgraded({"standing": stored})["ranking"])
+    assert (ranking.items_artifact, ranking.won) == (None, None)
+
+
+def test_what_users_name_keeps_its_name():
+    params = {"status": "a", "items": "b", "weights": 1, "standing": 2, "rounds": 3, "artifact": 4}
+    stored = {"status": "complete", "params": params, "weights": "0123", "config": {"rounds": 1}}
+    assert upgraded(stored) == {
+        "status": "complete", "params": params, "weights_artifact": "0123", "config": {"rounds": 1},
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "text", ['{"number": 0, "se', '{"number": 0}', '{"number": "x", "seed": 0, "schema_number": 2}']
+)
+def test_a_damaged_document_is_one_line(text: str):
+    with pytest.raises(StorageError, match=r"must be complete; a TrialRecord in this storage is damaged"):
+        read_document(TrialRecord, text)

@@ -108,7 +108,7 @@ def test_an_unknown_sampler_is_refused_with_the_nearest_name():
 
 
 def test_a_sampler_that_needs_arguments_is_one_line():
-    with pytest.raises(ConfigError, match="must work without arguments; GridSampler says"):
+    with pytest.raises(ConfigError, match="must work without arguments; GridSampler needs search_space"):
         sampler_by_name("GridSampler")(0)
 
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import pandas as pd
-from safetensors.numpy import load
 
 from harness.report.results import Results
 from harness.report.tables.table import markdown, nats_if_known
 from harness.store.finalist_record import Finalist, Ranking
 from harness.store.storage import Storage
+from harness.store.weights import unpack_arrays
 
 
 def runs_frame(results: Results) -> pd.DataFrame:
@@ -51,7 +51,7 @@ def items_frame(results: Results, storage: Storage) -> pd.DataFrame:
     ranking = results.study.ranking
     if ranking is None or ranking.items_artifact is None:
         return pd.DataFrame(columns=["item", "symbols"])
-    kept = load(storage.kept_file(ranking.items_artifact))
+    kept = unpack_arrays(storage.kept_file(ranking.items_artifact))
     columns = {
         f"{finalist.name}, seed {run.seed}": kept["nats"][place, seed]
         for place, finalist in enumerate(f for f in ranking.finalists if not f.out)

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import pandas as pd
-from safetensors.numpy import load
 
 from harness.report.tables.table import markdown, nats_if_known
 from harness.store.opening import Contender, Elsewhere, Opening, Score
 from harness.store.storage import Storage
 from harness.store.study_record import StudyRecord
+from harness.store.weights import unpack_arrays
 
 FROZEN_HEAD = ("to be scored", "seeds", "train", "dev", "SHA-256")
 SCORED_HEAD = ("scored", "dev", "test", "95 %", "spread", "test minus dev")
@@ -59,7 +59,7 @@ def items_frame(opening: Opening, storage: Storage) -> pd.DataFrame:
     """
     if opening.scores is None:
         return pd.DataFrame(columns=["item", "symbols"])
-    kept = load(storage.kept_file(opening.scores.items_artifact))
+    kept = unpack_arrays(storage.kept_file(opening.scores.items_artifact))
     columns = {
         contender.what if contender.kind != "runs" else f"{contender.what}, seed {contender.weights[place].seed}": nats
         for contender in opening.claim.contenders

@@ -146,6 +146,7 @@ class _Pool:
         self.last_error = self.last_error or text
         self.on_event(Event(index, "died", text=text))
         if restart and self.deaths < _MOST_DEATHS:
+            self.job = self.job.reserving(self.storage.trials(self.job.key))
             self._start(index)
 
     def _requeue(self) -> None:
