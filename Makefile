@@ -35,7 +35,7 @@ study: $(VENV)/.run  ## Search on all cores and write results/; run it again to 
 dashboard: $(VENV)/.run  ## Serve the Optuna dashboard for every study, on 127.0.0.1:8080 (PORT=)
 	@$(HARNESS) dashboard $(call flag,PORT,port) $(COMMON)
 
-report: $(VENV)/.run  ## Write pages, tables and plots again, from the stored trials of every study (NAME= for one)
+report: $(VENV)/.run  ## Rewrite pages, tables and plots from the stored trials of every study (NAME= for one)
 	@$(HARNESS) report $(if $(filter command,$(firstword $(origin NAME) $(origin STUDY))),$(STORED),$(COMMON))
 
 holdout: $(VENV)/.run  ## Open the test split, once, for the study's winner (RESUME=1 after a crash, VERIFY=1 to check the ledger)
@@ -50,7 +50,7 @@ docs: $(VENV)/.dev  ## Write pages for every public module and for the command l
 test: $(VENV)/.dev  ## All tests, on up to four cores (T=tests/store for a folder; a file or one test by its id also works)
 	@$(BIN)/python -m pytest $(TESTS)
 
-coverage: $(VENV)/.dev  ## All tests, and the share of lines they run; fails below the floor set in pyproject.toml
+coverage: $(VENV)/.dev  ## All tests, with line coverage; fails below the minimum set in pyproject.toml
 	@$(BIN)/python -m pytest --durations=15 --cov --cov-report=term
 
 lint: $(VENV)/.dev  ## Run ruff: rules and format

@@ -45,18 +45,18 @@ def public_modules() -> list[str]:
 
 
 def link_submodules(modules: list[str]) -> None:
-    """Add each package's submodules to its `__all__`, where it has one: pdoc shows no others."""
+    """Add each package's submodules to its `__all__`, if it has one, because pdoc shows no others."""
     for name in modules:
         package = importlib.import_module(name)
         public = getattr(package, "__all__", None)
         if public is not None:
             below = {m.removeprefix(f"{name}.").partition(".")[0] for m in modules if m.startswith(f"{name}.")}
-            vars(package).update({each: getattr(package, each) for each in public})  # some load at their first use
+            vars(package).update({each: getattr(package, each) for each in public})  # some are loaded on first use
             package.__all__ = [*public, *sorted(below - set(public))]
 
 
 def write_modules(modules: list[str]) -> None:
-    """One page a module. `harness.html` holds the public names and links to the packages."""
+    """One page per module. `harness.html` holds the public names and links to the packages."""
     link_submodules(modules)
     # Named tuples keep their annotations as text, which pdoc then shows as written.
     warnings.filterwarnings("ignore", message="Error parsing type annotation", category=UserWarning)
@@ -64,7 +64,7 @@ def write_modules(modules: list[str]) -> None:
     pdoc.pdoc("harness", output_directory=FOLDER)
     missing = [name for name in modules if not (FOLDER / f"{name.replace('.', '/')}.html").is_file()]
     if missing:
-        sys.exit(f"every public module must have a page; there is none of {', '.join(missing)}")
+        sys.exit(f"every public module must have a page; there is none for {', '.join(missing)}")
 
 
 def write_command_line() -> None:

@@ -85,7 +85,7 @@ class Constant(Config):
 
 
 class Step(Config):
-    """The lecture's decay: the rate is multiplied by `factor` from fraction `at` of the run on."""
+    """The lecture's decay: the rate is multiplied by `factor` after fraction `at` of the run."""
 
     kind: Literal["step"] = "step"
     at: float = Field(0.5, gt=0, lt=1)
@@ -167,7 +167,7 @@ class TrainConfig(Config):
     """Share of hidden units set to zero in each training step."""
     budget: Budget = Budget(examples=2_000_000)
     evaluations: int = Field(10, ge=1, le=1000)
-    """How often exact train and dev losses are computed, evenly spaced. The last time is at the end of the run."""
+    """Number of exact evaluations of train and dev, evenly spaced. The last one is at the end of the run."""
     seed: int = Field(0, ge=0, lt=2**63)
 
     def by_key(self) -> dict[str, Any]:

@@ -36,7 +36,7 @@ class StudyError(HarnessError):
 
 
 class ModelChanged(StudyError):
-    """A study's build makes another model than the one that was stored."""
+    """A study's build makes a different model from the one that was stored."""
 
 
 class TrialsFailed(StudyError):
@@ -51,7 +51,7 @@ def first_line(error: BaseException) -> str:
 
 
 def nearest(word: str, known: list[str]) -> str:
-    """` Did you mean 'x'?` if a known name is similar or starts with the word, ignoring case; else an empty text."""
+    """` Did you mean 'x'?` if a known name is similar or starts with the word, ignoring case; else an empty string."""
     folded = {name.casefold(): name for name in reversed(known)}
     wanted = word.casefold()
     close = difflib.get_close_matches(wanted, folded, n=1) or [n for n in folded if wanted and n.startswith(wanted)]

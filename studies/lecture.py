@@ -122,7 +122,7 @@ EXPERIMENTS = (
     ),
 )
 REPEATS = 5
-"""One run is not enough: seeds of the last recipe differ by 0.02 nats, and runs that end at rate 0.1 by more."""
+"""One run is not enough: seeds of the recipe differ by 0.02 nats, and runs that end at rate 0.1 by more."""
 
 STUDY = Study(
     name="lecture",

@@ -1,4 +1,4 @@
-"""A real Chromium without a window, spoken to through two pipes in its DevTools protocol."""
+"""A real headless Chromium, controlled through two pipes by its DevTools protocol."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from types import TracebackType
 from typing import Any, Self
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-"""None where there is none."""
+"""None if there is none."""
 _FLAGS = (
     "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync",
     "--disable-background-networking", "--disable-component-update", "--disable-dev-shm-usage", "--hide-scrollbars",
@@ -80,7 +80,7 @@ class Page:
         raise AssertionError(f"not on the page within {_PATIENCE:.0f} s: {script}\n{self.text()[:3000]}")
 
     def wait_for_text(self, *texts: str) -> str:
-        """The page's text once all of these stand in it."""
+        """The page's text once it contains all of these."""
         self.wait_for(f"{json.dumps(texts)}.every(text => document.body?.innerText.includes(text))")
         return self.text()
 

@@ -1,4 +1,4 @@
-"""Material for several test files: what configs are drawn from, and the MLP as anybody would write it."""
+"""Shared by several test files: strategies that draw configs, and the MLP in plain torch."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ ONE_OF_EACH: dict[str, Schedule] = {
 
 
 class PlainMLP(nn.Module):
-    """The same mathematics as CharMLP, in plain torch; its parameters bear the published names and shapes."""
+    """The same mathematics as CharMLP, in plain torch; its parameters have the published names and shapes."""
 
     def __init__(self, shape: ModelConfig, vocabulary_size: int) -> None:
         super().__init__()
@@ -75,7 +75,7 @@ class PlainMLP(nn.Module):
 
 
 def build_plain(config: TrainConfig, vocabulary_size: int, generator: torch.Generator) -> Autograd:
-    """`build` of a PlainMLP that begins with exactly the weights of `CharMLP.build`."""
+    """`build` of a PlainMLP that starts with exactly the weights of `CharMLP.build`."""
     model = Autograd(PlainMLP(config.model, vocabulary_size))
     load_tensors(model, CharMLP.build(config, vocabulary_size, generator).tensors())
     return model

@@ -1,4 +1,4 @@
-"""What a run is: configs survive JSON, name themselves stably, and refuse bad input in one line."""
+"""Configs survive JSON, have stable hashes, and refuse bad input in one line."""
 
 from __future__ import annotations
 
@@ -163,7 +163,7 @@ def test_bad_input_is_refused_in_one_line_that_names_key_and_value(make: Any, ex
     assert "\n" not in message
 
 
-def test_a_refusal_of_a_config_is_an_error_of_the_house():
+def test_a_refused_config_is_a_harness_error():
     with pytest.raises(HarnessError):
         TrainConfig(batch_size=0)
 

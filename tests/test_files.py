@@ -43,13 +43,13 @@ def test_the_temporary_file_keeps_the_suffix_that_writers_go_by(tmp_path: Path):
     ("code", "way_out"),
     [(errno.ENOSPC, "Free some space"), (errno.EACCES, "set HARNESS_HOME"), (errno.EROFS, "set HARNESS_HOME")],
 )
-def test_a_refusal_of_the_file_system_names_the_place_and_the_way_out(tmp_path: Path, code: int, way_out: str):
+def test_a_file_system_error_names_the_path_and_the_fix(tmp_path: Path, code: int, way_out: str):
     with pytest.raises(StorageError, match=way_out) as caught, explained(tmp_path / "x"):
         raise OSError(code, "refused")
     assert str(tmp_path / "x") in str(caught.value)
     assert "\n" not in str(caught.value)
 
 
-def test_an_error_that_is_no_refusal_is_left_as_it_is(tmp_path: Path):
+def test_any_other_error_is_raised_unchanged(tmp_path: Path):
     with pytest.raises(FileNotFoundError), explained(tmp_path / "x"):
         (tmp_path / "missing").read_bytes()

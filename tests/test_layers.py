@@ -1,4 +1,4 @@
-"""The architecture as docs/architecture.md states it: who may import whom, and who alone may do what."""
+"""The architecture as docs/architecture.md states it: which package may import which, and what only one may do."""
 
 from __future__ import annotations
 
@@ -123,7 +123,7 @@ def test_only_the_command_line_prints(path: Path):
 
 
 @pytest.mark.parametrize("path", [p for p in MODULES if LAYER_OF[package_of(p)] <= LAYER_OF["train"]], ids=short)
-def test_the_trainer_and_what_it_is_built_on_know_no_optuna(path: Path):
+def test_the_trainer_and_the_layers_below_it_do_not_use_optuna(path: Path):
     if package_of(path) != "study":
         assert [module for module, _ in imports(path) if module.split(".")[0].startswith("optuna")] == []
 

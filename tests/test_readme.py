@@ -1,4 +1,4 @@
-"""The README and docs/: the code works as written, links lead somewhere, and every file has its line."""
+"""The README and docs/: the code works as written, links work, and every file is listed."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def block_with(words: str) -> str:
 
 
 def quick(words: str) -> dict[str, Any]:
-    """What the block with these words defines, its budget that of a moment, without the lecture's recipe."""
+    """What the block with these words defines, with a tiny budget and without the lecture's recipe."""
     block, made = block_with(words), {}
     brief = {"examples=1_000_000": "steps=30", "suggest=suggest,": "suggest=suggest, reference=False,"}
     for long, short in brief.items():

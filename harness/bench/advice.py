@@ -1,6 +1,6 @@
 """The effect of the advice: follow it once, and compare with one random change of the same trial and seed.
 
-The trials are drawn from a search's space, from around the lecture's settings, and from deliberately bad
+The trials are drawn from a search's space, from around the lecture's configs, and from deliberately bad
 configs. The constants and moves of the advice were chosen on trials with other seeds. The trials here were
 looked at only once, afterwards.
 """
@@ -112,7 +112,7 @@ def _searched(rng: random.Random) -> TrainConfig:
 
 
 def _lectures(rng: random.Random) -> TrainConfig:
-    """Around the settings that the lecture tunes by hand."""
+    """Around the values that the lecture tunes by hand."""
     shape = _shape(rng, (2, 16), (50, 300), (2, 5))
     return TrainConfig(
         model=shape.model_copy(update={"init": rng.choice(["normal", "scaled"])}),

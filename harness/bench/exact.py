@@ -1,4 +1,4 @@
-"""Times of exact losses and of building contexts, compared with the plain way to do each."""
+"""Times of exact losses and of building contexts, compared with a straightforward way to do each."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def measure_exact(corpus: Corpus, repeats: int) -> Iterator[list[Row]]:
     """Time exact train and dev losses per context length, then contexts from text; medians in milliseconds.
 
     Raises:
-        HarnessError: the losses of the two ways differ by more than 1e-6 nats.
+        HarnessError: the two ways give losses that differ by more than 1e-6 nats.
     """
     for context_length, embedding_size, hidden_width, goal in SHAPES:
         shape = ModelConfig(embedding_size=embedding_size, hidden_width=hidden_width, context_length=context_length)

@@ -37,7 +37,7 @@ _FIRST = 20
 
 
 def measure_steps(corpus: Corpus, repeats: int) -> Iterator[list[Row]]:
-    """One list of rows per shape; medians in microseconds a step."""
+    """One list of rows per shape; medians in microseconds per step."""
     for *shape, optimizer in SHAPES:
         B, T, E, H = map(int, shape)
         examples = corpus.examples("train", T)

@@ -1,7 +1,7 @@
 """Training seconds until the dev loss reaches a target, compared with the lecture's recipe.
 
-The rules are those of speed runs. The clock runs only during training. A recipe's number of steps is
-fixed before the run and the same for all seeds. A recipe reaches a target if the mean dev loss of its
+The rules are those of speed runs. The clock runs only during training. A config's number of steps is
+fixed before the run and the same for all seeds. A config reaches a target if the mean dev loss of its
 seeds is at or below the target, with a one-sided p below 0.01.
 """
 
@@ -49,7 +49,7 @@ RECIPES: dict[float, TrainConfig] = {
         evaluations=1,
     ),
 }
-"""Recipes by target, in dev nats per symbol on `names`. They were found with this harness on train and dev."""
+"""Configs by target, in dev nats per symbol on `names`. They were found with this harness on train and dev."""
 MOST_P = 0.01
 _SEEDS, _LECTURE_SEEDS = 10, 5
 _LOOK_EVERY = 1000
@@ -57,14 +57,14 @@ _LOOK_EVERY = 1000
 
 @dataclass(frozen=True)
 class ToTarget:
-    """The result of one recipe for one target; losses in nats per symbol."""
+    """The result of one config for one target; losses in nats per symbol."""
 
     target: float
     recipe: str
     parameters: int
     steps: int
     """Steps of the run. For the lecture's recipe, the median step at which a seed reached the target, where a seed
-    that did not reach it counts its whole run."""
+    that did not reach it counts with its whole run."""
     seconds: float
     """Median training time over the seeds. It is a lower bound if some seeds never reached the target."""
     low: float
@@ -80,21 +80,21 @@ class ToTarget:
 
     @property
     def stands(self) -> bool:
-        """Whether the recipe reaches the target: by p if its steps were fixed, else if most seeds reached it."""
+        """Whether the config reaches the target: judged by p if there is one, else by whether most seeds reached it."""
         return self.p < MOST_P if self.p is not None else 2 * self.reached > self.seeds
 
 
 def measure_targets(corpus: Corpus) -> list[ToTarget]:
-    """Train every recipe from fresh seeds and return the results.
+    """Train every config with fresh seeds and return the results.
 
-    The recipes take turns, so that changes in the machine's speed affect all of them.
+    The configs take turns, so that changes in the machine's speed affect all of them.
     """
     for config in RECIPES.values():
         train(config.model_copy(update={"budget": Budget(steps=50)}), corpus)  # burn-in; also builds the contexts
     runs: dict[float, list[TrainResult]] = {target: [] for target in RECIPES}
     curves: list[Curve] = []
     for turn in range(_SEEDS):
-        seed = derive(turn, "target")  # the recipes were found with other seeds
+        seed = derive(turn, "target")  # the configs were found with other seeds
         for target, config in RECIPES.items():
             runs[target].append(train(config.model_copy(update={"seed": seed}), corpus))
         if turn < _LECTURE_SEEDS:
@@ -156,7 +156,7 @@ def _lecture_curve(corpus: Corpus, seed: int) -> Curve:
 
 
 def _lecture(target: float, curves: list[Curve], parameters: int) -> ToTarget:
-    """The time until a seed is first at or below the target. A seed that never reaches it counts its whole run."""
+    """The time until a seed is first at or below the target. A seed that never reaches it counts with its whole run."""
     crossings = [next((point for point in curve if point[2] <= target), None) for curve in curves]
     ends = [crossing or curve[-1] for crossing, curve in zip(crossings, curves, strict=True)]
     seconds = [end[1] for end in ends]

@@ -1,4 +1,4 @@
-"""The overhead of a study: speed-up by a second worker, bookkeeping per trial, and start of a worker."""
+"""The overhead of a study: speed-up from a second worker, bookkeeping per trial, and start-up of a worker."""
 
 from __future__ import annotations
 

@@ -32,7 +32,7 @@ SECTIONS = {
 
 
 def provenance(corpus: str) -> dict[str, str]:
-    """The origin of the figures by name: commit, date, machine, versions, threads, corpus."""
+    """Where the figures come from, by name: commit, date, machine, versions, threads, corpus."""
     return {
         "commit": commit() or "unknown",
         "date": now(),
@@ -98,8 +98,8 @@ _NOTES = {
         "Training time only: for both, the clock starts after the corpus is prepared and stops during evaluation. "
         "Ours: the number of steps is fixed before the run and the same for all fresh seeds. The target is reached if "
         f"the mean dev loss is below it with a one-sided p below {MOST_P}. The lecture's recipe runs in its own loop "
-        "and is scored every 1,000 steps. A seed that never reaches the target counts its whole run. Seconds are "
-        "medians over the seeds, and the recipes take turns, seed by seed."
+        "and is scored every 1,000 steps. A seed that never reaches the target counts with its whole run. Seconds "
+        "are medians over the seeds, and the configs take turns, seed by seed."
     ),
     "study": "Real studies with worker processes; medians with their range.",
     "advice": (
@@ -120,7 +120,7 @@ def frame_of(rows: Sequence[Row]) -> pd.DataFrame:
 
 
 def targets_frame(targets: Sequence[ToTarget]) -> pd.DataFrame:
-    """One row per target and recipe, with its time relative to ours."""
+    """One row per target and config, with its time relative to ours."""
     frame = pd.DataFrame([asdict(target) for target in targets])
     ours = frame[frame["recipe"] == "ours"].set_index("target")["seconds"]
     times_ours = frame["seconds"] / frame["target"].map(ours)
@@ -160,12 +160,12 @@ def _shown_targets(rows: Sequence[ToTarget], times_ours: Sequence[float]) -> pd.
 
 
 def _more(row: ToTarget) -> str:
-    """A `>` before the time of a recipe that did not reach its target, since it would need more time."""
+    """A `>` before the time of a config that did not reach its target, since it would need more time."""
     return "" if row.stands else "> "
 
 
 def short(value: float | None) -> str:
-    """A number with three digits; an empty text for None and NaN."""
+    """A number with three digits; an empty string for None and NaN."""
     if value is None or math.isnan(value):
         return ""
     return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"

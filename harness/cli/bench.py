@@ -1,4 +1,4 @@
-"""`harness bench`: this core compared with other ways to train the model, and the advice compared with chance."""
+"""`harness bench`: this trainer compared with other implementations, and the advice compared with chance."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def _measured(
 
 
 def _printed(measured: Iterator[list[Row]], to: Console) -> Iterator[Row]:
-    """The rows, each printed once it is measured, under a title for each group."""
+    """Print each row as soon as it is measured, under a title for each group, and pass it on."""
     title = ""
     for rows in measured:
         for row in rows:

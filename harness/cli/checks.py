@@ -91,7 +91,7 @@ def count_ngrams(corpus_name: str, context_length: int, *, as_json: bool) -> Non
 
 @quiet_optuna()
 def check_pruners(name: str, corpus: str | None, storage: str | None, *, as_json: bool) -> None:
-    """Replay pruners on an unpruned study, and name the one that saves most at a regret below the seeds' noise."""
+    """Replay pruners on an unpruned study, and name the one that saves most at a regret below the noise of seeds."""
     opened = open_storage(storage)
     record = find_study(opened, name, corpus)
     trials = opened.trials(record.key)
@@ -110,9 +110,9 @@ def check_pruners(name: str, corpus: str | None, storage: str | None, *, as_json
     )
     _show_checked(checked)
     if noise is None:
-        console.print("the seeds' noise is unknown without finalists: let make study train some (FINALISTS=)")
+        console.print("the noise between seeds is unknown without finalists; train some with make study (FINALISTS=)")
         return
-    console.print(f"the seeds' noise: a standard deviation of {noise:.4f} between the finalists' fresh seeds")
+    console.print(f"noise between seeds: a standard deviation of {noise:.4f} over the finalists' fresh seeds")
     console.print(
         f"saves most at a mean regret below that, with {LEAST_LEFT} trials or more left in every order: "
         f"{chosen.pruner if chosen else 'none of these'}"

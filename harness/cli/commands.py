@@ -39,7 +39,7 @@ def study(
     ] = None,
     corpus: StoredCorpus = None,
     trials: Annotated[
-        int | None, typer.Option(help="Finished trials that end the search.", show_default=STUDYS_OWN)
+        int | None, typer.Option(help="Finished trials at which the search ends.", show_default=STUDYS_OWN)
     ] = None,
     minutes: Annotated[
         float | None, typer.Option(help="Minutes of wall time, finalists included.", show_default=STUDYS_OWN)
@@ -47,7 +47,7 @@ def study(
     finalists: Annotated[
         int | None, typer.Option(help="Best trials to train again; 0 for none.", show_default=STUDYS_OWN)
     ] = None,
-    seeds: Annotated[int | None, typer.Option(help="Fresh seeds of each finalist.", show_default=STUDYS_OWN)] = None,
+    seeds: Annotated[int | None, typer.Option(help="Fresh seeds for each finalist.", show_default=STUDYS_OWN)] = None,
     workers: Annotated[
         int | None, typer.Option(help="Processes, one thread each.", show_default="one for each core")
     ] = None,
@@ -116,7 +116,7 @@ def report(
     storage: StorageUrl = None,
     as_json: AsJson = False,
 ) -> None:
-    """Write tables, plots, pages and the dashboard's notes again, from what is stored."""
+    """Rewrite tables, plots, pages and the dashboard's notes from what is stored."""
     from harness.cli.reports import rewrite_reports
 
     rewrite_reports(name, corpus, storage, as_json=as_json)
@@ -147,7 +147,7 @@ def compare(
     storage: StorageUrl = None,
     as_json: AsJson = False,
 ) -> None:
-    """Compare studies on one page, which says so if their corpora differ and their losses are not comparable."""
+    """Compare studies on one page, with a warning if their corpora differ and their losses are not comparable."""
     from harness.cli.reports import compare_studies
 
     compare_studies(names, storage, as_json=as_json)
@@ -170,7 +170,7 @@ def holdout(
         str | None, typer.Argument(help=STUDY_HELP, show_default=False, autocompletion=complete.stored_studies)
     ] = None,
     corpus: StoredCorpus = None,
-    resume: Annotated[bool, typer.Option("--resume", help="Finish an opening that crashed before its scores.")] = False,
+    resume: Annotated[bool, typer.Option("--resume", help="Finish an opening that crashed before scoring.")] = False,
     verify: Annotated[bool, typer.Option("--verify", help="Only check the ledger of all openings.")] = False,
     storage: StorageUrl = None,
     as_json: AsJson = False,
@@ -237,7 +237,7 @@ def sample(
     storage: StorageUrl = None,
     as_json: AsJson = False,
 ) -> None:
-    """Draw new items from a trained model, one a line."""
+    """Draw new items from a trained model, one per line."""
     from harness.cli.runs import draw_samples
 
     draw_samples(source, corpus, storage, count=count, seed=seed, as_json=as_json)
@@ -248,7 +248,7 @@ def baselines(
     context: Annotated[int, typer.Option(help="Context length.", min=1, max=64)] = 8,
     as_json: AsJson = False,
 ) -> None:
-    """Losses of counted n-grams on a corpus, and the floor under every model of a context length."""
+    """Losses of counted n-grams on a corpus, and the floor of every model of that context length."""
     from harness.cli.checks import count_ngrams
 
     count_ngrams(corpus, context, as_json=as_json)
@@ -284,10 +284,10 @@ def bench(
     repeats: Annotated[int, typer.Option(help="Interleaved repeats of steps and exact.", min=3, max=1000)] = 9,
     as_json: AsJson = False,
 ) -> None:
-    """Time this core and other ways to train the same model; write tables and a plot to results/bench/.
+    """Time this trainer and other ways to train the same model; write tables and a plot to results/bench/.
 
-    All sections take about half an hour: six minutes of them are the lecture's recipe at its own pace, fifteen the
-    advice.
+    All sections take about half an hour. The lecture's recipe in its own loop takes six minutes of it, and the advice
+    fifteen.
     """
     from harness.cli.bench import run_bench
 

@@ -29,7 +29,7 @@ def _completion(words: Callable[[dict[str, Any]], list[str]]) -> _Complete:
 
 
 def _trial_numbers(typed: dict[str, Any]) -> list[str]:
-    """Of a study by its key, or by its name if only one study has it."""
+    """The trials of a study given by its key, or by its name if only one study has that name."""
     name, stored = typed["name"], stored_trials(typed.get("storage"))
     matching = [name] if name in stored else [key for key in stored if key.startswith(f"{name}-")]
     return [str(number) for number in stored[matching[0]]] if len(matching) == 1 else []

@@ -1,4 +1,4 @@
-"""Printing: facts on stdout, as text or as one JSON document; progress on stdout or, beside JSON, on stderr."""
+"""Printing: facts on stdout, as text or as one JSON document; progress on stdout or, with JSON, on stderr."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def show_table(head: Sequence[str], rows: Sequence[Sequence[str]], to: Console =
 
 
 def show_pairs(rows: Sequence[tuple[str, str]], to: Console = console) -> None:
-    """Print one name and value a line, without the rows whose value is empty."""
+    """Print one name and value per line, without the rows whose value is empty."""
     table = Table(box=None, show_header=False)
     table.add_column(no_wrap=True)
     table.add_column(overflow="fold")  # truncated paths are useless

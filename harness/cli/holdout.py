@@ -1,4 +1,4 @@
-"""`harness holdout`: open the test split once, and check the ledger that proves it was once."""
+"""`harness holdout`: open the test split once, and check the ledger that proves it."""
 
 from __future__ import annotations
 

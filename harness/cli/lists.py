@@ -1,4 +1,4 @@
-"""`harness studies` and `harness corpora`: what there is."""
+"""`harness studies` and `harness corpora`: what is available."""
 
 from __future__ import annotations
 
@@ -72,4 +72,4 @@ def list_corpora(*, as_json: bool) -> None:
     cells = [(name, "yes" if available else "to be downloaded", about) for name, available, about in rows]
     show_table(("corpus", "available", "contents"), cells)
     suffixes = " or ".join(variant.suffix for variant in VARIANTS if variant.suffix)
-    console.print(f"or the path of any UTF-8 text with one item a line, also with {suffixes} appended")
+    console.print(f"or the path of any UTF-8 text with one item per line, also with {suffixes} appended")

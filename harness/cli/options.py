@@ -12,7 +12,7 @@ from harness.cli import complete
 STUDY_HELP = "A study's key or name."
 STUDYS_OWN = "the study's own"
 """Shown as the default of options that replace a setting of the study file."""
-_CORPORA = "names, names-dedup, names-published, ssa-2017 and its variants, or a text file with one item a line."
+_CORPORA = "names, names-dedup, names-published, ssa-2017 and its variants, or a text file with one item per line."
 
 Corpus = Annotated[str, typer.Option(help=_CORPORA, autocompletion=complete.corpora)]
 StoredCorpus = Annotated[

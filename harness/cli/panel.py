@@ -57,7 +57,7 @@ def _live(console: Console, progress: Progress) -> Live:
 
 
 class Panel:
-    """The panel as a rich renderable: never wider than the terminal, and always lower than it."""
+    """The panel as a rich renderable: never wider than the terminal, and always at least a line shorter."""
 
     def __init__(self, progress: Progress) -> None:
         self.progress = progress
@@ -70,7 +70,7 @@ class Panel:
 
 
 def panel_lines(progress: Progress, width: int, height: int, *, plain: bool = False) -> list[Text]:
-    """The panel's lines, the most important first. A low terminal loses events, then workers, then the rest.
+    """The panel's lines, the most important first. A short terminal loses events, then workers, then the rest.
 
     Args:
         plain: draw with ASCII characters only.
@@ -136,7 +136,7 @@ def _has_comparison(progress: Progress) -> bool:
 
 
 def _comparisons(progress: Progress) -> list[str]:
-    """The lecture's recipe and its published loss, each with the best trial's difference to it."""
+    """The lecture's recipe and its published loss, each with the best trial's difference from it."""
     rows = []
     if progress.reference is not None and progress.reference.dev_nats is not None:
         rows.append(("recipe here", progress.reference.dev_nats, f"{progress.reference.dev_nats:.4f}"))

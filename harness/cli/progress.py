@@ -64,12 +64,12 @@ class Progress:
         self.recent: deque[str] = deque(maxlen=_RECENT)
 
     def on_event(self, event: Event) -> str:
-        """Take an event. Returns a line to show for it, or an empty text."""
+        """Take an event. Returns a line to show for it, or an empty string."""
         match event.kind:
             case "round":
                 self.round = self._round()
                 self.workers = {worker: WorkerState() for worker in self.workers}
-                return self._remember("the search has ended; its best trials are trained again")
+                return self._remember("the search has ended; its best trials are being trained again")
             case "started" | "progress":
                 self._update_worker(event)
             case "finished" if event.record is not None:

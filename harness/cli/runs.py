@@ -111,7 +111,7 @@ def draw_samples(source: str, corpus: str | None, storage: str | None, *, count:
         results = gather(opened, find_study(opened, source, corpus))
         items, fingerprint = samples_of(results, count, seed), results.study.corpus.fingerprint
         if not items:
-            raise StudyError(f"sampling needs a complete trial; {source} has none yet. Let make study run longer.")
+            raise StudyError(f"sampling needs a complete trial; {source} has none yet. Run make study again.")
     if as_json:
         show_json({"source": source, "fingerprint": fingerprint, "seed": seed, "n": len(items), "items": items})
         return

@@ -38,7 +38,7 @@ def show_study(name: str, corpus: str | None, storage: str | None, *, as_json: b
 
 @quiet_optuna()
 def show_trial(name: str, number: int, corpus: str | None, storage: str | None, *, as_json: bool) -> None:
-    """Print everything that is stored of a trial."""
+    """Print everything that is stored about a trial."""
     opened = open_storage(storage)
     study = find_study(opened, name, corpus)
     record = find_trial(opened, study, number)
@@ -155,7 +155,7 @@ def _origin_rows(record: TrialRecord, facts: Mapping[str, Any]) -> list[tuple[st
         ("repeated as", repeats),
         ("owner", "" if owner is None else f"process {owner.pid} on {owner.host}"),
         ("versions", ", ".join(f"{name} {version}" for name, version in record.versions.items())),
-        ("weights", facts["weights_file"] or "not kept: only the best trial's weights are"),
+        ("weights", facts["weights_file"] or "not kept: a search keeps those of each new best trial"),
     ]
 
 

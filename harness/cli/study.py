@@ -99,7 +99,7 @@ def _show_outcome(session: Session, report: Report) -> None:
         console.print(f"see {folder}/reported.html (each reported figure and the one measured here)")
     console.print(f"see {folder}/report.html")
     console.print("next: make dashboard (all trials)")
-    console.print(f"      .venv/bin/harness rerun {key} N (train a trial again, to the last bit)")
+    console.print(f"      .venv/bin/harness rerun {key} N (train a trial again and compare every bit)")
     if results.opening is None:
         console.print("      make study again (resume; TRIALS= for more trials, MINUTES= for more time)")
         if done == wanted:

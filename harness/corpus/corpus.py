@@ -20,8 +20,8 @@ Value = TypeVar("Value")
 class Corpus:
     """Items, their splits and their vocabulary. Tensors are built once per context length and kept.
 
-    The vocabulary covers the whole corpus, so that the test split can be scored later. The set
-    of its symbols is the only thing that is used of the test split before that.
+    The vocabulary covers the whole corpus, so that the test split can be scored later. Until
+    then, the set of its symbols is the only part of the test split that is used.
     """
 
     source: Source

@@ -239,7 +239,7 @@ def _fetch_ssa_2017(target: Path, _patience: float) -> Path:
 
 @dataclass(frozen=True)
 class Known:
-    """A corpus that this package can get by itself."""
+    """A corpus that this package can fetch."""
 
     about: str
     sha256: str

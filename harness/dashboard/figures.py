@@ -116,7 +116,7 @@ def _layout(title: str, results: Results) -> Document:
 
 
 def _focus(values: list[float | None], share: float) -> Document:
-    """An axis for the lowest losses, this share of them: a few high ones must not flatten the rest."""
+    """An axis range over this share of the losses, from the lowest up, so that high ones do not flatten the rest."""
     found = sorted(value for value in values if value is not None)
     if not found:
         return {}

@@ -1,4 +1,4 @@
-"""The Markdown notes that the dashboard shows of a trial, of a study, and of the studies that belong to a search."""
+"""The Markdown notes that the dashboard shows for a trial, a study, and the studies that belong to a search."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _EVIDENCE = {
 """Names for the evidence of a verdict, apart from the losses and their gap."""
 _EM_SPACE = "\u2003"
 _PRUNED = (
-    "**Pruned**: other trials had lower losses at the same point of their runs. This does not mean that something is "
+    "**Pruned**: other trials had lower losses at the same point of their runs. This does not mean that anything is "
     "wrong with it. It has no verdict, since its run was not finished."
 )
 
@@ -100,7 +100,7 @@ def _seeds(record: TrialRecord) -> str:
 
 
 def _config(config: TrainConfig) -> str:
-    """A row for each part of a config, with its settings in one line."""
+    """A row for each part of a config, with its values in one line."""
     parts: dict[str, dict[str, Any]] = {"run": {}}
     for name, value in config.model_dump(mode="json").items():
         if isinstance(value, dict):

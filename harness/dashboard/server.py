@@ -1,4 +1,4 @@
-"""The Optuna dashboard over every study of a storage, on this machine only."""
+"""The Optuna dashboard for every study in a storage, on this machine only."""
 
 from __future__ import annotations
 

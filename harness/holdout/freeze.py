@@ -25,7 +25,7 @@ def freeze(storage: Storage, record: StudyRecord, corpus: Corpus, build: Build, 
 
     Raises:
         StudyError: search or finalists are not finished, the recipe is not trained yet, or there is no winner.
-        ModelChanged: the study's build makes other models than those that were trained.
+        ModelChanged: the study's build makes different models from those that were trained.
     """
     trials = storage.trials(record.key)
     _refuse_unfinished(storage, record, trials)
@@ -56,7 +56,7 @@ def predictors(storage: Storage, contender: Contender, corpus: Corpus, build: Bu
 
     Raises:
         StudyError: a hash differs from the frozen one.
-        ModelChanged: the study's build makes other models than those that were frozen.
+        ModelChanged: the study's build makes different models from those that were frozen.
     """
     if contender.kind in ("bigram", "kneser-ney"):
         counted = _counted_model(contender, corpus)
@@ -73,7 +73,7 @@ def predictors(storage: Storage, contender: Contender, corpus: Corpus, build: Bu
 
 
 def _refuse_unfinished(storage: Storage, record: StudyRecord, trials: list[TrialRecord]) -> None:
-    way_out = "Let make study finish it first."
+    way_out = "Finish it with make study first."
     if record.ended_by not in ("trials", "minutes"):
         raise StudyError(
             f"the search must end before the test split is opened; that of {record.key} has not ended. {way_out}"
@@ -85,7 +85,7 @@ def _refuse_unfinished(storage: Storage, record: StudyRecord, trials: list[Trial
         )
     if not read_round(storage, record, trials).is_settled(record.ranking):
         raise StudyError(
-            f"finalists must be trained and ranked before the test split is opened; those of {record.key} are not yet. "
+            f"finalists must be trained and ranked before the test split is opened; those of {record.key} are not. "
             f"{way_out}"
         )
 
@@ -166,7 +166,7 @@ def _counted(record: StudyRecord, corpus: Corpus) -> list[Contender]:
     if record.ngrams is None:
         raise StudyError(
             f"counted n-grams are scored together with the winner; those of {record.key} have not been counted yet. "
-            "Let make study finish it first."
+            "Finish it with make study first."
         )
     best = record.ngrams.best
     rows = [("counted bigram", "bigram", 1)]

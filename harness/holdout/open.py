@@ -1,4 +1,4 @@
-"""Opens the sealed test split, once for each study, to score a list that was frozen before that.
+"""Opens the sealed test split, once for each study, to score a list that was frozen beforehand.
 
 This is the only module that builds test examples (a test checks this). It trains nothing:
 everything that it scores was stored or counted before the claim, which identifies each set

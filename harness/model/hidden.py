@@ -16,6 +16,6 @@ def tanh_of_half_(twice_z: Tensor, minus_one: Tensor) -> Tensor:
 
 
 def through_tanh_(d_h: Tensor, h: Tensor) -> Tensor:
-    """Overwrite the loss's gradient by h = tanh(z) with the gradient by z, multiplying by 1 - h^2 in one pass."""
+    """Turn the gradient with respect to h = tanh(z) into that with respect to z: multiply by 1 - h^2, in place."""
     grad: Tensor = torch.ops.aten.tanh_backward.grad_input(d_h, h, grad_input=d_h)
     return grad

@@ -22,7 +22,7 @@ class Bars:
         self._best: TrialRecord | None = None
 
     def begin(self, session: Session) -> None:
-        """Open the search's bar, which starts at the trials that are finished already."""
+        """Open the search's bar, which starts at the number of trials already finished."""
         self._session = session
         records = session.trials
         self._best = best_trial(records)
@@ -47,11 +47,11 @@ class Bars:
 
     def _open(self, description: str, total: int, done: int) -> None:
         self.close()
-        # Redrawn by time only (miniters=0), because a single trial can take longer than a person expects to wait.
+        # Redrawn by time only (miniters=0), because a single trial can take longer than anyone wants to wait.
         self._bar = tqdm(desc=description, total=total, initial=done, unit="run", miniters=0, mininterval=0.5)
 
     def _show(self, event: Event) -> None:
-        """The best trial and the current run, behind the bar."""
+        """Show the best trial and the current run after the bar."""
         best = self._best
         texts = [] if best is None else [f"best {best.dev_nats:.4f} (trial {best.number}, one seed)"]
         if event.kind in ("started", "progress"):

@@ -24,7 +24,7 @@ MODEL_OF_A_NOTEBOOK = (
 
 
 def card(results: Results) -> str:
-    """An HTML element."""
+    """The card as an HTML element."""
     study = results.study
     lines = [f"<p><strong>{escape(study.key)}</strong> · {escape(_counts(results))}</p>"]
     lines += [f"<p>{escape(sentence)}</p>" for sentence in conclusion(results)]

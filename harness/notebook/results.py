@@ -17,11 +17,11 @@ if TYPE_CHECKING:  # pandas and matplotlib take seconds to import, and the worke
 
 
 def results(name: str, corpus: str | None = None, *, storage: str | None = None) -> StudyResults:
-    """What is stored of a study, including one that is still running elsewhere.
+    """The stored results of a study, including one that is still running elsewhere.
 
     Args:
         name: its key, such as `beat_lecture-names`, or its name.
-        corpus: which study, if several have the name.
+        corpus: the corpus of the study, if several studies have the name.
         storage: a database URL or the path of an SQLite file; None for `results/studies.db`.
 
     Raises:
@@ -91,7 +91,7 @@ class StudyResults:
 
     @property
     def finalists(self) -> pd.DataFrame:
-        """One row per finalist: mean over fresh seeds, spread, 95 % intervals, ties, the winner. Empty before them."""
+        """One row per finalist: mean over fresh seeds, spread, 95 % intervals, ties, the winner. Empty before that."""
         from harness.report.tables.finalists import finalists_frame
 
         return finalists_frame(self._results)
@@ -146,7 +146,7 @@ class StudyResults:
         """The chosen model with its weights: the winner's from its first fresh seed, else the best trial's.
 
         Args:
-            build: what made the model, if it is one of your own; None for the study's.
+            build: the function that made the model, if it is your own; None for the study's.
 
         Raises:
             StudyError: no weights are stored yet, or the model was defined in another notebook.
@@ -159,7 +159,7 @@ class StudyResults:
         if gathered.weights is None:
             raise StudyError(
                 f"a model needs stored weights, those of a complete trial; {self.key} has none yet. "
-                "Let make study run longer."
+                "Run make study again."
             )
         build = build or gathered.build or build_of(gathered.study.file, gathered.study.own_model)
         return unpack_model(gathered.weights, build)

@@ -30,9 +30,9 @@ class Study(definition.Study):
         study's own. Finalists are trained after the search, in this process; `finalists=0` skips them.
 
         Args:
-            trials: finished trials that end the search, those of earlier runs included.
-            minutes: wall time that ends it.
-            corpus: a known corpus, or the path of a text with one item a line.
+            trials: number of finished trials at which the search ends, including those of earlier runs.
+            minutes: wall time of this session, finalists included.
+            corpus: a known corpus, or the path of a text with one item per line.
             finalists: best trials to train again.
             seeds: fresh seeds for each finalist.
             storage: a database URL or the path of an SQLite file; None for `results/studies.db`.

@@ -21,9 +21,9 @@ from harness.report.results import Results
 EDGE = 0.05
 """Share of a range, on its own scale, that counts as its edge."""
 LOST = 0.2
-"""Share of failed and diverged trials from which the space or the code should be checked."""
+"""If at least this share of the trials failed or diverged, the space or the code should be checked."""
 UNFINISHED = 0.25
-"""Share of complete trials still improving from which the budget is too small."""
+"""If at least this share of the complete trials are still improving, the budget is too small."""
 UNIMPORTANT = 0.05
 """A parameter mattered little if the upper end of its importance, over resamples, is below this."""
 
@@ -85,7 +85,7 @@ def _downwards(distribution: FloatDistribution | IntDistribution, number: float)
 
 
 def findings(results: Results) -> list[str]:
-    """What to know about a study as a whole, a sentence each; empty while no trial is complete."""
+    """What to know about a study as a whole, one sentence each; empty while no trial is complete."""
     if results.chosen is None:
         return []
     best = results.optuna_study.get_trials(deepcopy=False)[results.chosen.trial.number]

@@ -112,7 +112,7 @@ def embedding_frame(results: Results) -> pd.DataFrame:
 def embedding_points(weights: bytes | None) -> pd.DataFrame:
     """Each symbol's row of a stored embedding in two dimensions; empty without one.
 
-    A 2-D embedding is taken as it is. Of a larger one these are the first two principal components, and
+    A 2-D embedding is taken as it is. For a larger one, these are the first two principal components, and
     `explained` is their share of the variance. PCA takes rows scaled to unit length: rare symbols keep their
     large initial rows, which would squeeze all others into one cluster.
     """

@@ -54,7 +54,7 @@ def _grouped(examples: pd.DataFrame, by: str) -> pd.DataFrame:
 
 
 def items_frame(results: Results) -> pd.DataFrame:
-    """One row per dev item, highest loss first: number of symbols (with its end), nats, and whether train has it."""
+    """One row per dev item, highest loss first: number of symbols (with its end), nats, and whether it is in train."""
     corpus = results.corpus
     columns = ["item", "symbols", "nats_per_symbol", "nats", "seen_in_train"]
     examples = examples_frame(results)
@@ -75,6 +75,6 @@ def items_frame(results: Results) -> pd.DataFrame:
 
 
 def samples_frame(results: Results) -> pd.DataFrame:
-    """Items drawn from the chosen model; `seen_in_train` says whether train has them, None without the corpus."""
+    """Items drawn from the chosen model; `seen_in_train` says whether they are in train, None without the corpus."""
     known = None if results.corpus is None else seen_in_train(results.samples, results.corpus.items("train"))
     return pd.DataFrame({"sample": results.samples, "seen_in_train": known})

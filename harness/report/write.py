@@ -32,7 +32,7 @@ class Report(NamedTuple):
     folder: Path
     results: Results
     findings: list[str]
-    """What to know about the study as a whole, a sentence each."""
+    """What to know about the study as a whole, one sentence each."""
 
 
 def write_report(storage: Storage, study: StudyRecord) -> Report:

@@ -21,7 +21,7 @@ Floats = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Interval:
-    """From the 2.5 % to the 97.5 % point of the resamples, in nats per symbol."""
+    """From the 2.5 % to the 97.5 % quantile of the resamples, in nats per symbol."""
 
     low: float
     high: float

@@ -29,7 +29,7 @@ from harness.study.definition import Study
 
 _MOST_TRIALS = 10**6
 _WALL_PER_SECOND = 1.4
-"""Wall time of a run per second of training: exact losses along the way, other trials on the same cores."""
+"""Wall time of a run per second of training: with exact losses along the way and other trials on the same cores."""
 _START_S = 5.0
 """Seconds until the workers of the round have started."""
 _MOST_SHARE = 0.6
@@ -58,7 +58,7 @@ class Reserve(NamedTuple):
     """Seconds of search and finalists together."""
 
     def seconds(self, trials: Sequence[TrialRecord]) -> float:
-        """Time to train the best trials so far from every seed, at most 60 % of the total."""
+        """Time to train the best trials so far with every seed, at most 60 % of the total."""
         best = [trial.seconds or 0.0 for trial in best_trials(trials, self.finalists)]
         if not best:
             return 0.0
@@ -83,13 +83,13 @@ class Round:
 
     @property
     def counts(self) -> tuple[int, int]:
-        """How many runs are done, of how many."""
+        """How many runs are done, and how many there are."""
         return len(self.wanted.keys() & self.done.keys()), len(self.wanted)
 
     def is_settled(self, ranking: Ranking | None) -> bool:
         """Whether all runs are done and the ranking was made from exactly these and the recipe."""
         if not self.wanted:
-            return ranking is None  # a ranking of finalists that are no longer asked for would be stale
+            return ranking is None  # a ranking of finalists that are no longer requested would be stale
         if not self.is_trained or ranking is None:
             return False
         ranked = {finalist.trial for finalist in ranking.finalists}
@@ -101,7 +101,7 @@ def read_round(storage: Storage, record: StudyRecord, trials: Sequence[TrialReco
     """The round of a search as it is stored.
 
     Args:
-        trials: of the search.
+        trials: the trials of the search.
     """
     if not (wanted := _wanted(record, trials)):
         return Round({}, {}, None)
@@ -115,7 +115,7 @@ def read_round(storage: Storage, record: StudyRecord, trials: Sequence[TrialReco
 
 
 def count_runs(storage: Storage, record: StudyRecord, trials: Sequence[TrialRecord]) -> tuple[int, int]:
-    """How many of the round's runs are done, of how many."""
+    """How many of the round's runs are done, and how many there are."""
     return read_round(storage, record, trials).counts
 
 

@@ -40,15 +40,15 @@ def ranking_of(
     corpus: Corpus,
     build: Build,
 ) -> Ranking | None:
-    """The ranking over the seeds that every finalist has been trained from.
+    """The ranking over the seeds that every finalist has been trained with.
 
     None while there are fewer than two such seeds, unless the study asks for only one.
 
     Args:
-        trials: of the search.
+        trials: the trials of the search.
 
     Raises:
-        ModelChanged: the study's build makes other models than those that were trained.
+        ModelChanged: the study's build makes different models from those that were trained.
     """
     wanted, runs = finalists.wanted, finalists.done
     missing = [repeat for number, repeat in wanted if (number, repeat) not in runs]

@@ -21,7 +21,7 @@ class Request:
 
 
 def with_settings(study: Study, settings: Settings) -> Study:
-    """The study with these settings in place of its own, where they say something.
+    """The study with these settings in place of its own. A setting that is None keeps the study's value.
 
     Raises:
         ConfigError: no such sampler or pruner, or one that needs arguments.

@@ -48,7 +48,7 @@ def pruner_by_name(name: str) -> Callable[[int], BasePruner]:
 
 
 def described(made: BaseSampler | BasePruner) -> str:
-    """Its class and the arguments that differ from Optuna's defaults: `TPESampler(multivariate=True, group=True)`.
+    """The class and the arguments that differ from Optuna's defaults: `TPESampler(multivariate=True, group=True)`.
 
     Optuna keeps an argument in an attribute of the same name; one that it keeps elsewhere is left out.
     """
@@ -61,7 +61,7 @@ def described(made: BaseSampler | BasePruner) -> str:
 
 
 def optuna_names(module: object, base: type) -> list[str]:
-    """Names of the classes of that base in one of Optuna's modules."""
+    """Names of the concrete subclasses of `base` in one of Optuna's modules."""
     return sorted(
         entry
         for entry, value in vars(module).items()

@@ -1,4 +1,4 @@
-"""`make study`: start or resume a study, search, train its finalists, measure what is reported with it."""
+"""`make study`: start or resume a study, search, train its finalists, and measure what its report needs."""
 
 from __future__ import annotations
 
@@ -54,17 +54,17 @@ class Session:
     corpus: Corpus
     resumed: bool
     nothing_left: bool
-    """Whether search, finalists and reference were finished before this run."""
+    """Whether search, finalists and reference were finished before this session."""
     ends_at: float
     workers: int = 1
     notice: str = ""
     """A line to show: which corpus is used instead of the default one."""
     trials: Sequence[TrialRecord] = ()
-    """Records at the start of this run."""
+    """Records at the start of this session."""
     reference_is_settled: bool = True
     """Whether there was nothing to train for the reference at the start of this run."""
     search_is_done: bool = False
-    """Whether search and reference were finished at the start of this run."""
+    """Whether search and reference were finished at the start of this session."""
 
 
 def run_study(request: Request, on_ready: Callable[[Session], None], on_event: OnEvent) -> Session:
@@ -73,7 +73,7 @@ def run_study(request: Request, on_ready: Callable[[Session], None], on_event: O
     `on_ready` is called once, after all checks and before the first trial.
 
     Raises:
-        HarnessError: one line that says the rule, the value and the way out.
+        HarnessError: one line that states the rule, the value and the fix.
         KeyboardInterrupt: passed on after the running trials were requeued.
     """
     study, file = load_study(request.study)

@@ -26,7 +26,7 @@ from harness.study.definition import Study, check_config
 from harness.train import derive
 
 MOST_ATTEMPTS = 3
-"""A trial that fails by itself is tried again at most twice."""
+"""A trial that fails with an error is tried again at most twice."""
 HOPELESS_AFTER = 3
 """If no trial has finished, this many different trials that failed for the same reason end the study."""
 _FINISHED = (TrialState.COMPLETE, TrialState.PRUNED)
@@ -121,7 +121,7 @@ def start_trial(storage: Storage, study: Study, key: str, seed: int, target: int
 def closed(key: str) -> StudyError:
     """The error for continuing a study after its test split was opened."""
     return StudyError(
-        f"a study is closed once its test split was opened, because otherwise its winner could be chosen on the test "
+        f"a study is closed once its test split is opened, because otherwise its winner could be chosen on the test "
         f"split; {key} has a recorded holdout. Start another with NAME=…, and report that the split was seen."
     )
 
@@ -159,7 +159,7 @@ def requeue_orphans(
 def requeue(storage: Storage, started: Started, record: TrialRecord, status: Status, reason: str) -> TrialRecord:
     """Fail a trial of this process with its reason and requeue it; returns the record as stored.
 
-    A trial that failed by itself too often is not requeued.
+    A trial that failed too often with an error is not requeued.
     """
     study = started.handle.study
     with queue_lock(study.study_name):
@@ -203,7 +203,7 @@ def _start(storage: Storage, study: Study, optuna_study: optuna.Study, seed: int
 
 
 def failed_for_good(record: TrialRecord) -> bool:
-    """Whether a trial failed by itself too often to be tried again."""
+    """Whether a trial failed with an error too often to be tried again."""
     return record.status == "failed" and record.attempt + 1 >= MOST_ATTEMPTS
 
 

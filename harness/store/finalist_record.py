@@ -20,7 +20,7 @@ class Finalist(BaseModel, frozen=True):
     out: str = ""
     """Why it cannot win; empty if it can."""
     search_nats: float | None
-    """Dev loss of its trial in the search, for which it was selected: from a single seed. None for the recipe."""
+    """Dev loss of its trial in the search, from a single seed. The trial was selected for it. None for the recipe."""
     train_nats: float | None
     """Mean over the complete runs, as is `dev_nats`."""
     dev_nats: float | None

@@ -1,4 +1,4 @@
-"""The record of every opening of a test split: a hash chain in the database of the trials, and an exported copy.
+"""The record of every opening of a test split: a hash chain in the trials' database, and an exported copy.
 
 The database decides. Each step of a study's opening is a row under a UNIQUE constraint, so however many
 processes on however many machines try to add it, exactly one succeeds. `holdout.jsonl` is an append-only
@@ -97,7 +97,7 @@ def append(storage: Storage, key: str, step: str, body: dict[str, Any]) -> Entry
 
 
 def export(storage: Storage) -> Path:
-    """Append to the file what it lacks of the ledger. This also completes a line truncated by a crash.
+    """Append the missing part of the ledger to the file. This also completes a line truncated by a crash.
 
     Raises:
         StorageError: the file is not a copy of the first part of the ledger.
@@ -109,8 +109,8 @@ def export(storage: Storage) -> Path:
         there = path.read_bytes() if path.exists() else b""
         if not whole.startswith(there):
             raise StorageError(
-                f"{path} must be a copy of the database's ledger; they differ. See where with "
-                "harness holdout --verify, then move the file away, and it is written again."
+                f"{path} must be a copy of the database's ledger; they differ. Find out where "
+                "with harness holdout --verify, then move the file away; it will be written again."
             )
         if whole != there:
             with path.open("ab") as file:

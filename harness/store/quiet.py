@@ -1,4 +1,4 @@
-"""Optuna without its own log messages."""
+"""Limits Optuna's log messages to errors."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The only access to the database: Optuna's tables, our documents in tables of our own, and the artifact store.
+"""The only access to the database: Optuna's tables, this project's tables of documents, and the artifact store.
 
 By default, one SQLite file holds all studies. Any other database URL that Optuna accepts (such as PostgreSQL)
 uses the same code.
@@ -53,7 +53,7 @@ _openings = sql.Table(
 
 
 class OpeningRow(NamedTuple):
-    """A row of the ledger: its document, and the fields of it that have columns of their own."""
+    """A row of the ledger: its document, and those of its fields that have their own columns."""
 
     place: int
     key: str
@@ -82,7 +82,7 @@ class Storage:
             warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
             study.set_metric_names(["dev nats per symbol"])
         study.set_user_attr("corpus", f"{record.corpus.label} (fingerprint {record.corpus.fingerprint})")
-        # Our record comes last, because it marks the study as existing. A start killed before that is repeated.
+        # Our record comes last, because it marks the study as existing. A start killed before this is repeated.
         for params in params_of(record.first, record.repeats)[len(study.get_trials(deepcopy=False)) :]:
             study.enqueue_trial(params)
         self._put(_studies, {"key": record.key}, record.model_dump_json())

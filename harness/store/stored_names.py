@@ -18,7 +18,7 @@ _TRIALS = "SELECT key, number FROM harness_trials ORDER BY number"
 
 
 def stored_trials(storage: str | None = None) -> dict[str, list[int]]:
-    """Trial numbers by study key; empty if the file is missing, locked or not one of ours."""
+    """Trial numbers by study key; empty if the file is missing, locked or not one of this project's."""
     path = (storage or paths.default_storage()).removeprefix("sqlite:///")
     if "://" in path:
         return {}

@@ -97,7 +97,7 @@ class Drawn(BaseModel, frozen=True):
 
 
 class CorpusFacts(BaseModel, frozen=True):
-    """The corpus a study belongs to."""
+    """The corpus that a study searches."""
 
     spec: str
     label: str
@@ -132,7 +132,7 @@ class CorpusFacts(BaseModel, frozen=True):
 
 
 class StudyRecord(BaseModel, frozen=True):
-    """A study: what it was started with, what ended its last run, and what was measured once for it."""
+    """A study: what it was started with, what ended its last session, and what was measured once for it."""
 
     schema_number: int = SCHEMA
     key: str
@@ -141,9 +141,9 @@ class StudyRecord(BaseModel, frozen=True):
     """Path of the study file; empty if a notebook defines the study."""
     corpus: CorpusFacts
     settings: Settings
-    """The settings kept for the next run; trials, finalists, seeds and seed are always set."""
+    """The settings kept for the next session; trials, finalists, seeds and seed are always set."""
     own_model: bool = False
-    """Whether the study's `build` makes another model than CharMLP."""
+    """Whether the study's `build` makes a model other than CharMLP."""
     space: dict[str, list[str]]
     """The search space: each parameter's distributions as JSON, by parameter name."""
     constants: dict[str, Any] = {}
@@ -160,11 +160,11 @@ class StudyRecord(BaseModel, frozen=True):
     reference: str | None = None
     """Key of the lecture's recipe on this corpus; None if this study shows none."""
     ended_by: EndedBy | None = None
-    """What ended the last run; None while it runs, or if it was killed."""
+    """What ended the last session; None while one runs, or if it was killed."""
     range_test: RangeTest | None = None
     bigram: Baseline | None = None
     ngrams: Ngrams | None = None
-    """Counted at the best trial's context length."""
+    """Counted at the chosen trial's context length."""
     dev_parts: DevParts | None = None
     drawn: Drawn | None = None
     ranking: Ranking | None = None
@@ -172,7 +172,7 @@ class StudyRecord(BaseModel, frozen=True):
 
     @property
     def trials(self) -> int:
-        """Number of finished trials asked for."""
+        """Number of finished trials requested."""
         return self.settings.trials or 0
 
     @property
@@ -209,7 +209,7 @@ class Chosen(NamedTuple):
 
     @classmethod
     def of(cls, record: StudyRecord, trials: Sequence[TrialRecord]) -> Chosen | None:
-        """None while no trial is complete. If the recipe won, the best trial: the recipe has pages of its own."""
+        """None while no trial is complete. If the recipe won, the best trial, because the recipe is not in `trials`."""
         won = None if record.ranking is None else record.ranking.won
         if won is not None and won.trial is not None:
             trial = next(trial for trial in trials if trial.number == won.trial)

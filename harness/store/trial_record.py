@@ -18,7 +18,7 @@ _MOST_POINTS = 50
 Item = TypeVar("Item")
 Status = Literal["running", "complete", "pruned", "diverged", "failed", "interrupted"]
 FINISHED: frozenset[Status] = frozenset({"complete", "pruned", "diverged"})
-"""Trials with these statuses count towards the number asked for."""
+"""Trials with these statuses count towards the number requested."""
 
 
 class SeedRun(BaseModel, frozen=True):
@@ -58,7 +58,7 @@ class TrialRecord(BaseModel, frozen=True):
     """None if the trial failed before its suggest() returned one."""
     owner: Owner | None = None
     attempt: int = 0
-    """0 for the first attempt; one more for each time it failed by itself."""
+    """0 for the first attempt; one more for each time it failed with an error."""
     root: int | None = None
     """Number of the trial that this one repeats, if it repeats one."""
     curve: tuple[Point, ...] = ()
@@ -84,7 +84,7 @@ class TrialRecord(BaseModel, frozen=True):
 
     @property
     def dev_spread(self) -> str:
-        """`mean of 5 seeds from 2.15 to 2.16`; an empty text for a run of one seed."""
+        """`mean of 5 seeds from 2.15 to 2.16`; an empty string for a run of one seed."""
         found = [run.dev_nats for run in self.seeds if run.status == "complete" and run.dev_nats is not None]
         return f"mean of {len(found)} seeds from {min(found):.4f} to {max(found):.4f}" if found else ""
 

@@ -79,7 +79,7 @@ def upgraded(stored: Any) -> Any:
 
 
 _LEFT_ALONE = ("params", "constants", "space", "config", "first", "p_better", "evidence", "versions")
-"""Fields whose inner keys are not names of ours."""
+"""Fields whose inner keys are not this project's names."""
 _SETTINGS = {
     "trials": "trials",
     "seed": "seed",

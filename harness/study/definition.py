@@ -54,7 +54,7 @@ class Study:
     trials: int = 60
     """Number of finished trials (complete, pruned or diverged) after which the search ends."""
     minutes: float = 9.0
-    """Wall time of the whole study. The search stops early enough to train the finalists."""
+    """Wall time of one session, finalists included. The search stops early enough to train them."""
     finalists: int = 5
     """Number of best trials to train again after the search; 0 for none."""
     seeds: int = 5
@@ -73,7 +73,7 @@ class Study:
 
     @property
     def own_model(self) -> bool:
-        """Whether `build` makes another model than CharMLP."""
+        """Whether `build` makes a model other than CharMLP."""
         return self.build != CharMLP.build
 
     @property

@@ -17,7 +17,7 @@ _FIGURE = Field(None, pattern=r"^\d+(\.\d+)?$")
 
 
 class Reported(Config):
-    """Losses (nats per symbol) as they were published; text, because 2.3 and 2.30 differ in precision."""
+    """Losses (nats per symbol) as they were published; kept as text, because 2.3 and 2.30 differ in precision."""
 
     step: int | None = Field(None, ge=1)
     """Step of one of the run's evaluations; None for its end."""
@@ -38,7 +38,7 @@ class RateRange(NamedTuple):
 
 
 class Experiment(Config):
-    """A trial that runs before the sampler draws any, and what the page of reported figures shows of it."""
+    """A trial that runs before the sampler draws any, and what the page of reported figures shows about it."""
 
     title: str
     params: dict[str, Any] | None

@@ -48,7 +48,7 @@ class Settings:
     trials: int | None = None
     """Number of finished trials (complete, pruned or diverged) after which the search ends."""
     minutes: float | None = None
-    """Wall time of one run of the study, finalists included."""
+    """Wall time of one session, finalists included."""
     finalists: int | None = None
     """Number of best trials to train again after the search; 0 for none."""
     seeds: int | None = None
@@ -87,7 +87,7 @@ class Settings:
 
 
 def merged(asked: Settings, stored: Settings | None, defaults: Settings) -> Settings:
-    """The settings of a run: each as the user asks now, else as the study remembers it, else as its file sets it.
+    """The settings of a session: each as the user sets it now, else as stored, else as the study file sets it.
 
     A `fixed` setting that changed is not refused here: see `changed`.
     """

@@ -19,7 +19,7 @@ from harness.train.items import gap_error, item_nats
 from harness.train.trainer import Evaluation, TrainResult
 
 SEED_SPAN = 0.022
-"""Nats between the best and the worst of several seeds of one config. Smaller differences of single runs are noise.
+"""Nats between the best and the worst of several seeds of one config. Smaller differences between runs are noise.
 
 Five seeds of the lecture's recipe span 0.022 here (2.1471 to 2.1688). Three seeds of another implementation
 span 0.014 (SuvirRathore/makemore-from-scratch). Both agree with a standard deviation of about 0.009, because
@@ -30,8 +30,8 @@ STILL_FALLING = 0.01
 """Nats per tenth of the run. If dev falls by more than this at the end, the run should have been longer.
 
 Among 60 unpruned trials of beat_lecture, the best runs whose rate decays to zero fall by 0.001 to 0.007 in the
-last tenth, and more steps may or may not lower their loss. Of 5 trials that fell by more, twice the steps
-lowered 4, by 0.04 to 0.12.
+last tenth, and more steps may or may not lower their loss. Of 5 trials that fell by more, doubling the
+steps lowered dev in 4, by 0.04 to 0.12.
 """
 SMALL_GAP = 0.05
 """Nats between train and dev. The lecture calls a smaller gap roughly equal, and the model too small.

@@ -1,4 +1,4 @@
-"""The possible moves from a config. Each changes one knob once, in words and as the changed config."""
+"""The possible moves from a config. Each is one change of one knob, in words and as the changed config."""
 
 from __future__ import annotations
 

@@ -51,7 +51,7 @@ class TrainResult:
 OnEvaluation = Callable[[Evaluation], bool | None]
 """Called after each evaluation; False stops the run."""
 OnEvaluations = Callable[[Sequence[Evaluation]], bool | None]
-"""The same for seeds trained together, with the newest point of each."""
+"""The same for `train_seeds`, with the newest point of each seed that is being trained."""
 
 
 def train(

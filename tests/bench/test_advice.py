@@ -1,4 +1,4 @@
-"""What advice is worth: how trials are drawn, followed and changed at random, and what is made of the outcome."""
+"""What advice is worth: how trials are drawn, followed and changed at random, and how the outcome is summarised."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def test_a_trial_is_judged_followed_and_changed_from_the_same_seed(small_corpus:
     assert TrainConfig.parse(found.config) == config
 
 
-def test_a_well_fitted_trial_is_not_turned(
+def test_a_well_fitted_trial_is_not_changed(
     small_corpus: Corpus, tiny_config: MakeConfig, monkeypatch: pytest.MonkeyPatch
 ):
     config = tiny_config()
@@ -70,7 +70,7 @@ def test_a_well_fitted_trial_is_not_turned(
 
 
 @pytest.mark.slow
-def test_a_random_change_takes_every_knob_as_often_and_each_of_its_directions():
+def test_a_random_change_picks_all_knobs_equally_often_and_in_each_direction():
     config, chance = TrainConfig(dropout=0.3, schedule=Constant(), budget=Budget(steps=100)), random.Random(0)
     drawn = [random_change(config, "underfitting", chance) for _ in range(8000)]
     knobs, names = Counter(move.knob for move in drawn), Counter(move.name for move in drawn)
@@ -99,7 +99,7 @@ ROWS = [
 ]
 
 
-def test_advice_and_chance_are_held_against_each_other_by_exact_tests():
+def test_advice_and_chance_are_compared_by_exact_tests():
     found = {each.group: each for each in compare(ROWS)}
     assert list(found) == [
         "all", "no change of budget on either side", "all but diverged", "underfitting", "overfitting", "diverged",
@@ -123,7 +123,7 @@ def test_nothing_but_ties_is_no_evidence():
     assert (tied.sign_p, tied.mcnemar_p, tied.wilcoxon_p) == (1.0, 1.0, 1.0)
 
 
-def test_the_table_shows_every_group_and_how_many_had_nothing_to_turn():
+def test_the_table_shows_every_group_and_how_many_had_nothing_to_change():
     shown = compared_frame(ROWS)
     assert list(shown["n"]) == ["10", "9", "9", "8", "1", "1", "1"]
     assert shown["trials"].iloc[-1] == "nothing to change, not counted above"

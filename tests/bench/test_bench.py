@@ -1,4 +1,4 @@
-"""The bench: fair turns, contenders that train the same thing, targets, a home thrown away, and its tables."""
+"""The bench: fair turns, contenders that train the same model, targets, a temporary project folder, and tables."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class Clock:
 # Turns
 
 
-def test_contenders_take_turns_and_the_first_round_does_not_count():
+def test_contenders_take_turns_and_the_first_repeat_does_not_count():
     calls: list[str] = []
 
     def burst(name: str) -> Callable[[], float]:
@@ -60,7 +60,7 @@ needs_affinity = pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason
 
 
 @needs_affinity
-def test_one_core_is_kept_inside_and_all_are_back_afterwards():
+def test_one_core_is_used_inside_and_all_are_available_afterwards():
     before = os.sched_getaffinity(0)
     with timing.one_core():
         assert os.sched_getaffinity(0) == {max(before)}
@@ -68,14 +68,14 @@ def test_one_core_is_kept_inside_and_all_are_back_afterwards():
 
 
 @needs_affinity
-def test_all_cores_are_back_after_an_exception():
+def test_all_cores_are_available_again_after_an_exception():
     before = os.sched_getaffinity(0)
     with pytest.raises(ZeroDivisionError), timing.one_core():
         _ = 1 / 0
     assert os.sched_getaffinity(0) == before
 
 
-def test_a_burst_is_as_long_as_the_speed_found_in_its_burn_in_asks_for(monkeypatch: pytest.MonkeyPatch):
+def test_the_length_of_a_burst_follows_from_the_speed_in_its_burn_in(monkeypatch: pytest.MonkeyPatch):
     clock, calls = Clock(), []
 
     def take(n: int) -> None:
@@ -93,7 +93,7 @@ def test_a_burst_is_as_long_as_the_speed_found_in_its_burn_in_asks_for(monkeypat
 
 @pytest.fixture
 def rows_of_two_shapes(small_corpus: Corpus, monkeypatch: pytest.MonkeyPatch) -> list[list[Row]]:
-    """measure_steps with everything made tiny, and with contenders that cannot be had."""
+    """measure_steps with everything made tiny, and with contenders that are not available."""
 
     def missing(kind: type[Exception], reason: str) -> Any:
         def make(_: Problem) -> None:
@@ -110,7 +110,7 @@ def rows_of_two_shapes(small_corpus: Corpus, monkeypatch: pytest.MonkeyPatch) ->
     return list(steps.measure_steps(small_corpus, 3))
 
 
-def test_a_contender_that_cannot_be_had_is_a_row_with_its_reason(rows_of_two_shapes: list[list[Row]]):
+def test_an_unavailable_contender_is_a_row_with_its_reason(rows_of_two_shapes: list[list[Row]]):
     label = "8, 2, 3, 4, sgd"
     assert [row for row in rows_of_two_shapes[0] if row.median is None] == [
         Row("steps", label, "no jax", "µs per step", note="skipped: No module named 'jax'"),
@@ -118,7 +118,7 @@ def test_a_contender_that_cannot_be_had_is_a_row_with_its_reason(rows_of_two_sha
     ]
 
 
-def test_seeds_side_by_side_stand_in_the_first_shape_alone(rows_of_two_shapes: list[list[Row]]):
+def test_seeds_side_by_side_are_measured_in_the_first_shape_only(rows_of_two_shapes: list[list[Row]]):
     first, second = ([row.contender for row in rows if row.median is not None] for rows in rows_of_two_shapes)
     assert first == [steps.OURS, steps.STACKED, "ready", "limit"]
     assert second == [steps.OURS, "ready", "limit"]
@@ -183,7 +183,7 @@ CURVES = [
 ]
 
 
-def test_the_lecture_counts_to_its_first_crossing_and_where_there_is_none_to_the_end():
+def test_the_lectures_time_ends_at_its_first_crossing_or_at_the_end_of_the_run():
     found = target._lecture(2.2, CURVES, 11_897)
     assert (found.seconds, found.low, found.high, found.steps) == (4.0, 3.0, 7.0, 2000)
     assert (found.reached, found.seeds, found.p) == (2, 3, None)
@@ -248,7 +248,7 @@ def test_a_recipe_fixes_its_steps_and_is_scored_once(config: TrainConfig):
 
 
 @pytest.mark.parametrize("before", [{}, {"HARNESS_HOME": "/some/home", "HARNESS_DATA": "/some/data"}], ids=len)
-def test_studies_of_the_bench_have_a_home_that_is_thrown_away(before: dict[str, str], monkeypatch: pytest.MonkeyPatch):
+def test_bench_studies_run_in_a_temporary_project_folder(before: dict[str, str], monkeypatch: pytest.MonkeyPatch):
     for name in ("HARNESS_HOME", "HARNESS_DATA"):
         monkeypatch.delenv(name)
     for name, value in before.items():
@@ -261,7 +261,7 @@ def test_studies_of_the_bench_have_a_home_that_is_thrown_away(before: dict[str, 
     assert {name: os.environ[name] for name in ("HARNESS_HOME", "HARNESS_DATA") if name in os.environ} == before
 
 
-def test_trials_per_hour_count_from_the_first_trials_begin_to_the_last_ones_end(monkeypatch: pytest.MonkeyPatch):
+def test_trials_per_hour_count_from_the_first_start_to_the_last_end(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(throughput, "time", Clock(10, 20, 30, 40, 46))
     watch = throughput._Watch()
     for worker, kind in [(1, "started"), (0, "started"), (1, "progress"), (1, "finished"), (0, "finished")]:

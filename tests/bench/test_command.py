@@ -57,7 +57,7 @@ def written(folder: Path) -> dict[str, list[str]]:
     }
 
 
-def test_each_section_is_written_with_its_numbers_and_with_what_made_them(tmp_path: Path):
+def test_each_section_is_written_with_its_numbers_and_their_provenance(tmp_path: Path):
     assert written(tmp_path / "bench") == {
         "steps": ["steps.csv", "steps.md", "steps.png", "bench.md"],
         "study": ["study.csv", "study.md", "bench.md"],
@@ -80,7 +80,7 @@ def test_each_section_is_written_with_its_numbers_and_with_what_made_them(tmp_pa
     assert list(followed["commit"]) == ["abc", "abc"]
 
 
-def test_the_page_holds_every_section_there_is_with_what_made_it_and_why_a_row_is_missing(tmp_path: Path):
+def test_the_page_has_every_section_with_its_provenance_and_the_reason_for_a_missing_row(tmp_path: Path):
     written(tmp_path)
     page = (tmp_path / "bench.md").read_text(encoding="utf-8")
     assert page.count("harness bench · commit abc · date 2026-11-22 · threads 1") == 4
@@ -98,7 +98,7 @@ def test_the_page_holds_every_section_there_is_with_what_made_it_and_why_a_row_i
     assert ["nothing to change, not counted above", "1", *[""] * 8] in cells
 
 
-def test_a_recipe_that_did_not_get_there_is_marked_as_needing_more(tmp_path: Path):
+def test_a_recipe_that_missed_its_target_is_marked_as_needing_more_time(tmp_path: Path):
     missed = ToTarget(2.17, "the lecture's", 11_897, 200_000, 60.0, 55.0, 70.0, 5, 2.18, None, 0)
     write.write_section(tmp_path, "target", [TARGETS[0], missed], MADE_BY)
     assert "| no | > 60 (55 to 70) |" in (tmp_path / "target.md").read_text()
@@ -116,7 +116,7 @@ def test_a_section_measured_again_takes_its_own_place_and_leaves_the_others(tmp_
 
 
 @pytest.mark.parametrize(("commit", "said"), [("abc123-dirty", "abc123-dirty"), (None, "unknown")])
-def test_what_made_it_names_commit_corpus_and_versions(commit: str | None, said: str, monkeypatch: pytest.MonkeyPatch):
+def test_provenance_names_commit_corpus_and_versions(commit: str | None, said: str, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(write, "commit", lambda: commit)
     made_by = write.provenance("names 0123")
     assert (made_by["commit"], made_by["corpus"]) == (said, "names 0123")
@@ -213,7 +213,7 @@ needs_affinity = pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason
 
 
 @needs_affinity
-def test_a_bench_of_everything_holds_all_but_the_studies_to_one_core(
+def test_all_bench_sections_but_the_studies_run_on_one_core(
     small_corpus_file: Path, home: Path, cores_seen: dict[str, int], monkeypatch: pytest.MonkeyPatch
 ):
     before = len(os.sched_getaffinity(0))

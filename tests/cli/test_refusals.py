@@ -1,4 +1,4 @@
-"""Bad input ends in one line with the rule, the value given and the way out."""
+"""Bad input gives one line with the rule, the value given and the fix."""
 
 from __future__ import annotations
 

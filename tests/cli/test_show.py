@@ -63,7 +63,7 @@ def test_a_study_is_shown_with_headline_counts_best_trial_and_next_commands(capf
 
 
 @pytest.mark.usefixtures("stored")
-def test_a_trial_is_shown_with_everything_that_is_stored_of_it(capfd: pytest.CaptureFixture[str]):
+def test_a_trial_is_shown_with_everything_that_is_stored_about_it(capfd: pytest.CaptureFixture[str]):
     assert run(["show", KEY, "5"]) == 0
     shown = capfd.readouterr().out
     for text in (

@@ -69,7 +69,7 @@ def searched(template: Path, home: Path, capfd: pytest.CaptureFixture[str]) -> s
 
 
 def refused(arguments: list[str], capfd: pytest.CaptureFixture[str], code: int = 2) -> str:
-    """The one line a bad command ends in."""
+    """The one error line of a bad command."""
     assert run(arguments) == code
     captured = capfd.readouterr()
     lines = captured.err.strip().splitlines()
@@ -123,7 +123,7 @@ def test_saved_weights_score_the_stated_dev_loss_in_plain_torch(searched: str, i
 
 
 @pytest.mark.usefixtures("one_process", "plotless")
-def test_a_finished_study_says_that_nothing_is_left_and_more_trials_carry_on(
+def test_a_finished_study_says_that_nothing_is_left_and_resumes_for_more_trials(
     searched: str, items: str, capfd: pytest.CaptureFixture[str]
 ):
     before = open_storage().trials(searched)
@@ -174,7 +174,7 @@ def test_the_test_split_is_opened_once(searched: str, items: str, capfd: pytest.
     summary = json.loads((paths.results_folder() / searched / "summary.json").read_text())
     assert summary["holdout"]["state"] == "scored"
     line = refused(["study", "tiny", "--corpus", items, "--trials", "9"], capfd)
-    assert "closed once its test split was opened" in line
+    assert "closed once its test split is opened" in line
     assert run(["holdout", "--verify"]) == 0
     assert "2 entries" in capfd.readouterr().out
 
@@ -211,7 +211,7 @@ def test_workers_that_keep_dying_end_the_study_as_failed(
 
 
 @pytest.mark.usefixtures("one_process", "plotless")
-def test_a_study_deleted_in_the_dashboard_can_be_begun_again(
+def test_a_study_deleted_in_the_dashboard_can_be_started_again(
     searched: str, items: str, capfd: pytest.CaptureFixture[str]
 ):
     optuna.delete_study(study_name=searched, storage=open_storage().backend)
@@ -289,10 +289,10 @@ def carry_on(items: str, capfd: pytest.CaptureFixture[str]) -> None:
 
 
 @pytest.mark.slow
-def test_killed_workers_cost_no_trial_and_the_count_is_exact(study: subprocess.Popen[str]):
+def test_killed_workers_lose_no_trial_and_the_count_is_exact(study: subprocess.Popen[str]):
     first, second = worker_processes(study)
     first.send_signal(signal.SIGKILL)
-    wait_for(lambda: count("interrupted") == 1)  # the parent has noticed and begun another worker
+    wait_for(lambda: count("interrupted") == 1)  # the parent has noticed and started another worker
     second.send_signal(signal.SIGKILL)
     shown, _ = study.communicate(timeout=120)
     assert study.returncode == 0, shown
@@ -308,7 +308,7 @@ def test_killed_workers_cost_no_trial_and_the_count_is_exact(study: subprocess.P
 
 
 @pytest.mark.slow
-def test_an_interrupted_study_puts_its_trials_back_and_carries_on(
+def test_an_interrupted_study_requeues_its_trials_and_resumes(
     study: subprocess.Popen[str], items: str, capfd: pytest.CaptureFixture[str]
 ):
     study.send_signal(signal.SIGINT)
@@ -323,7 +323,7 @@ def test_an_interrupted_study_puts_its_trials_back_and_carries_on(
 
 
 @pytest.mark.slow
-def test_a_killed_parent_takes_its_workers_along_and_the_next_run_carries_on(
+def test_workers_end_with_their_killed_parent_and_the_next_run_resumes(
     study: subprocess.Popen[str], items: str, capfd: pytest.CaptureFixture[str]
 ):
     children = psutil.Process(study.pid).children(recursive=True)

@@ -76,7 +76,7 @@ def test_names_have_this_many_distinct_train_contexts(names: Corpus, context_len
     assert counts.total == 182_625
 
 
-def test_some_dev_items_of_names_also_stand_in_train(names: Corpus):
+def test_some_dev_items_of_names_also_occur_in_train(names: Corpus):
     train = set(names.train_items)
     assert sum(item in train for item in names.dev_items) == 424
 
@@ -88,7 +88,7 @@ def test_deduplicated_names_keep_each_first_occurrence_in_order(names: Corpus):
     assert deduplicated.label == "names-dedup"
 
 
-def test_no_deduplicated_dev_item_stands_in_train(names: Corpus):  # noqa: ARG001 (skips where names.txt is missing)
+def test_no_deduplicated_dev_item_occurs_in_train(names: Corpus):  # noqa: ARG001 (skips where names.txt is missing)
     deduplicated = load("names-dedup")
     assert set(deduplicated.train_items).isdisjoint(deduplicated.dev_items)
 
@@ -115,7 +115,7 @@ def test_every_variant_of_names_has_a_fingerprint_of_its_own(names: Corpus):
 # The corpus that comes with a package
 
 
-def test_ssa_2017_begins_with_the_most_given_girls_names():
+def test_ssa_2017_starts_with_the_most_common_girls_names():
     corpus = load("ssa-2017")
     assert len(corpus.source.items) == 32_469
     assert corpus.source.items[:6] == ("emma", "olivia", "ava", "isabella", "sophia", "mia")
@@ -275,7 +275,7 @@ def test_distinct_contexts_count_every_pair_exactly(rows: tuple[Examples, int]):
     assert counts.rows.tolist() == sorted(counts.rows.tolist())
 
 
-def test_contexts_longer_than_63_bits_are_told_apart_by_their_oldest_symbol():
+def test_contexts_longer_than_63_bits_are_distinguished_by_their_oldest_symbol():
     # 64 digits in base 32 are 320 bits: packed into 64 without care, all of these would be one number
     rows = torch.zeros(21, 64, dtype=torch.int64)
     rows[:20, 0] = torch.arange(20)
@@ -284,7 +284,7 @@ def test_contexts_longer_than_63_bits_are_told_apart_by_their_oldest_symbol():
     assert as_counter(counts) == {((oldest, *(0,) * 63), 5): 1 + (oldest == 0) for oldest in range(20)}
 
 
-def test_conditional_entropy_is_that_worked_out_by_hand():
+def test_conditional_entropy_matches_the_value_worked_out_by_hand():
     # a is followed by x twice (0 nats each); b by x once and y three times.
     contexts, targets = torch.tensor([[1], [1], [2], [2], [2], [2]]), torch.tensor([3, 3, 3, 4, 4, 4])
     floor = count_contexts(Examples(contexts, targets), 5).conditional_entropy()
@@ -337,9 +337,7 @@ def test_words_separated_by_tabs_stay_one_item(write: WriteCorpus):
     ],
     ids=["empty", "too small", "binary", "latin-1", "utf-16", "over-long item"],
 )
-def test_a_file_that_cannot_serve_is_refused_in_one_line_with_its_place(
-    write: WriteCorpus, content: str | bytes, expected: str
-):
+def test_an_unusable_file_is_refused_in_one_line_with_its_path(write: WriteCorpus, content: str | bytes, expected: str):
     path = write(content)
     with pytest.raises(CorpusError) as refusal:
         load(path)
@@ -386,7 +384,7 @@ def test_a_names_file_with_other_bytes_is_refused(home: Path):
 # A network that does not answer
 
 
-def test_a_fetch_that_hangs_is_given_up_within_the_patience(without_names: pytest.MonkeyPatch):
+def test_a_fetch_that_hangs_is_abandoned_within_the_patience(without_names: pytest.MonkeyPatch):
     answer = threading.Event()
     without_names.setattr(pooch, "retrieve", lambda *_, **__: answer.wait(20))
     assert not at_hand("names")
@@ -408,7 +406,7 @@ def test_a_fetch_that_fails_names_the_kind_of_failure_in_one_line(without_names:
     assert "\n" not in str(refusal.value)
 
 
-def test_what_is_fetched_is_kept_beside_the_other_data(without_names: pytest.MonkeyPatch, home: Path):
+def test_what_is_fetched_is_kept_next_to_the_other_data(without_names: pytest.MonkeyPatch, home: Path):
     asked: list[object] = []
 
     def deliver(url: str, known_hash: str, fname: str, path: Path, **_: object) -> None:

@@ -111,7 +111,7 @@ def test_pruned_and_diverged_trials_say_so(page: Page, address: str):
         page.wait_for(f"{LOADED} >= 2")
 
 
-def test_the_studys_note_begins_with_the_headline(page: Page, address: str):
+def test_the_studys_note_starts_with_the_headline(page: Page, address: str):
     page.open(f"{address}/studies/1/note")
     page.wait_for_text("best dev ", "1 complete, 1 pruned, 1 diverged, 1 failed of 4", "a finding about it")
 

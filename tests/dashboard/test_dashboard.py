@@ -102,7 +102,7 @@ def test_writing_everything_again_replaces_it(storage: Storage):
     assert len(before[1]) == 4  # three curves and the weights of one
 
 
-def test_the_studys_note_begins_with_the_headline(storage: Storage):
+def test_the_studys_note_starts_with_the_headline(storage: Storage):
     show_all(storage, KEY, ["a finding"])
     note = note_of(storage)
     assert "best dev " in note
@@ -260,7 +260,7 @@ def test_the_dashboard_binds_to_loopback():
     assert HOST == "127.0.0.1"
 
 
-def test_a_picture_removed_in_the_dashboard_comes_back(storage: Storage):
+def test_a_picture_removed_in_the_dashboard_is_written_again(storage: Storage):
     show_all(storage, KEY, [])
     trial = storage.optuna_study(KEY).get_trials()[COMPLETE]
     (place,) = (name for name in attributes(storage) if name.startswith(f"dashboard:artifacts:{trial._trial_id}:"))

@@ -184,13 +184,13 @@ def test_a_list_changed_after_the_claim_is_refused(what: str, storage: Storage):
     assert run(["holdout", "--verify"]) == 1
 
 
-def test_a_study_opened_is_closed_and_keeps_what_it_was_closed_with(storage: Storage, items: Path):
+def test_an_opened_study_is_closed_and_keeps_its_settings(storage: Storage, items: Path):
     opened(storage)
     before = storage.study(KEY)
     for asked in ({"trials": 9}, {"finalists": 3}, {"seeds": 4}, {"finalists": 0}):
         with pytest.raises(
             StudyError,
-            match=r"closed once its test split was opened, because otherwise its winner could be chosen.*NAME=",
+            match=r"closed once its test split is opened, because otherwise its winner could be chosen.*NAME=",
         ):
             search(items, **asked)
     assert search(items, trials=2).nothing_left

@@ -103,7 +103,7 @@ def test_probabilities_sum_to_one_whatever_the_context(items: list[str], order: 
     assert torch.allclose(model.log_probabilities(contexts).exp().sum(1), torch.ones(20, dtype=torch.float64))
 
 
-def test_a_bigram_is_that_worked_out_by_hand():
+def test_a_bigram_matches_the_one_worked_out_by_hand():
     # ".ab." ".ab." ".b.": bigrams .a 2, .b 1, ab 2, b. 3. Counts of four are missing: discounts 0.5, 1, 1.5.
     # Unigrams by what stood before: a 1 (.), b 2 (., a), . 1 (b): total 4, taken 0.5 + 1 + 0.5 = 2, uniform 1/3.
     a, b, end = (1 - 0.5) / 4 + 2 / 4 / 3, (2 - 1) / 4 + 2 / 4 / 3, (1 - 0.5) / 4 + 2 / 4 / 3
@@ -114,7 +114,7 @@ def test_a_bigram_is_that_worked_out_by_hand():
 
 
 @pytest.mark.parametrize("order", [0, LONGEST + 2])
-def test_an_order_that_the_contexts_do_not_reach_is_refused(order: int):
+def test_an_order_longer_than_the_contexts_is_refused(order: int):
     with pytest.raises(ValueError, match=rf"at most context length \+ 1 = 5; got {order}"):
         fitted(["ab"], order)
 
@@ -164,7 +164,7 @@ def test_an_order_is_counted_once_per_corpus(small_corpus_file, monkeypatch: pyt
 
 
 @pytest.mark.slow
-def test_on_names_six_symbols_are_best_and_stand_where_the_paper_of_counts_has_them(names: Corpus):
+def test_on_names_the_6_gram_is_best_with_the_published_losses(names: Corpus):
     found = baselines(names, 6)
     assert found.best.order == 6
     assert found.best.dev_nats == pytest.approx(1.9746, abs=5e-5)

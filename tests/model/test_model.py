@@ -190,7 +190,7 @@ def columns_of(batches: Tensor, dropout: float) -> list[tuple[int, list[float]]]
     return [(len(batch.starts), batch.shares.tolist()) for batch in plan._batches(batches, torch.ones_like(batches))]
 
 
-def test_a_context_that_stands_in_a_batch_several_times_is_computed_once():
+def test_a_context_that_occurs_several_times_in_a_batch_is_computed_once():
     batches = torch.tensor([[0, 0, 1, 3, 3, 3, 3, 3], [2, 2, 2, 2, 2, 2, 2, 2], [2, 2, 2, 2, 3, 3, 3, 3]])
     assert columns_of(batches, dropout=0.0) == [(3, [0.25, 0.125, 0.625]), (1, [1.0]), (2, [0.5, 0.5])]
 
@@ -234,7 +234,7 @@ def test_a_dropout_mask_has_two_exact_values_and_keeps_the_mean(dropout: float):
 
 
 @given(st.floats(0, 0.99), st.integers(1, 9), st.integers(1, 9))
-def test_a_dropout_mask_has_the_shape_of_what_it_silences(dropout: float, rows: int, columns: int):
+def test_a_dropout_mask_has_the_shape_of_the_units_it_drops(dropout: float, rows: int, columns: int):
     mask = dropout_mask(dropout, torch.empty(rows, columns), stream(0, "dropout"))
     assert mask.shape == (rows, columns)
 
@@ -300,11 +300,11 @@ def initial_loss(init: str, corpus: Corpus) -> float:
     return float(model.loss_and_gradient(examples.contexts, examples.targets, generator=torch.Generator()))
 
 
-def test_the_scaled_initialisation_begins_near_blind_guessing(small_corpus: Corpus):
+def test_the_scaled_initialisation_starts_near_uniform_guessing(small_corpus: Corpus):
     assert initial_loss("scaled", small_corpus) == pytest.approx(math.log(small_corpus.vocabulary_size), abs=0.05)
 
 
-def test_the_normal_initialisation_begins_far_off_as_in_the_lecture(small_corpus: Corpus):
+def test_the_normal_initialisation_starts_far_off_as_in_the_lecture(small_corpus: Corpus):
     assert initial_loss("normal", small_corpus) > 3 * math.log(small_corpus.vocabulary_size)
 
 
@@ -353,7 +353,7 @@ def test_a_module_without_parameters_is_refused():
 # The bigram
 
 
-def test_the_counted_bigram_is_that_worked_out_by_hand():
+def test_the_counted_bigram_matches_the_one_worked_out_by_hand():
     # "." is followed by a twice, a by b once and by "." once; one is added to each of three.
     examples = Examples(torch.tensor([[1, 0], [2, 0], [0, 1], [2, 1]]), torch.tensor([1, 1, 2, 0]))
     bigram = CountedBigram.of(count_contexts(examples, 3), 3)
@@ -385,7 +385,7 @@ def test_a_schedule_has_these_values(schedule: Schedule, expected: dict[float, f
 
 
 @pytest.mark.parametrize("kind", SCHEDULES)
-def test_a_multiplier_is_finite_and_between_none_and_all_of_the_rate(kind: str):
+def test_a_multiplier_is_finite_and_between_zero_and_one(kind: str):
     @given(SCHEDULES[kind], BELOW_ONE)
     def holds(schedule: Schedule, progress: float) -> None:
         assert 0 <= multiplier(schedule, progress) <= 1

@@ -156,7 +156,7 @@ def test_parts_that_need_the_corpus_say_so_without_it(project: Path, tmp_path: P
     monkeypatch.setenv("HARNESS_HOME", str(project))
     storage = open_storage()
     study, another = storage.study(KEY), str(write_items(tmp_path / "items.txt", seed=7))
-    moved = study.corpus.model_copy(update={"spec": another})  # another corpus by now, under the same path
+    moved = study.corpus.model_copy(update={"spec": another})  # a different corpus by now, under the same path
     results = gather(storage, study.model_copy(update={"corpus": moved}))
     assert results.corpus is None
     assert items_frame(results).empty

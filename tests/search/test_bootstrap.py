@@ -18,7 +18,7 @@ def made_up(contenders: int, seeds: int, items: int, seed: int = 0) -> tuple[np.
     return symbols * chance.gamma(4, 0.5, size=(contenders, seeds, items)), symbols
 
 
-def test_a_mean_is_of_seeds_over_all_symbols():
+def test_a_mean_is_over_all_symbols_and_seeds():
     nats = np.array([[[2.0, 4.0], [4.0, 8.0]], [[1.0, 1.0], [1.0, 1.0]]])
     assert mean_nats(nats, np.array([1, 3])).tolist() == [9 / 4, 2 / 4]
 

@@ -1,4 +1,4 @@
-"""Trials that a study begins with run in their order, as often as asked, once each whatever is interrupted."""
+"""A study's first trials run in their order, as often as requested, and exactly once despite interruptions."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ Run = Callable[..., Session]
 
 @pytest.fixture
 def run(tmp_path: Path) -> Run:
-    """Search the study file `reported`, or carry on with it."""
+    """Search the study file `reported`, or resume it."""
     write_reported_study()
     items = write_items(tmp_path / "items.txt")
     return lambda **asked: search(items, "reported", **asked)
@@ -41,7 +41,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Session:
         return search(write_items(folder / "items.txt"), "reported")
 
 
-def test_fixed_trials_are_tried_in_their_order_round_after_round(finished: Session):
+def test_fixed_trials_run_in_their_order_repeat_after_repeat(finished: Session):
     trials = finished.storage.trials("reported-items")
     assert [record.params["width"] for record in trials] == [4, 16, 4, 16]
     assert len({record.seed for record in trials}) == 4
@@ -69,7 +69,7 @@ def test_more_trials_than_fixed_ones_are_drawn(run: Run):
     assert len(trials) == 6
 
 
-def test_a_fixed_trial_that_was_killed_before_it_drew_comes_back_as_it_was_given(run: Run):
+def test_a_fixed_trial_killed_before_it_drew_is_requeued_with_its_given_parameters(run: Run):
     session = run(trials=1)
     storage, study = session.storage, session.study
     optuna_study = storage.optuna_study("reported-items")
@@ -137,7 +137,7 @@ def test_a_first_trial_that_does_not_fit_the_space_is_refused(params: dict[str, 
         check_first([Experiment(title="x", params=params)], suggest)
 
 
-def test_a_refused_first_trial_leaves_nothing_begun(run: Run):
+def test_a_refused_first_trial_leaves_nothing_started(run: Run):
     write_reported_study(wide=64)
     with pytest.raises(ConfigError, match="'wide' has width=64"):
         run()
@@ -182,6 +182,6 @@ def test_the_lectures_experiments_fit_its_space_and_are_compared_at_evaluations(
 
 
 @pytest.mark.parametrize("rates", [RateRange(0.0, 1.0, 10), RateRange(1.0, 1.0, 10), RateRange(1e-3, 1.0, 1)])
-def test_a_range_test_that_cannot_be_made_is_refused_where_it_is_written(rates: RateRange):
+def test_an_invalid_range_test_is_refused_where_it_is_defined(rates: RateRange):
     with pytest.raises(ConfigError, match=r"0 < lowest < highest and at least 2 steps; 'x' has lowest"):
         Study(name="x", suggest=suggest, first=(Experiment(title="x", params={}, range_test=rates),))

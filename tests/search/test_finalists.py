@@ -1,4 +1,4 @@
-"""The finalists' round: fresh seeds in pairs, exact counts, and a round that goes on wherever it stopped."""
+"""The finalists' round: fresh seeds in pairs, exact counts, and a round that resumes wherever it stopped."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ def runs_of_stored() -> list:
 
 
 def only(count: int):
-    """Workers that are interrupted, as by Ctrl-C, when they begin one finalist more than `count`."""
+    """Workers that are interrupted, as by Ctrl-C, when they start one finalist more than `count`."""
 
     def run_workers(job: Job, workers: int, storage: Storage, on_event: OnEvent) -> None:
         begun = []
@@ -143,7 +143,7 @@ def test_two_trials_of_one_config_are_one_finalist(items: Path):
     assert len(best_trials(session.storage.trials("tiny-items"), 3)) == 2
 
 
-def test_an_interrupted_round_goes_on_where_it_stopped(items: Path, capfd: pytest.CaptureFixture[str]):
+def test_an_interrupted_round_resumes_where_it_stopped(items: Path, capfd: pytest.CaptureFixture[str]):
     write_study(trials=3, finalists=2, seeds=3)
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr("harness.search.session.run_workers", only(2))
@@ -162,7 +162,7 @@ def test_an_interrupted_round_goes_on_where_it_stopped(items: Path, capfd: pytes
     assert session.record.ranking is not None
 
 
-def test_a_round_whose_time_was_up_says_so_and_cannot_be_opened(items: Path, capfd: pytest.CaptureFixture[str]):
+def test_a_round_that_ran_out_of_time_says_so_and_cannot_be_opened(items: Path, capfd: pytest.CaptureFixture[str]):
     write_study(trials=3, finalists=2)
 
     def searched_only(job: Job, *rest) -> None:
@@ -172,7 +172,7 @@ def test_a_round_whose_time_was_up_says_so_and_cannot_be_opened(items: Path, cap
     session = search(items, run_workers=searched_only)
     assert (session.record.ended_by, session.record.ranking) == ("trials", None)
     assert run(["holdout", "tiny"]) == 2
-    assert "those of tiny-items are not yet" in capfd.readouterr().err
+    assert "those of tiny-items are not" in capfd.readouterr().err
     assert search(items).record.ranking is not None
 
 
@@ -212,7 +212,7 @@ def test_without_finalists_there_is_no_round_and_an_earlier_one_is_removed(items
     assert round_of(fewer.storage, fewer.record).is_settled(None)
 
 
-def test_a_study_begun_again_after_its_deletion_trains_its_own_finalists(searched: Session, items: Path):
+def test_a_study_started_again_after_its_deletion_trains_its_own_finalists(searched: Session, items: Path):
     old = searched
     kept = {run.weights_artifact for run in runs_of(old)}
     optuna.delete_study(study_name="tiny-items", storage=old.storage.backend)
@@ -225,7 +225,7 @@ def test_a_study_begun_again_after_its_deletion_trains_its_own_finalists(searche
     }
 
 
-def test_a_finalist_killed_before_it_began_is_repeated_with_the_same_seed(items: Path):
+def test_a_finalist_killed_before_it_started_is_repeated_with_the_same_seed(items: Path):
     write_study(trials=3, finalists=1)
     with pytest.raises(KeyboardInterrupt):
         search(items, run_workers=only(0))
@@ -240,7 +240,7 @@ def test_a_finalist_killed_before_it_began_is_repeated_with_the_same_seed(items:
     assert sorted(run.seed for run in runs_of(session) if run.status == "complete") == sorted(fresh_seeds(2))
 
 
-def test_a_config_that_fails_three_times_is_out_and_the_study_goes_on(items: Path, capfd: pytest.CaptureFixture[str]):
+def test_a_config_that_fails_three_times_is_out_and_the_study_continues(items: Path, capfd: pytest.CaptureFixture[str]):
     path = write_study(trials=3, finalists=2)
     build = (
         "from harness import CharMLP\n\ndef build(config, V, generator):\n"

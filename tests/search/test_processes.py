@@ -87,7 +87,7 @@ def held_at_seed(seed: int, hold: Path) -> str:
 
 
 @pytest.mark.usefixtures("home", "one_process", "plotless")
-def test_a_round_whose_every_process_was_killed_goes_on_to_exactly_its_runs(
+def test_a_round_whose_processes_were_all_killed_resumes_to_exactly_its_runs(
     tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ):
     items, hold = write_items(tmp_path / "items.txt"), tmp_path / "hold"

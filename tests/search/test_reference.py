@@ -89,7 +89,7 @@ def test_a_reference_is_the_mean_of_its_seeds_each_kept_with_its_weights(tmp_pat
     assert record.dev_spread == f"mean of 5 seeds from {lowest} to {highest}"
 
 
-def test_a_reference_that_was_told_to_stop_is_put_back_and_trained_later(tmp_path: Path):
+def test_a_reference_that_was_stopped_is_requeued_and_trained_later(tmp_path: Path):
     storage, corpus, key = begun(tmp_path)
     assert run_once(storage, corpus, key, short_recipe(), ends_at=0)
     assert [record.status for record in storage.trials(key)] == ["interrupted"]

@@ -1,4 +1,4 @@
-"""How a study starts: what it asks of the database, and what a resumed one keeps."""
+"""How a study starts: its calls to the database, and what a resumed study keeps."""
 
 from __future__ import annotations
 
@@ -111,7 +111,7 @@ def test_a_resumed_study_keeps_what_was_asked_before_and_takes_what_is_asked_now
     write_study(trials=2, finalists=0)
     first = search(items, seed=3, pruner="NopPruner", seeds=4)
     assert settings_of(first) == {"trials": 2, "finalists": 0, "seeds": 4, "pruner": "NopPruner", "seed": 3}
-    assert first.record.settings.minutes is None  # of each run
+    assert first.record.settings.minutes is None  # not remembered
     second = search(items, trials=3, pruner="MedianPruner")
     assert settings_of(second) == {"trials": 3, "finalists": 0, "seeds": 4, "pruner": "MedianPruner", "seed": 3}
     assert second.record.pruner == "MedianPruner(n_startup_trials=8, n_warmup_steps=20)"
@@ -121,7 +121,7 @@ def test_a_resumed_study_keeps_what_was_asked_before_and_takes_what_is_asked_now
 
 
 @pytest.mark.slow
-def test_a_recipe_that_cannot_be_trained_is_given_up_after_three_attempts_and_the_search_goes_on(
+def test_a_recipe_that_cannot_be_trained_is_abandoned_after_three_attempts(
     items: Path, monkeypatch: pytest.MonkeyPatch
 ):
     def fails(*_: object, **__: object) -> None:

@@ -1,4 +1,4 @@
-"""How trials begin, end, fail, are put back and run again, in one process."""
+"""How trials start, end, fail, are requeued and run again, in one process."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ FAR = 2.0e12
 
 
 class Bench:
-    """A study begun in a new project; its trials run when asked."""
+    """A study started in a new project; its trials run on request."""
 
     def __init__(self, folder: Path, **study: object) -> None:
         write_study(**study)
@@ -78,7 +78,7 @@ def test_a_complete_trial_is_recorded_with_curve_losses_and_verdict(bench: Bench
     assert record == bench.storage.trial(bench.key, 0)
 
 
-def test_optuna_is_told_the_dev_loss_and_shows_only_short_scalars(bench: Bench):
+def test_optuna_gets_the_dev_loss_and_shows_only_short_scalars(bench: Bench):
     record = bench.one()
     (trial,) = bench.optuna()
     assert trial.value == record.dev_nats
@@ -115,7 +115,7 @@ def test_no_trial_starts_beyond_the_target(bench: Bench):
     assert bench.start(target=2) is None
 
 
-def test_a_trial_whose_worker_died_comes_back_with_its_parameters_and_seed(bench: Bench):
+def test_a_trial_whose_worker_died_is_requeued_with_its_parameters_and_seed(bench: Bench):
     started = bench.start()
     bench.storage.write_trial(bench.key, started.record.model_copy(update={"owner": DEAD}))
     again = bench.start()
@@ -139,7 +139,7 @@ def test_a_running_trial_of_a_living_worker_is_left_alone(bench: Bench):
         assert requeue_orphans(bench.storage, bench.storage.optuna_study(bench.key)) == []
 
 
-def test_a_trial_cut_short_by_the_clock_is_put_back_and_reproduces_its_twin(bench: Bench):
+def test_a_trial_that_ran_out_of_time_is_requeued_and_reproduces_its_twin(bench: Bench):
     cut = bench.one(deadline=0.0)
     assert cut.status == "interrupted"
     assert len(cut.curve) == 1
@@ -158,7 +158,7 @@ def test_a_failing_trial_keeps_its_reason_and_is_tried_three_times_in_all(tmp_pa
     assert len({record.seed for record in records[:3]}) == 1
 
 
-def test_trials_that_fail_all_alike_from_the_start_end_the_study(tmp_path: Path):
+def test_trials_that_all_fail_for_the_same_reason_end_the_study(tmp_path: Path):
     bench = Bench(tmp_path, first="raise RuntimeError('no such luck')")
     for _ in range(7):  # two trials three times each, and a third once
         bench.one()
@@ -167,7 +167,7 @@ def test_trials_that_fail_all_alike_from_the_start_end_the_study(tmp_path: Path)
     assert TrialsFailed.exit_code == 1
 
 
-def test_failures_that_differ_in_numbers_only_are_alike(tmp_path: Path):
+def test_failures_that_differ_only_in_numbers_count_as_the_same(tmp_path: Path):
     bench = Bench(tmp_path, first="raise RuntimeError(f'shapes do not fit: [{trial.number}, 3]')")
     for _ in range(7):
         bench.one()
@@ -175,7 +175,7 @@ def test_failures_that_differ_in_numbers_only_are_alike(tmp_path: Path):
         bench.one()
 
 
-def test_a_trial_owned_under_another_host_name_is_taken_back_once_nobody_else_can_run_it(bench: Bench):
+def test_a_trial_owned_under_another_host_name_is_requeued_once_nobody_else_can_run_it(bench: Bench):
     started = bench.start()
     elsewhere = DEAD.model_copy(update={"host": "renamed-since"})
     bench.storage.write_trial(bench.key, started.record.model_copy(update={"owner": elsewhere}))
@@ -210,7 +210,7 @@ def test_of_equal_losses_the_trial_whose_weights_were_kept_is_best():
     assert best_trial([]) is None
 
 
-def test_a_diverged_trial_is_told_to_optuna_as_pruned(tmp_path: Path):
+def test_a_diverged_trial_is_reported_to_optuna_as_pruned(tmp_path: Path):
     bench = Bench(tmp_path)
     config = bench.study.suggest(optuna.create_study().ask())
     hot = config.model_copy(update={"optimizer": config.optimizer.model_copy(update={"learning_rate": 1e4})})

@@ -46,7 +46,7 @@ def test_entries_are_chained_each_to_the_one_before(storage: Storage):
     assert verify(storage) == []
 
 
-def test_an_empty_ledger_holds(capfd: pytest.CaptureFixture[str]):
+def test_an_empty_ledger_is_valid(capfd: pytest.CaptureFixture[str]):
     storage = open_storage(create=True)
     assert (verify(storage), head(storage)) == ([], FIRST)
     assert run(["holdout", "--verify"]) == 0
@@ -58,7 +58,7 @@ def test_a_step_is_taken_once(storage: Storage):
     assert len(entries(storage)) == 4
 
 
-def test_of_twenty_at_once_one_claims_and_nothing_is_lost():
+def test_of_twenty_simultaneous_claims_one_succeeds_and_nothing_is_lost():
     storages = [open_storage(create=True) for _ in range(20)]
 
     def claim(number: int) -> tuple[bool, bool]:
@@ -91,7 +91,7 @@ def damaged(content: bytes) -> dict[str, bytes]:
 
 
 @pytest.mark.parametrize("how", damaged(b"1\n2\n3\n4\n"))
-def test_a_changed_file_is_found(how: str, storage: Storage, capfd: pytest.CaptureFixture[str]):
+def test_a_changed_file_is_detected(how: str, storage: Storage, capfd: pytest.CaptureFixture[str]):
     path = exported(storage)
     path.write_bytes(damaged(path.read_bytes())[how])
     assert verify(storage) != []
@@ -99,7 +99,7 @@ def test_a_changed_file_is_found(how: str, storage: Storage, capfd: pytest.Captu
     assert "is NOT valid" in capfd.readouterr().out
 
 
-def test_any_one_byte_changed_in_the_file_is_found(storage: Storage):
+def test_any_single_changed_byte_in_the_file_is_detected(storage: Storage):
     path = exported(storage)
     original = path.read_bytes()
     newlines = [place for place, byte in enumerate(original) if byte == 10]
@@ -127,7 +127,7 @@ def test_any_one_byte_changed_in_the_file_is_found(storage: Storage):
         "DELETE FROM harness_openings",
     ],
 )
-def test_a_changed_database_is_found_and_takes_no_claim(
+def test_a_changed_database_is_detected_and_accepts_no_claim(
     statement: str, storage: Storage, capfd: pytest.CaptureFixture[str]
 ):
     change(statement)
@@ -142,7 +142,7 @@ def test_a_changed_database_is_found_and_takes_no_claim(
     connection.close()
 
 
-def test_a_file_that_says_otherwise_keeps_the_next_claim_from_the_database(storage: Storage):
+def test_a_file_that_differs_from_the_database_prevents_the_next_claim(storage: Storage):
     path = exported(storage)
     path.write_bytes(path.read_bytes().replace(b"2.125", b"2.120", 1))
     with pytest.raises(StorageError, match="they differ"):
@@ -154,7 +154,7 @@ def test_a_file_that_says_otherwise_keeps_the_next_claim_from_the_database(stora
 
 
 @pytest.mark.parametrize("left", ["nothing", "some lines", "half a line", "a line without its end"])
-def test_what_a_crash_left_out_of_the_file_is_added(left: str, storage: Storage):
+def test_entries_that_a_crash_left_out_of_the_file_are_added(left: str, storage: Storage):
     path = exported(storage)
     whole = path.read_bytes()
     first = whole.index(b"\n") + 1

@@ -21,7 +21,7 @@ SMALL = ["model.hidden_width=16", "model.context_length=3", "batch_size=32", "bu
 
 
 def build_linear(config: TrainConfig, vocabulary_size: int, _generator: torch.Generator) -> Autograd:
-    """A model of one's own: no hidden layer."""
+    """A user's own model: no hidden layer."""
     size, length = config.model.embedding_size, config.model.context_length
     embedding, output = nn.Embedding(vocabulary_size, size), nn.Linear(size * length, vocabulary_size)
     return Autograd(nn.Sequential(embedding, nn.Flatten(), output))
@@ -114,7 +114,7 @@ def test_a_corpus_with_another_vocabulary_is_refused(saved: SavedModel, small_co
         saved.nats(small_corpus)
 
 
-def test_a_model_of_ones_own_is_loaded_with_its_build(tmp_path: Path, project: Path, corpus: Corpus):
+def test_a_users_own_model_is_loaded_with_its_build(tmp_path: Path, project: Path, corpus: Corpus):
     config = TrainConfig.parse(json.loads((project / "saved" / "config.json").read_text(encoding="utf-8"))["config"])
     trained = train(config, corpus, build=build_linear)
     facts = facts_of(config, corpus, trained.train_nats, trained.dev_nats)

@@ -14,7 +14,7 @@ from harness.errors import StorageError
 from harness.store.storage import open_storage
 
 
-def test_reading_a_storage_that_is_not_there_says_to_begin_a_study():
+def test_reading_a_missing_storage_says_to_start_a_study():
     with pytest.raises(StorageError, match=r"there is none at .*studies.db. Run make study first"):
         open_storage()
     assert not (paths.results_folder() / "studies.db").exists()
@@ -29,7 +29,7 @@ def test_a_broken_storage_is_named(tmp_path: Path):
 
 
 @pytest.mark.slow
-def test_a_locked_storage_answers_within_five_seconds(tmp_path: Path):
+def test_a_locked_storage_is_reported_within_five_seconds(tmp_path: Path):
     path = tmp_path / "locked.db"
     open_storage(str(path), create=True)
     holder = sqlite3.connect(path, isolation_level=None)
@@ -52,7 +52,7 @@ def test_a_folder_in_place_of_the_file_is_refused(tmp_path: Path):
         open_storage(str(tmp_path))
 
 
-def test_a_results_place_that_is_no_folder_is_refused_with_the_way_out():
+def test_a_results_path_that_is_not_a_folder_is_refused_with_the_fix():
     paths.results_folder().parent.mkdir(parents=True, exist_ok=True)
     paths.results_folder().write_text("in the way")
     with pytest.raises(StorageError, match="set HARNESS_HOME"):

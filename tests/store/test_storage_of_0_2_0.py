@@ -65,7 +65,7 @@ def test_its_report_is_written_with_its_best_model_and_its_page(storage: Storage
 
 
 @pytest.mark.slow
-def test_a_finished_study_has_nothing_left_and_more_trials_carry_on(storage: Storage):
+def test_a_finished_study_has_nothing_left_and_resumes_for_more_trials(storage: Storage):
     before = storage.trials("stored-ssa-2017")
     assert search("ssa-2017", study="stored").nothing_left
     session = search("ssa-2017", study="stored", trials=8)

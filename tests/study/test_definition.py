@@ -112,7 +112,7 @@ def test_a_sampler_that_needs_arguments_is_one_line():
         sampler_by_name("GridSampler")(0)
 
 
-def test_a_sampler_that_cannot_search_the_space_is_said_before_the_search():
+def test_a_sampler_that_cannot_search_the_space_is_refused_before_the_search():
     write_study("tiny")
     study = load_study("tiny")[0]
     check_sampler(study, space_of(study))

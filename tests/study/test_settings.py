@@ -23,14 +23,14 @@ def test_what_is_asked_comes_before_what_is_stored_and_that_before_the_study_fil
     assert found == Settings(trials=10, minutes=9.0, finalists=5, seeds=3, seed=7, pruner="NopPruner", workers=4)
 
 
-def test_minutes_workers_and_storage_are_of_each_run():
+def test_minutes_workers_and_storage_apply_to_one_session_only():
     stored = Settings(minutes=1.0, workers=2, storage="elsewhere.db")
     assert merged(Settings(), stored, WRITTEN).minutes == 9.0
     assert merged(Settings(), stored, WRITTEN).workers is None
     assert to_remember(stored) == Settings()
 
 
-def test_zero_is_an_answer_and_not_an_absence():
+def test_zero_counts_as_a_setting():
     assert merged(Settings(finalists=0, seed=0), Settings(finalists=2, seed=0), WRITTEN).finalists == 0
 
 

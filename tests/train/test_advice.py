@@ -1,4 +1,4 @@
-"""Advice: the moves there are, which one a verdict asks for, and that it is one knob within bounds."""
+"""Advice: the possible moves, which one a verdict leads to, and that it changes one knob within bounds."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def knobs_turned(before: TrainConfig, after: TrainConfig) -> set[str]:
 
 
 @given(CONFIGS)
-def test_every_move_is_a_valid_config_with_one_knob_turned(config: TrainConfig):
+def test_every_move_is_a_valid_config_with_one_knob_changed(config: TrainConfig):
     for name, move in moves(config).items():
         assert move.name == name
         assert move.knob in KNOBS
@@ -107,7 +107,7 @@ def test_the_moves_of_a_config_in_words():
         (TrainConfig(schedule=Linear()), {"decay"}),
     ],
 )  # fmt: skip
-def test_a_move_beyond_the_bounds_or_to_where_it_stands_is_not_open(config: TrainConfig, missing: set[str]):
+def test_a_move_beyond_the_bounds_or_without_a_change_is_not_offered(config: TrainConfig, missing: set[str]):
     assert not missing & moves(config).keys()
 
 
@@ -137,7 +137,7 @@ SIZES = {"embedding_size": 16, "hidden_width": 64, "context_length": 5}
         ("well fitted", {}, {}, None),
     ],
 )
-def test_a_verdict_asks_for_the_first_move_that_is_due(
+def test_a_verdict_leads_to_the_first_applicable_move(
     verdict: Any, changes: dict[str, Any], evidence: dict[str, float], asked: str | None
 ):
     config = TrainConfig(**{"model": ModelConfig(**SIZES)} | changes)
@@ -146,7 +146,7 @@ def test_a_verdict_asks_for_the_first_move_that_is_due(
 
 
 @given(CONFIGS, st.sampled_from(["diverged", "still improving", "overfitting", "underfitting"]), st.floats(0, 0.1))
-def test_whatever_is_not_well_fitted_is_told_what_to_turn(config: TrainConfig, verdict: Any, jitter: float):
+def test_every_verdict_but_well_fitted_comes_with_advice(config: TrainConfig, verdict: Any, jitter: float):
     assume(config.optimizer.learning_rate > 1e-300)  # a tenth of which is still a rate
     move = advise(verdict, config, CALM | {"jitter": jitter})
     one_step = config.budget.steps == 1  # nothing is left to be stopped earlier
@@ -155,13 +155,13 @@ def test_whatever_is_not_well_fitted_is_told_what_to_turn(config: TrainConfig, v
         assert move == moves(config)[move.name]
 
 
-def test_the_lectures_recipe_is_told_what_its_lecturer_suggests_next():
+def test_the_lectures_recipe_gets_the_advice_that_its_lecturer_gives():
     move = advise("underfitting", lecture_recipe(), CALM)
     assert move is not None
     assert move.text == "lengthen the context from 3 to 5"
     assert move.config.model == lecture_recipe().model.model_copy(update={"context_length": 5})
 
 
-def test_weight_decay_is_begun_where_the_optimiser_feels_it():
+def test_weight_decay_starts_at_a_value_that_has_an_effect():
     begun = {kind.kind: moves(TrainConfig(optimizer=kind))["more weight decay"] for kind in (SGD(), AdamW())}
     assert {kind: move.config.optimizer.weight_decay for kind, move in begun.items()} == {"sgd": 1e-4, "adamw": 0.1}

@@ -1,4 +1,4 @@
-"""Verdicts: made-up curves with plain answers, jitter that must not fool, and real runs at the extremes."""
+"""Verdicts: made-up curves with obvious answers, jitter that must not mislead, and real runs at the extremes."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ ANNEALED = [2.212, 2.159, 2.134, 2.110, 2.072, 2.034, 2.008, 1.991, 1.976, 1.972
         (curve_of([2.2]), "well fitted"),  # one point shows neither a fall nor a rise
     ],
 )
-def test_a_made_up_curve_gets_the_plain_verdict(curve: list[Evaluation], verdict: str):
+def test_a_made_up_curve_gets_the_obvious_verdict(curve: list[Evaluation], verdict: str):
     assert verdict_of(curve) == verdict
 
 
@@ -98,7 +98,7 @@ def test_a_flat_run_is_judged_by_its_gap_alone(level: float, gap: float, points:
 
 
 @pytest.mark.parametrize("points", [10, 20, 40])
-def test_jitter_of_a_constant_rate_seldom_passes_for_a_fall(points: int):
+def test_jitter_at_a_constant_rate_is_seldom_mistaken_for_a_fall(points: int):
     chance = random.Random(points)
     verdicts = []
     for _ in range(300):
@@ -108,7 +108,7 @@ def test_jitter_of_a_constant_rate_seldom_passes_for_a_fall(points: int):
     assert verdicts.count("still improving") + verdicts.count("well fitted") == len(verdicts)
 
 
-def test_a_gap_that_its_error_does_not_bear_out_is_not_held_against_a_run():
+def test_a_large_gap_within_its_error_is_not_overfitting():
     flat = curve_of(FLAT, gap=LARGE_GAP + 0.03)
     assert verdict_of(flat, gap_error=0.01) == "overfitting"
     assert verdict_of(flat, gap_error=0.02) == "well fitted"
@@ -123,7 +123,7 @@ def test_a_network_that_counting_beats_has_not_used_its_context():
     assert verdict_of(curve_of(FALLING), ngram_nats=2.0) == "still improving"
 
 
-def test_a_verdict_carries_the_numbers_it_rests_on():
+def test_a_verdict_includes_the_numbers_it_is_based_on():
     evidence = diagnose(MEMORISING, TrainConfig(), 27, gap_error=0.01, ngram_nats=2.1).evidence
     # Theil-Sen over 2.15, 2.18, 2.19, 2.2: rises of .03, .02, .05/3, .01, .01, .01, so a median of (.01 + .05/3) / 2.
     assert evidence == pytest.approx(
@@ -183,7 +183,7 @@ def five_hundred_names(data_folder: Path, tmp_path_factory: pytest.TempPathFacto
 
 
 def judged(config: TrainConfig, corpus: Corpus) -> tuple[str, str]:
-    """Verdicts with and without what can be measured beside the curve."""
+    """Verdicts with and without the measurements that do not come from the curve."""
     result = train(config, corpus)
     plainly = diagnose(result.curve, config, corpus.vocabulary_size)
     return judge(result, config, corpus).verdict, plainly.verdict

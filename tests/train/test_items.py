@@ -1,4 +1,4 @@
-"""Losses item by item: the mean they make up, its error beside a bootstrap, items seen before."""
+"""Losses by item: their mean, its standard error compared with a bootstrap, and items seen in train."""
 
 from __future__ import annotations
 
@@ -74,5 +74,5 @@ def test_parts_of_a_split_are_chosen_by_items():
     assert (nats.where(seen).mean, nats.where(~seen).mean) == (2.0, 3.0)
 
 
-def test_424_dev_names_stand_in_train_too(names: Corpus):
+def test_424_dev_names_also_occur_in_train(names: Corpus):
     assert seen_in_train(names.dev_items, names.train_items).sum() == 424

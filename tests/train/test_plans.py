@@ -1,4 +1,4 @@
-"""Whole runs by the fast plans, beside the same runs through autograd."""
+"""Whole runs by the fast plans, compared with the same runs through autograd."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tests.strategies import ONE_OF_EACH
 
 MakeConfig = Callable[..., TrainConfig]
 SMALL, LARGE = 16, 300
-"""With the small corpus's 10 symbols the one is trained by direct products, the other by merged contexts."""
+"""With the small corpus's 10 symbols one is trained by direct products, the other by merged contexts."""
 
 
 class ByAutograd(CharMLP):
@@ -43,7 +43,7 @@ class ByAutograd(CharMLP):
 @pytest.mark.parametrize("batch_size", [SMALL, LARGE], ids=["batch of 16", "batch of 300"])
 @pytest.mark.parametrize("dropout", [0.0, 0.3])
 @pytest.mark.parametrize("shape", [(2, 5, 1), (10, 20, 3), (5, 40, 8)], ids=str)
-def test_fifty_steps_run_alike_by_the_fast_plans_and_through_autograd(
+def test_fifty_steps_of_the_fast_plans_agree_with_autograd(
     small_corpus: Corpus,
     tiny_config: MakeConfig,
     schedule: str,

@@ -1,4 +1,4 @@
-"""Several seeds of one run: their batches, and that side by side each fares as it does alone."""
+"""Several seeds of one run: their batches, and that each gets the same results side by side as alone."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ def test_a_chunk_holds_as_many_steps_as_fit_with_a_batch_for_each_stream(
     assert rows.dtype == targets.dtype == torch.int32
 
 
-def test_the_contexts_of_a_batch_stand_in_ascending_order(counts: ContextCounts):
+def test_the_contexts_of_a_batch_are_in_ascending_order(counts: ContextCounts):
     rows = drawn(counts, 32, [0, 1], 100)[..., 0]
     assert bool((rows.diff(dim=2) >= 0).all())
     assert bool((rows.diff(dim=2) > 0).any(2).all())
@@ -88,7 +88,7 @@ def test_only_pairs_that_occur_in_the_split_are_drawn(counts: ContextCounts):
     assert pairs <= set(zip(counts.rows.tolist(), counts.targets.tolist(), strict=True))
 
 
-def test_a_streams_batches_are_the_same_whatever_streams_stand_beside_it(counts: ContextCounts):
+def test_a_streams_batches_do_not_depend_on_the_other_streams(counts: ContextCounts):
     together = drawn(counts, 300, [5, 6, 7], 500)
     assert len(together) == 500  # of chunks of 72 steps, and of 218 where a stream is alone
     for replica, seed in enumerate([5, 6, 7]):
@@ -135,7 +135,7 @@ def test_side_by_side_every_seed_has_the_curve_it_has_alone(
         assert (result.steps, result.parameters, result.status) == (50, expected.parameters, "complete")
 
 
-def test_side_by_side_every_seed_begins_with_the_weights_it_has_alone(
+def test_side_by_side_every_seed_starts_with_the_weights_it_has_alone(
     small_corpus: Corpus, tiny_config: MakeConfig, monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.setattr(trainer, "make_optimizer", lambda *_: SimpleNamespace(step=lambda _rate: None))
@@ -174,7 +174,7 @@ def test_the_callback_sees_the_newest_point_of_every_seed_side_by_side(small_cor
     assert [len(points) for points in seen] == [3, 3, 3, 3]
 
 
-def test_a_callback_that_answers_false_stops_all_seeds_side_by_side(small_corpus: Corpus, tiny_config: MakeConfig):
+def test_a_callback_that_returns_false_stops_all_seeds_side_by_side(small_corpus: Corpus, tiny_config: MakeConfig):
     results = train_seeds(tiny_config(), small_corpus, SEEDS, on_evaluation=lambda points: points[0].step < 20)
     assert [(result.status, result.steps, len(result.curve)) for result in results] == [("stopped", 20, 2)] * 3
 
@@ -277,7 +277,7 @@ def test_in_turn_every_seed_runs_to_its_end_and_is_seen_by_itself(
     assert seen == [[point] for result in results for point in result.curve]
 
 
-def test_in_turn_a_callback_that_answers_false_begins_no_further_seed(small_corpus: Corpus, tiny_config: MakeConfig):
+def test_in_turn_a_callback_that_returns_false_starts_no_further_seed(small_corpus: Corpus, tiny_config: MakeConfig):
     seen: list[Sequence[Evaluation]] = []
 
     def stop_in_the_second_seed(points: Sequence[Evaluation]) -> bool:

@@ -1,4 +1,4 @@
-"""Running the mathematics: exact losses, pace and budgets, the same bits again, probes, verdicts."""
+"""Training: exact losses, pace and budgets, reproducible bits, probes, verdicts."""
 
 from __future__ import annotations
 
@@ -187,7 +187,7 @@ def test_the_clock_stands_still_during_evaluation(
     assert clock.now == 20 + 4 * 200 + 4 * 1000
 
 
-def test_a_callback_that_answers_false_stops_the_run(small_corpus: Corpus, tiny_config: MakeConfig):
+def test_a_callback_that_returns_false_stops_the_run(small_corpus: Corpus, tiny_config: MakeConfig):
     seen: list[Evaluation] = []
 
     def stop_at_second(point: Evaluation) -> bool:
@@ -200,7 +200,7 @@ def test_a_callback_that_answers_false_stops_the_run(small_corpus: Corpus, tiny_
     assert result.dev_nats == seen[-1].dev_nats
 
 
-def test_a_callback_that_answers_nothing_lets_the_run_finish(small_corpus: Corpus, tiny_config: MakeConfig):
+def test_a_callback_that_returns_none_lets_the_run_finish(small_corpus: Corpus, tiny_config: MakeConfig):
     seen: list[Evaluation] = []
     result = train(tiny_config(), small_corpus, on_evaluation=seen.append)
     assert (result.status, len(seen)) == ("complete", 4)
@@ -313,7 +313,7 @@ def test_each_optimiser_learns_under_each_schedule(
     ids=["sgd", "momentum", "adamw"],
 )
 @pytest.mark.parametrize("shape", [(1, 3, 1), (10, 20, 3), (5, 40, 8)], ids=str)
-def test_fifty_steps_run_alike_in_closed_form_and_through_autograd(
+def test_fifty_steps_in_closed_form_agree_with_autograd(
     small_corpus: Corpus, tiny_config: MakeConfig, schedule: str, optimizer: Any, shape: tuple[int, int, int]
 ):
     embedding_size, hidden_width, context_length = shape
@@ -343,7 +343,7 @@ def test_a_run_that_blows_up_ends_as_diverged_and_keeps_its_curve(small_corpus: 
 # Probes
 
 
-def test_a_sound_config_can_learn_one_batch_by_heart(small_corpus: Corpus, tiny_config: MakeConfig):
+def test_a_sound_config_can_memorise_one_batch(small_corpus: Corpus, tiny_config: MakeConfig):
     config = tiny_config(model=ModelConfig(embedding_size=8, hidden_width=64, context_length=3), dropout=0.5)
     probe = overfit_one_batch(config, small_corpus)
     assert probe.passed
@@ -352,14 +352,14 @@ def test_a_sound_config_can_learn_one_batch_by_heart(small_corpus: Corpus, tiny_
     assert probe.steps < 500
 
 
-def test_a_model_of_one_unit_cannot_learn_one_batch_by_heart(small_corpus: Corpus, tiny_config: MakeConfig):
+def test_a_model_of_one_unit_cannot_memorise_one_batch(small_corpus: Corpus, tiny_config: MakeConfig):
     config = tiny_config(model=ModelConfig(embedding_size=1, hidden_width=1, context_length=3))
     probe = overfit_one_batch(config, small_corpus, steps=300)
     assert not probe.passed
     assert (probe.steps, probe.reached > probe.floor + 0.1) == (300, True)
 
 
-def test_a_model_with_a_false_gradient_does_not_pass(small_corpus: Corpus, tiny_config: MakeConfig):
+def test_a_model_with_a_wrong_gradient_does_not_pass(small_corpus: Corpus, tiny_config: MakeConfig):
     class Broken(CharMLP):
         def loss_and_gradient(self, contexts: Tensor, targets: Tensor, *, generator: torch.Generator) -> Tensor:
             loss = super().loss_and_gradient(contexts, targets, generator=generator)
@@ -451,7 +451,7 @@ def test_samples_hold_symbols_of_the_vocabulary_and_never_the_boundary(trained: 
     assert 3 < sum(map(len, items)) / len(items) < 9  # those of the corpus have 5.1 letters in the mean
 
 
-def test_samples_are_cut_at_the_longest_allowed(trained: CharMLP, small_corpus: Corpus):
+def test_samples_are_truncated_at_the_longest_allowed(trained: CharMLP, small_corpus: Corpus):
     items = draw(trained, small_corpus, 0, longest=2)
     assert {len(item) for item in items} <= {0, 1, 2}
     assert items == [item[:2] for item in draw(trained, small_corpus, 0)]

@@ -57,7 +57,7 @@ def _configs(several: list[Results]) -> pd.DataFrame:
 
 
 def _shown_configs(configs: pd.DataFrame) -> Shown:
-    """The configs, rows that differ first and in bold; the long definitions of the spaces are left to the csv."""
+    """The configs, rows that differ first and in bold; the long definitions of the spaces are only in the csv."""
     keys = [name for name in configs.columns if name not in ("key", "differs")]
     shown = configs[~configs["key"].str.startswith("space.")].sort_values("differs", ascending=False, kind="stable")
     columns = [Column("key", number=False), *(Column(key, number=False, marked=True, words=key) for key in keys)]

@@ -24,7 +24,7 @@ from harness.store.weights import unpack
 from harness.study.experiment import Experiment
 
 CLOSE = 0.05
-"""Vowels form a group if at most this share of all sets of that many letters is as close together."""
+"""Vowels form a group if at most this share of all sets of as many letters are as close together."""
 ISOLATED = 3
 """A symbol is isolated if its rank by the distance to its nearest neighbour is at most this."""
 
@@ -93,7 +93,7 @@ def write_reported(storage: Storage, results: Results, folder: Path, drawn: Mapp
 
 
 def _split(results: Results) -> str:
-    """Whether the split is the one that the lecture's figures are for; empty on any other corpus."""
+    """Whether the lecture's figures were measured on this split; empty on any other corpus."""
     corpus = results.study.corpus
     if not corpus.is_the_lectures or "all" not in corpus.examples:
         return ""
@@ -173,13 +173,13 @@ def _drawn_map(network: _Network, results: Results, folder: Path) -> Drawn:
 
 
 def _map_words(found: list[MapFacts]) -> list[str]:
-    """What the maps show, a sentence each, over all runs."""
+    """What the maps of all runs show, one sentence each."""
     if not found:
         return []
     n = len(found)
     close = sum(facts.as_close <= CLOSE for facts in found)
     lines = [
-        f"Vowels form a group in {close} of {n} networks: at most {CLOSE:.0%} of all sets of that many letters are as "
+        f"Vowels form a group in {close} of {n} networks: at most {CLOSE:.0%} of all sets of as many letters are as "
         f"close together. The mean distance between two vowels is {_span([facts.vowels for facts in found])} times "
         "that between two letters."
     ]

@@ -114,7 +114,7 @@ def _environment(results: Results) -> list[tuple[str, str]]:
         ("sampler", study.sampler),
         ("pruner", study.pruner),
         ("study seed", str(study.seed)),
-        ("begun", study.created),
+        ("started", study.created),
         ("commit", study.commit or "unknown"),
     ]
     return rows + ([] if chosen is None else [(name, value) for name, value in chosen.trial.versions.items()])

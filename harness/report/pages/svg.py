@@ -1,6 +1,6 @@
 """Reported figures and measured losses drawn as SVG, coloured by the page's style sheet.
 
-It is 360 units wide, about the width of a phone, so that its text stays readable there.
+The drawing is 360 units wide, about the width of a phone, so that its text stays readable there.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ _WIDTH, _LEFT, _RIGHT = 360, 8, 350
 def draw_rows(rows: Sequence[Row]) -> str:
     """One line for each reported figure; empty if nothing was reported.
 
-    A diamond is the reported figure, the bar around it its rounding. A dot is the measured mean, the line through it
-    its margin.
+    A diamond is the reported figure, and the bar around it is its rounding. A dot is the measured mean, and the line
+    through it is its margin.
     """
     pairs = [(row, *pair) for row in rows for pair in row.pairs]
     if not pairs:

@@ -36,7 +36,7 @@ def render_page(template: str, **content: Any) -> str:
 
 
 def render(template: str, **content: Any) -> str:
-    """Text from a template; values are escaped where its name ends in `.html.jinja`."""
+    """Text from a template; values are escaped if its name ends in `.html.jinja`."""
     return _templates().get_template(template).render(**content)
 
 

@@ -124,7 +124,7 @@ COMPARED: tuple[Plot[Several], ...] = (
         "progress_seconds",
         "Best so far, by training time",
         _READING.format(
-            "Seconds are of training only, summed over all workers and trials, pruned ones included. They are rough."
+            "Seconds cover training only, summed over all workers and trials, pruned ones included. They are rough."
         ),
         _progress,
         partial(

@@ -109,13 +109,13 @@ def _alt_compute(frame: pd.DataFrame) -> str:
 
 _FRONT = (
     "One mark for each trial; lower and further to the left is better. The orange line is the Pareto front: the lowest "
-    "loss of any complete trial with at most that {}. For a trial above the line, another one has a lower loss at no "
-    "higher cost."
+    "loss of any complete trial with at most that {}. For a trial above the line, another has a lower loss at the "
+    "same or a lower cost."
 )
 SECONDS = Plot(
     "seconds",
     "Loss against seconds",
-    f"{_FRONT.format('much time')} Seconds are of training only, with other workers running, so they are rough.",
+    f"{_FRONT.format('much time')} Seconds cover training only, with other workers running, so they are rough.",
     partial(cost_frame, cost="seconds"),
     partial(draw_cost, cost="seconds", axis="seconds of training (log scale)", title="Loss against seconds"),
     partial(_alt_cost, cost="seconds"),

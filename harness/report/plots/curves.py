@@ -244,8 +244,8 @@ TRAIN_AGAINST_DEV = Plot(
     "Train against dev loss",
     "One mark for each complete trial; lower is better. The bands show the gap, dev minus train. In the bottom band, "
     f"below {SMALL_GAP:g} nats, the model or its context is too small. In the top band, above {LARGE_GAP:g} nats, it "
-    "memorises train. A verdict also depends on the curve and on the standard error of the gap, so a mark can have "
-    "another verdict than its band.",
+    "memorises train. A verdict also depends on the curve and on the standard error of the gap, so a mark's "
+    "verdict can differ from its band.",
     _train_against_dev,
     draw_train_against_dev,
     _alt_train_against_dev,

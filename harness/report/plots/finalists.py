@@ -17,7 +17,7 @@ _MEANS = ["name", "trial", "dev_nats", "search_nats", "behind", "behind_low", "b
 
 
 def _finalists(results: Results) -> pd.DataFrame:
-    """One row per contender with its mean and no seed, lowest first; then one per fresh run. Without those out."""
+    """One row per contender with its mean and no seed, lowest first; then one per fresh run. Only those not out."""
     ranked, runs = finalists_frame(results), runs_frame(results)
     if ranked.empty:
         return pd.DataFrame(columns=["contender", "seed"])
@@ -95,7 +95,7 @@ FINALISTS = Plot(
     "Finalists on fresh seeds",
     "Left: the best trials, trained again with seeds that the search did not use; lower is better. If the diamond is "
     "to the left of the dots, the trial was lucky in the search. Right: the difference between each mean and the "
-    "lowest one. A trial whose interval contains 0 is statistically tied with the lowest mean. Of the tied ones, the "
+    "lowest one. A trial whose interval contains 0 is statistically tied with the lowest mean. Among those tied, the "
     "smallest model wins.",
     _finalists,
     draw_finalists,

@@ -34,7 +34,7 @@ STATUSES = {"complete": (BLUE, "o"), "pruned": (GREY, "x"), "diverged": (BLACK, 
 NARROW, WIDE = 4.5, 9.8
 """Inches. A narrow figure is readable on a phone at full width; a wide one scrolls there."""
 MANY = 3000
-"""Points above which they are stored as pixels; the rest of the figure stays vector graphics."""
+"""If there are more points than this, they are stored as pixels; the rest of the figure stays vector graphics."""
 
 
 def level_map() -> ListedColormap:

@@ -69,7 +69,7 @@ def items_frame(opening: Opening, storage: Storage) -> pd.DataFrame:
 
 
 def remarks(opening: Opening) -> list[str]:
-    """What a reader should know about the scores, a sentence each."""
+    """What a reader should know about the scores, one sentence each."""
     claim, scores, before = opening.claim, opening.scores, opening.claim.openings_before
     studies = "1 other study" if before == 1 else f"{before} other studies"
     opened = "had not been opened" if before == 0 else f"had been opened for {studies}"

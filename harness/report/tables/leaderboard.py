@@ -181,7 +181,7 @@ def caption(results: Results) -> str:
     ranking = results.study.ranking
     if ranking is None:
         rows = (
-            "Each trial is a single run, the best of many. † marks trials within "
+            "Each row is a single run, selected from many. † marks trials within "
             f"{SEED_SPAN} of the lowest, a difference that seeds alone can make."
         )
     else:

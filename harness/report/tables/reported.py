@@ -1,4 +1,4 @@
-"""Experiments that somebody else reported losses of: each reported figure and the loss measured here, as a table."""
+"""Experiments whose losses somebody else reported: each reported figure and the loss measured here, as a table."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from harness.study.experiment import Experiment, Reported
 ONE_RUN = 0.03
 """Margin of a single run, in nats: five seeds of the lecture's last recipe span 0.022."""
 _FEWEST = 3
-"""Seeds from which the margin is computed from their own spread."""
+"""With at least this many seeds, the margin is computed from their own spread."""
 
 RULE = (
     "A reported figure is reproduced if it lies within the margin of the mean measured here, allowing for half a unit "
@@ -206,7 +206,7 @@ class MapFacts:
     vowels: float
     """Mean distance between two vowels, divided by that between any two letters."""
     as_close: float
-    """Share of all sets of that many letters whose mean distance is at most that of the vowels."""
+    """Share of all sets of as many letters whose mean distance is at most that of the vowels."""
     isolation: dict[str, int]
     """Rank of a symbol by the distance to its nearest neighbour; 1 for the largest distance."""
     symbols: int
@@ -215,7 +215,7 @@ class MapFacts:
 def map_facts(table: Tensor, vocabulary: Sequence[str], watched: Sequence[str] = ("q", ".")) -> MapFacts | None:
     """How close the vowels are in a table (V, 2), and how isolated the watched symbols are.
 
-    None with fewer than two vowels, or with more than 40 letters: all sets of letters are tried.
+    None with fewer than two vowels, or with more than 40 letters, because all sets of letters are tried.
     """
     letters = [i for i, symbol in enumerate(vocabulary) if symbol.isalpha()]
     vowels = [i for i in letters if vocabulary[i] in "aeiou"]

@@ -20,7 +20,7 @@ def run_in_process(study: Study, request: Request, on_ready: Callable[[Session],
     """`run_study` for a study object, without worker processes.
 
     Raises:
-        HarnessError: one line that says the rule, the value and the way out.
+        HarnessError: one line that states the rule, the value and the fix.
         KeyboardInterrupt: passed on after the running trial was requeued.
     """
 

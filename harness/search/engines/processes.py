@@ -21,11 +21,11 @@ from harness.train.threads import one_thread
 GRACE_S = 5.0
 """Time for workers to requeue their trials once the time is up or they are told to stop."""
 _MOST_DEATHS = 10
-"""Workers that may die one after another without a trial finished in between."""
+"""Workers that may die in a row, with no trial finished in between, before no more are started."""
 
 
 def worker_main(job: Job, index: int, pipe: Connection) -> None:
-    """The whole life of a worker process."""
+    """The main function of a worker process."""
     deadline = Deadline(job.ends_at)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the parent, which stops its workers
     signal.signal(signal.SIGTERM, lambda *_: setattr(deadline, "stop_requested", True))
@@ -68,8 +68,8 @@ def run_workers(job: Job, count: int, storage: Storage, on_event: OnEvent) -> No
         raise TrialsFailed(pool.hopeless)
     if not (is_done(job, storage) or pool.has_timed_out or time.time() >= job.ends_at):
         raise StudyError(
-            f"workers must last until the search ends; they stopped before it ({pool.last_error}). "
-            "Fix the reason; make study then resumes."
+            f"workers must run until the search ends; they stopped early ({pool.last_error}). "
+            "Fix the cause; make study then resumes."
         )
 
 
