@@ -69,7 +69,7 @@ def _search(corpus: Corpus) -> None:
     for _ in range(4):
         started = start_trial(storage, STUDY, KEY, 0, 4)
         assert started is not None
-        run_trial(storage, started, corpus, STUDY.build, Deadline(2.0e12), lambda *_: None)
+        run_trial(storage, started, corpus, STUDY.build, deadline=Deadline(2.0e12), on_progress=lambda *_: None)
 
 
 def trial_of(storage: Storage, number: int) -> TrialRecord:

@@ -35,6 +35,7 @@ from harness.train import item_nats
 def ranking_of(
     storage: Storage,
     record: StudyRecord,
+    *,
     finalists: Round,
     trials: Sequence[TrialRecord],
     corpus: Corpus,

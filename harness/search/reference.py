@@ -66,7 +66,7 @@ def reference_is_settled(storage: Storage, key: str | None) -> bool:
 
 
 def run_reference(
-    storage: Storage, started: Started, corpus: Corpus, deadline: Deadline, on_progress: OnProgress
+    storage: Storage, started: Started, corpus: Corpus, *, deadline: Deadline, on_progress: OnProgress
 ) -> TrialRecord:
     """Train the recipe from its seeds and store the result; returns the stored record.
 
@@ -101,7 +101,7 @@ def run_reference(
     mean = _mean([result for result in results if result.status == "complete"] or list(results))
     record = record.with_result(mean).model_copy(update={"seeds": tuple(runs)})
     first_weights = next((run.weights_artifact for run in runs if run.weights_artifact), None)
-    return finish(storage, started.handle, record, mean, corpus, lambda: first_weights)
+    return finish(storage, started.handle, record, result=mean, corpus=corpus, weights=lambda: first_weights)
 
 
 def _kept(

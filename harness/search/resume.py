@@ -13,7 +13,9 @@ from harness.study.settings import Settings, changed, to_remember
 from harness.study.space import Space
 
 
-def new_record(study: Study, key: str, file: str, facts: CorpusFacts, settings: Settings, space: Space) -> StudyRecord:
+def new_record(
+    study: Study, *, key: str, file: str, facts: CorpusFacts, settings: Settings, space: Space
+) -> StudyRecord:
     """The record of a study that starts now."""
     return StudyRecord(
         key=key,
@@ -34,7 +36,9 @@ def new_record(study: Study, key: str, file: str, facts: CorpusFacts, settings: 
     )
 
 
-def resumed_record(stored: StudyRecord, study: Study, file: str, facts: CorpusFacts, settings: Settings) -> StudyRecord:
+def resumed_record(
+    stored: StudyRecord, study: Study, *, file: str, facts: CorpusFacts, settings: Settings
+) -> StudyRecord:
     """The stored record with what may change from run to run, such as the path of the corpus."""
     return stored.model_copy(
         update={

@@ -77,7 +77,7 @@ def run_study(request: Request, on_ready: Callable[[Session], None], on_event: O
         KeyboardInterrupt: passed on after the running trials were requeued.
     """
     study, file = load_study(request.study)
-    return search(study, str(file), request, on_ready, on_event, run_workers)
+    return search(study, request, file=str(file), on_ready=on_ready, on_event=on_event, run=run_workers)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,7 +94,13 @@ class _Checked:
 
 
 def search(
-    study: Study, file: str, request: Request, on_ready: Callable[[Session], None], on_event: OnEvent, run: RunJob
+    study: Study,
+    request: Request,
+    *,
+    file: str,
+    on_ready: Callable[[Session], None],
+    on_event: OnEvent,
+    run: RunJob,
 ) -> Session:
     """`run_study` for a study object.
 
@@ -136,9 +142,9 @@ def _start_or_resume(storage: Storage, checked: _Checked) -> tuple[Session, Job]
         check_same_search(stored, study, checked.corpus, checked.asked, space)
     check_sampler(study, space)
     record = (
-        new_record(study, key, file, checked.facts, settings, space)
+        new_record(study, key=key, file=file, facts=checked.facts, settings=settings, space=space)
         if stored is None
-        else resumed_record(stored, study, file, checked.facts, settings)
+        else resumed_record(stored, study, file=file, facts=checked.facts, settings=settings)
     )
     reference, is_settled = _reference(storage, checked, record)
     record = record.model_copy(update={"reference": reference, "ended_by": None})
@@ -210,7 +216,9 @@ def _search(session: Session, job: Job, on_event: OnEvent, run: RunJob) -> Study
     trials = storage.trials(record.key)
     finalists = read_round(storage, record, trials)
     if not finalists.is_settled(record.ranking):
-        ranking = ranking_of(storage, record, finalists, trials, session.corpus, session.study.build)
+        ranking = ranking_of(
+            storage, record, finalists=finalists, trials=trials, corpus=session.corpus, build=session.study.build
+        )
         record = record.model_copy(update={"ranking": ranking})
         storage.write_study(record)
     record = measured(storage, record, trials, session.corpus, session.study.build)

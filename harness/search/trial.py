@@ -51,9 +51,9 @@ def run_trial(
     started: Started,
     corpus: Corpus,
     build: Build,
+    *,
     deadline: Deadline,
     on_progress: OnProgress,
-    *,
     keep_all: bool = False,
 ) -> TrialRecord:
     """Train the config of a started trial and store the result; returns the stored record.
@@ -97,13 +97,14 @@ def run_trial(
         facts = facts_of(config, corpus, result.train_nats, result.dev_nats)
         return storage.keep_file(pack(result.model, facts), f"trial-{record.number}.safetensors", handle)
 
-    return finish(storage, handle, record, result, corpus, weights)
+    return finish(storage, handle, record, result=result, corpus=corpus, weights=weights)
 
 
 def finish(
     storage: Storage,
     handle: optuna.Trial,
     record: TrialRecord,
+    *,
     result: TrainResult,
     corpus: Corpus,
     weights: Callable[[], str | None],

@@ -99,11 +99,16 @@ class Worker:
             self.report(replace(event, kind="progress", share=share, dev_nats=dev_nats))
 
         if study is REFERENCE:
-            record = run_reference(self.storage, started, self.corpus, self.deadline, on_progress)
+            record = run_reference(self.storage, started, self.corpus, deadline=self.deadline, on_progress=on_progress)
         else:
-            keep_all = self.job.finalists_of is not None or bool(study.first)
             record = run_trial(
-                self.storage, started, self.corpus, study.build, self.deadline, on_progress, keep_all=keep_all
+                self.storage,
+                started,
+                self.corpus,
+                study.build,
+                deadline=self.deadline,
+                on_progress=on_progress,
+                keep_all=self.job.finalists_of is not None or bool(study.first),
             )
         self.report(replace(event, kind="finished", record=record, dev_nats=record.dev_nats))
         return True

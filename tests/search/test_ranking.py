@@ -45,7 +45,14 @@ def judged(session: Session, planted: dict[str, float], monkeypatch: pytest.Monk
     monkeypatch.setattr(judge, "_dev_items", dev_items)
     storage, record = session.storage, session.record
     trials = storage.trials(record.key)
-    return ranking_of(storage, record, round_of(storage, record), trials, session.corpus, session.study.build)
+    return ranking_of(
+        storage,
+        record,
+        finalists=round_of(storage, record),
+        trials=trials,
+        corpus=session.corpus,
+        build=session.study.build,
+    )
 
 
 def small_and_large(session: Session) -> tuple[str, str]:

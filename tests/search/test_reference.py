@@ -44,7 +44,7 @@ def run_once(storage: Storage, corpus: Corpus, key: str, recipe: TrainConfig, en
     study = dataclasses.replace(REFERENCE, suggest=lambda _: recipe)
     started = start_trial(storage, study, key, REFERENCE_SEED, 1)
     if started is not None:
-        run_reference(storage, started, corpus, Deadline(ends_at), lambda *_: None)
+        run_reference(storage, started, corpus, deadline=Deadline(ends_at), on_progress=lambda *_: None)
     return started is not None
 
 

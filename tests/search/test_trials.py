@@ -55,7 +55,8 @@ class Bench:
     def one(self, deadline: float = FAR) -> TrialRecord:
         started = self.start()
         assert started is not None
-        return run_trial(self.storage, started, self.corpus, self.study.build, Deadline(deadline), lambda *_: None)
+        study, ends = self.study, Deadline(deadline)
+        return run_trial(self.storage, started, self.corpus, study.build, deadline=ends, on_progress=lambda *_: None)
 
     def optuna(self) -> list[optuna.trial.FrozenTrial]:
         return self.storage.optuna_study(self.key).get_trials()

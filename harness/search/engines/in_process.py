@@ -28,7 +28,7 @@ def run_in_process(study: Study, request: Request, on_ready: Callable[[Session],
         work(study, job, storage, on_event)
 
     with one_thread(), quiet_optuna():
-        return search(study, "", request, on_ready, on_event, run)
+        return search(study, request, file="", on_ready=on_ready, on_event=on_event, run=run)
 
 
 def work(study: Study | None, job: Job, storage: Storage, on_event: OnEvent) -> None:
