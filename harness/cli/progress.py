@@ -59,6 +59,7 @@ class Progress:
         for record in records:
             self._add_dev_nats(record)
         self.workers = {worker: WorkerState() for worker in range(session.workers)}
+        self._searched: list[TrialRecord] = []
         self.round: RoundProgress | None = None
         """None until the search has ended."""
         self.recent: deque[str] = deque(maxlen=_RECENT)
@@ -67,6 +68,7 @@ class Progress:
         """Take an event. Returns a line to show for it, or an empty string."""
         match event.kind:
             case "round":
+                self._searched = self.session.storage.trials(self.record.key)  # no trial is added from here on
                 self.round = self._round()
                 self.workers = {worker: WorkerState() for worker in self.workers}
                 return self._remember("the search has ended; its best trials are being trained again")
@@ -114,8 +116,7 @@ class Progress:
             self.best_so_far.append(min([record.dev_nats, *self.best_so_far[-1:]]))
 
     def _round(self) -> RoundProgress:
-        storage = self.session.storage
-        stored = read_round(storage, self.record, storage.trials(self.record.key))
+        stored = read_round(self.session.storage, self.record, self._searched)
         nats_of_trial: dict[int, list[float]] = {}
         for trial, repeat in stored.wanted.keys() & stored.done.keys():
             run = stored.done[trial, repeat]
