@@ -21,7 +21,7 @@ from harness.dashboard.figures import Document, figures
 from harness.dashboard.notes import side_study_note, study_note, trial_note
 from harness.errors import StudyError
 from harness.report.results import Results, gather
-from harness.store.keys import finalists_key, stands_beside
+from harness.store.keys import finalists_key, is_internal
 from harness.store.storage import Storage
 from harness.store.study_record import StudyRecord
 from harness.store.trial_record import TrialRecord
@@ -50,7 +50,7 @@ class Board:
 
     def show_study(self, results: Results, findings: Sequence[str]) -> None:
         """Write the study's note and figures."""
-        belongs_to_a_search = stands_beside(self.record.key)
+        belongs_to_a_search = is_internal(self.record.key)
         note = side_study_note(self.record) if belongs_to_a_search else study_note(results, findings)
         self._put_note(self.study, note)
         for name, document in figures(results).items():

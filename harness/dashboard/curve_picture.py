@@ -13,7 +13,7 @@ from math import floor, log10
 
 from harness.lecture import RECIPE
 from harness.report.palette import BLACK, BLUE, GREY, GRID, PAPER
-from harness.store.keys import is_reference, stands_beside
+from harness.store.keys import is_internal, is_reference
 from harness.store.study_record import StudyRecord
 from harness.store.trial_record import TrialRecord
 
@@ -113,7 +113,7 @@ def run_name(record: TrialRecord, study: StudyRecord) -> str:
     """The name of a run in titles: a trial of the search, the recipe, or a fresh run of a finalist."""
     if is_reference(study.key):
         return f"The {RECIPE}"
-    if stands_beside(study.key):
+    if is_internal(study.key):
         return f"Trial {record.params['trial']}, fresh seed {record.params['repeat'] + 1}"
     return f"Trial {record.number}"
 

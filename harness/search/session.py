@@ -28,7 +28,7 @@ from harness.search.trial_queue import (
     sole_run,
 )
 from harness.store.find import stored_reference
-from harness.store.keys import REFERENCE_RUNS, reference_key, stands_beside
+from harness.store.keys import REFERENCE_RUNS, is_internal, reference_key
 from harness.store.storage import Storage, open_storage
 from harness.store.study_record import CorpusFacts, EndedBy, StudyRecord
 from harness.store.trial_record import TrialRecord
@@ -119,7 +119,7 @@ def search(
     corpus, notice = (explicit, "") if explicit is not None else _default_corpus(storage, study)
     facts = CorpusFacts.of(corpus, by_default=explicit is None)
     key = f"{study.name}-{corpus.label}"
-    if stands_beside(key):
+    if is_internal(key):
         raise StudyError(
             f"a study's name may not start with reference- or finalists-; got {study.name!r}. Give it another NAME."
         )

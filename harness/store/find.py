@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from harness.corpus import label_of
 from harness.errors import StudyError, nearest
-from harness.store.keys import stands_beside
+from harness.store.keys import is_internal
 from harness.store.storage import Storage
 from harness.store.study_record import StudyRecord
 from harness.store.trial_record import TrialRecord
@@ -12,7 +12,7 @@ from harness.store.trial_record import TrialRecord
 
 def searched_studies(storage: Storage) -> list[StudyRecord]:
     """All studies that users started, oldest first."""
-    return [record for record in storage.studies() if not stands_beside(record.key)]
+    return [record for record in storage.studies() if not is_internal(record.key)]
 
 
 def find_study(storage: Storage, name: str, corpus: str | None = None) -> StudyRecord:

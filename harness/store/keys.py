@@ -17,7 +17,7 @@ def finalists_key(key: str) -> str:
     return _FINALISTS + key
 
 
-def stands_beside(key: str) -> bool:
+def is_internal(key: str) -> bool:
     """Whether a key belongs to a study that no user starts: a reference or a finalists' round."""
     return key.startswith((_REFERENCES, _FINALISTS))
 

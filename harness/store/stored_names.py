@@ -11,7 +11,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 from harness import paths
-from harness.store.keys import stands_beside
+from harness.store.keys import is_internal
 
 _STUDIES = "SELECT key FROM harness_studies WHERE key IN (SELECT study_name FROM studies) ORDER BY key"
 _TRIALS = "SELECT key, number FROM harness_trials ORDER BY number"
@@ -25,7 +25,7 @@ def stored_trials(storage: str | None = None) -> dict[str, list[int]]:
     address = f"file:{quote(str(Path(path).expanduser().resolve()))}?mode=ro"
     try:
         with closing(sqlite3.connect(address, uri=True, timeout=0.1)) as connection:
-            keys = [key for (key,) in connection.execute(_STUDIES) if not stands_beside(key)]
+            keys = [key for (key,) in connection.execute(_STUDIES) if not is_internal(key)]
             trials: dict[str, list[int]] = {key: [] for key in keys}
             for key, number in connection.execute(_TRIALS):
                 if key in trials:
