@@ -153,7 +153,6 @@ class StudyResults:
             ModelChanged: `build` now makes a model with other weights.
         """
         from harness.store.saved_model import unpack_model
-        from harness.study.load import build_of
 
         gathered = self._results
         if gathered.weights is None:
@@ -161,8 +160,7 @@ class StudyResults:
                 f"a model needs stored weights, those of a complete trial; {self.key} has none yet. "
                 "Run make study again."
             )
-        build = build or gathered.build or build_of(gathered.study.file, gathered.study.own_model)
-        return unpack_model(gathered.weights, build)
+        return unpack_model(gathered.weights, build or gathered.builder())
 
     def __repr__(self) -> str:
         return self.headline

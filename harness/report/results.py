@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -12,7 +11,7 @@ import optuna
 from numpy.typing import NDArray
 
 from harness.corpus import Corpus, load
-from harness.errors import CorpusError, ModelChanged, StudyError
+from harness.errors import CorpusError, StudyError
 from harness.model import Build, Model
 from harness.store.finalist_record import Finalist
 from harness.store.find import stored_reference
@@ -84,12 +83,17 @@ class Results:
         if self.weights is None:
             return None
         try:
-            build = self.build or build_of(self.study.file, self.study.own_model)
-        except StudyError:
+            return restore(self.weights, self.builder())
+        except StudyError:  # also ModelChanged
             return None
-        with suppress(ModelChanged):
-            return restore(self.weights, build)
-        return None
+
+    def builder(self) -> Build:
+        """What makes the study's models.
+
+        Raises:
+            StudyError: it is the study's own, and cannot be loaded any more.
+        """
+        return self.build or build_of(self.study.file, self.study.own_model)
 
     @cached_property
     def dev_examples(self) -> NDArray[np.float64] | None:
@@ -143,6 +147,4 @@ def samples_of(results: Results, count: int = SAMPLES, seed: int = 0) -> list[st
     """
     if results.weights is None:
         return []
-    build = results.build or build_of(results.study.file, results.study.own_model)
-    model, facts = restore(results.weights, build)
-    return draw(model, facts, count, seed)
+    return draw(*restore(results.weights, results.builder()), count, seed)

@@ -149,12 +149,13 @@ def start_round(storage: Storage, record: StudyRecord, trials: Sequence[TrialRec
             storage.create_study(record.model_copy(update=update | {"pruner": "NopPruner", "settings": settings}))
         study = storage.optuna_study(key)
         requeue_orphans(storage, study, all_running=True)
+        given_up = {record.number for record in storage.trials(key) if failed_for_good(record)}
         existing = set()
         for trial in study.get_trials(deepcopy=False):
             run = _run_of(trial)
             if trial.state == TrialState.WAITING and run not in wanted:
                 _drop(storage, study, trial.number)
-            elif trial.state != TrialState.FAIL or _has_failed_for_good(storage, key, trial.number):
+            elif trial.state != TrialState.FAIL or trial.number in given_up:
                 existing.add(run)
         for run, seed in wanted.items():
             if run not in existing:
@@ -170,11 +171,6 @@ def _wanted(record: StudyRecord, trials: Sequence[TrialRecord]) -> dict[Run, int
 def _run_of(trial: FrozenTrial) -> Run:
     params: dict[str, Any] = trial.system_attrs.get("fixed_params", {}) | trial.params
     return params.get("trial", -1), params.get("repeat", -1)
-
-
-def _has_failed_for_good(storage: Storage, key: str, number: int) -> bool:
-    record = storage.trial(key, number)
-    return record is not None and failed_for_good(record)
 
 
 def _drop(storage: Storage, study: optuna.Study, number: int) -> None:

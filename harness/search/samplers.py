@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import warnings
 from collections.abc import Callable
-from typing import TypeVar, cast
+from typing import cast
 
 import optuna
 from optuna.pruners import BasePruner
@@ -14,7 +14,6 @@ from optuna.samplers import BaseSampler
 from harness.errors import ConfigError, first_line, nearest
 from harness.study.definition import default_pruner, default_sampler
 
-Made = TypeVar("Made")
 _OMITTED = ("seed", "warn_independent_sampling")
 """The seed is each trial's own, and Optuna switches the warning off itself if `group` is set."""
 
@@ -29,8 +28,7 @@ def sampler_by_name(name: str) -> Callable[[int], BaseSampler]:
     """
     if name == "TPESampler":
         return default_sampler
-    kind = _optuna_class(optuna.samplers, BaseSampler, name, "sampler")
-    return _checked(lambda seed: cast("BaseSampler", _make(kind, name, "sampler", seed)))
+    return cast("Callable[[int], BaseSampler]", _by_name(optuna.samplers, BaseSampler, name, "sampler"))
 
 
 def pruner_by_name(name: str) -> Callable[[int], BasePruner]:
@@ -43,8 +41,7 @@ def pruner_by_name(name: str) -> Callable[[int], BasePruner]:
     """
     if name == "MedianPruner":
         return default_pruner
-    kind = _optuna_class(optuna.pruners, BasePruner, name, "pruner")
-    return _checked(lambda seed: cast("BasePruner", _make(kind, name, "pruner", seed)))
+    return cast("Callable[[int], BasePruner]", _by_name(optuna.pruners, BasePruner, name, "pruner"))
 
 
 def described(made: BaseSampler | BasePruner) -> str:
@@ -80,9 +77,10 @@ def _optuna_class(module: object, base: type, name: str, what: str) -> Callable[
     return found
 
 
-def _checked(factory: Callable[[int], Made]) -> Callable[[int], Made]:
-    factory(0)  # raises here rather than in a worker
-    return factory
+def _by_name(module: object, base: type, name: str, what: str) -> Callable[[int], object]:
+    kind = _optuna_class(module, base, name, what)
+    _make(kind, name, what, 0)  # raises here rather than in a worker
+    return lambda seed: _make(kind, name, what, seed)
 
 
 def _make(kind: Callable[..., object], name: str, what: str, seed: int) -> object:

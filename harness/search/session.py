@@ -171,7 +171,7 @@ def _start_or_resume(storage: Storage, checked: _Checked) -> tuple[Session, Job]
 def _resume(session: Session, stored: StudyRecord, job: Job) -> Session:
     storage, record, key = session.storage, session.record, session.record.key
     trials, optuna_study = storage.trials(key), storage.optuna_study(key)
-    search_is_done = Counts.of(optuna_study).reach(job.target) and job.reference is None
+    search_is_done = Counts.of(optuna_study.get_trials(deepcopy=False)).reach(job.target) and job.reference is None
     nothing_left = search_is_done and read_round(storage, record, trials).is_settled(record.ranking)
     if storage.is_opened(key):
         if not nothing_left:
@@ -199,13 +199,14 @@ def _job(study: Study, record: StudyRecord, file: str, settings: Settings, refer
 
 
 def _search(session: Session, job: Job, on_event: OnEvent, run: RunJob) -> StudyRecord:
-    storage, record = session.storage, session.record
+    storage, record, trials = session.storage, session.record, session.trials
     if not session.nothing_left:
         ended_by: EndedBy = "failed"
         try:
             if not session.search_is_done:
                 run(job.reserving(session.trials), session.workers, storage, on_event)
-            _train_finalists(session, job, on_event, run)
+            trials = storage.trials(job.key)
+            _train_finalists(session, job, trials, on_event=on_event, run=run)
             ended_by = "trials" if search_is_complete(storage, job.key, job.target) else "minutes"
         except KeyboardInterrupt:
             ended_by = "interrupted"
@@ -213,7 +214,6 @@ def _search(session: Session, job: Job, on_event: OnEvent, run: RunJob) -> Study
         finally:
             record = record.model_copy(update={"ended_by": ended_by})
             storage.write_study(record)
-    trials = storage.trials(record.key)
     finalists = read_round(storage, record, trials)
     if not finalists.is_settled(record.ranking):
         ranking = ranking_of(
@@ -226,11 +226,13 @@ def _search(session: Session, job: Job, on_event: OnEvent, run: RunJob) -> Study
     return record
 
 
-def _train_finalists(session: Session, job: Job, on_event: OnEvent, run: RunJob) -> None:
+def _train_finalists(
+    session: Session, job: Job, trials: Sequence[TrialRecord], *, on_event: OnEvent, run: RunJob
+) -> None:
     storage = session.storage
     if storage.is_opened(job.key):
         raise closed(job.key)  # opened from another machine during the search: its winner stays
-    key = start_round(storage, session.record, storage.trials(job.key))
+    key = start_round(storage, session.record, trials)
     if key is not None and not search_is_complete(storage, key, None):
         on_event(Event(0, "round"))
         settings = replace(job.settings, pruner=None)

@@ -9,7 +9,7 @@ the lock finds it.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -79,8 +79,8 @@ class Counts:
     waiting: int
 
     @classmethod
-    def of(cls, study: optuna.Study) -> Counts:
-        states = [trial.state for trial in study.get_trials(deepcopy=False)]
+    def of(cls, trials: Sequence[FrozenTrial]) -> Counts:
+        states = [trial.state for trial in trials]
         return cls(
             finished=sum(state in _FINISHED for state in states),
             running=states.count(TrialState.RUNNING),
@@ -107,10 +107,10 @@ def start_trial(storage: Storage, study: Study, key: str, seed: int, target: int
             raise closed(key)
         optuna_study = storage.optuna_study(key, pruner=study.pruner(derive(seed, "pruner")))
         requeue_orphans(storage, optuna_study)
-        counts = Counts.of(optuna_study)
+        trials = optuna_study.get_trials(deepcopy=False)
+        counts = Counts.of(trials)
         if not counts.waiting if target is None else counts.finished + counts.running >= target:
             return None
-        trials = optuna_study.get_trials(deepcopy=False)
         if not counts.finished and any(trial.state == TrialState.FAIL for trial in trials):
             _stop_if_hopeless(storage.trials(key))
         # One sampler seed would draw the same points in every worker, so each trial has its own.
@@ -128,7 +128,12 @@ def closed(key: str) -> StudyError:
 
 def search_is_complete(storage: Storage, key: str, target: int | None) -> bool:
     """Whether the target is finished; without a target, whether nothing waits or runs."""
-    return Counts.of(storage.optuna_study(key)).reach(target)
+    return counts_of(storage, key).reach(target)
+
+
+def counts_of(storage: Storage, key: str) -> Counts:
+    """The counts of a stored study's trials."""
+    return Counts.of(storage.optuna_study(key).get_trials(deepcopy=False))
 
 
 def requeue_orphans(

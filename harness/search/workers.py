@@ -11,7 +11,7 @@ from harness.search.finalists import round_study
 from harness.search.reference import REFERENCE, REFERENCE_SEED, reference_is_settled, run_reference
 from harness.search.request import with_settings
 from harness.search.trial import Deadline, run_trial
-from harness.search.trial_queue import Counts, queue_lock, requeue_orphans, start_trial
+from harness.search.trial_queue import Counts, counts_of, queue_lock, requeue_orphans, start_trial
 from harness.store.provenance import Owner
 from harness.store.storage import Storage, open_storage
 from harness.store.trial_record import TrialRecord
@@ -72,11 +72,11 @@ class Worker:
         return self._run_next(REFERENCE, self.job.reference, REFERENCE_SEED, 1)
 
     def _is_done(self) -> bool:
-        counts = Counts.of(self.storage.optuna_study(self.job.key))
+        counts = counts_of(self.storage, self.job.key)
         if counts.finished != self._finished:
             self._finished = counts.finished
             self._keep_reserve()
-        return counts.reach(self.job.target) and reference_is_settled(self.storage, self.job.reference)
+        return is_done(self.job, self.storage, counts)
 
     def _keep_reserve(self) -> None:
         """Move the deadline so that the finalists of the trials so far can still be trained."""
@@ -131,6 +131,6 @@ def requeue_trials_of(job: Job, storage: Storage, owner: Owner | None = None) ->
             requeue_orphans(storage, storage.optuna_study(key), owner=owner)
 
 
-def is_done(job: Job, storage: Storage) -> bool:
+def is_done(job: Job, storage: Storage, counts: Counts) -> bool:
     """Whether the job has reached its target and its reference is settled."""
-    return Counts.of(storage.optuna_study(job.key)).reach(job.target) and reference_is_settled(storage, job.reference)
+    return counts.reach(job.target) and reference_is_settled(storage, job.reference)

@@ -13,6 +13,7 @@ from multiprocessing.process import BaseProcess
 from harness.errors import HarnessError, StudyError, TrialsFailed, first_line
 from harness.search.events import Event, Job, OnEvent
 from harness.search.trial import Deadline
+from harness.search.trial_queue import counts_of
 from harness.search.workers import Worker, is_done, requeue_trials_of
 from harness.store.quiet import quiet_optuna
 from harness.store.storage import Storage
@@ -66,7 +67,7 @@ def run_workers(job: Job, count: int, storage: Storage, on_event: OnEvent) -> No
         pool.stop()
     if pool.hopeless:
         raise TrialsFailed(pool.hopeless)
-    if not (is_done(job, storage) or pool.has_timed_out or time.time() >= job.ends_at):
+    if not (is_done(job, storage, counts_of(storage, job.key)) or pool.has_timed_out or time.time() >= job.ends_at):
         raise StudyError(
             f"workers must run until the search ends; they stopped early ({pool.last_error}). "
             "Fix the cause; make study then resumes."
