@@ -79,7 +79,7 @@ class Progress:
                 return self._remember(self._finish(event, event.record))
             case "idle":
                 self.workers[event.worker] = WorkerState("waiting for the others")
-            case "error" | "died" | "hopeless":
+            case "error" | "died" | "hopeless" | "refused":
                 self.workers[event.worker] = WorkerState("restarting" if event.kind == "died" else "ended")
                 return self._remember(event.text)
         return ""

@@ -69,7 +69,7 @@ def open_holdout(
         with suppress(StorageError):  # the database decides, even if the file differs; this adds what a crash left out
             export(storage)
         return found, False
-    corpus, build = _corpus(record), build_of(record.file, record.own_model)
+    corpus, build = record.corpus.load(), build_of(record.file, record.own_model)
     if found is None:
         with sole_run(record.key):  # no search may run between freezing and claim
             record = storage.study(record.key) or record
@@ -98,16 +98,6 @@ def _openings_of(storage: Storage, record: StudyRecord) -> int:
     """Other studies of this storage that claimed the same test split."""
     claims = [entry.body for entry in entries(storage) if entry.step == "claimed" and entry.key != record.key]
     return sum(claim["fingerprint"] == record.corpus.fingerprint for claim in claims)
-
-
-def _corpus(record: StudyRecord) -> Corpus:
-    corpus = load(record.corpus.spec)
-    if corpus.fingerprint != record.corpus.fingerprint:
-        raise StudyError(
-            f"a holdout scores the corpus that was searched, fingerprint {record.corpus.fingerprint}; "
-            f"{record.corpus.spec} now has {corpus.fingerprint}. Restore the old file."
-        )
-    return corpus
 
 
 def _refuse_unless_crashed(found: Opening, resume: bool) -> None:

@@ -1,10 +1,12 @@
 """The mathematics: the MLP, counted n-grams and learning-rate schedules. Independent of training."""
 
 from harness.model.bigram import CountedBigram
+from harness.model.contract import check_model, fixed_contexts
 from harness.model.ensemble import Ensemble
 from harness.model.interface import Autograd, Build, Model, Plan, Predictor, fresh_model, load_tensors
 from harness.model.kneser_ney import KneserNey
 from harness.model.mlp import CharMLP
+from harness.model.recognised import picked, predictions_of, same_values
 from harness.model.schedule import multiplier
 from harness.model.stack import plan_of, stacks
 
@@ -18,9 +20,14 @@ __all__ = [
     "Model",
     "Plan",
     "Predictor",
+    "check_model",
+    "fixed_contexts",
     "fresh_model",
     "load_tensors",
     "multiplier",
+    "picked",
     "plan_of",
+    "predictions_of",
+    "same_values",
     "stacks",
 ]

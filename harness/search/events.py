@@ -7,7 +7,9 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from harness.search.finalists import Reserve
+from harness.store.study_record import CorpusFacts
 from harness.store.trial_record import TrialRecord
+from harness.study.dependencies import Dependencies
 from harness.study.settings import Settings
 
 
@@ -18,7 +20,16 @@ class Job:
     study_file: str
     key: str
     settings: Settings
-    """Including the corpus and storage to open, and the seed."""
+    """Including the storage to open and the seed."""
+    corpus: CorpusFacts
+    dependencies: Dependencies
+    """What the worker must find when it loads the study."""
+    sources: dict[str, str]
+    """Texts of the study file and its helpers in the present segment."""
+    segment: int
+    """Number of the present segment, from 1."""
+    since: str
+    """`KEY was started DATE`, for errors."""
     target: int | None
     """Number of finished trials to reach; None to run only what is queued."""
     ends_at: float
@@ -42,7 +53,7 @@ class Event:
     """Something that a worker did, or a new stage of the study (`round`). `worker` counts from 0."""
 
     worker: int
-    kind: Literal["started", "progress", "finished", "idle", "error", "hopeless", "died", "round"]
+    kind: Literal["started", "progress", "finished", "idle", "error", "hopeless", "refused", "died", "round"]
     trial: int | None = None
     what: Literal["trial", "reference", "finalist"] = "trial"
     share: float = 0.0

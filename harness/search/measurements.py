@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import suppress
 from typing import Any
 
 from harness.corpus import Corpus
-from harness.errors import ModelChanged
 from harness.model import Build, CountedBigram
+from harness.store.checks import Kept, checked_items
 from harness.store.storage import Storage
 from harness.store.study_record import Baseline, Chosen, DevParts, Drawn, Ngrams, RangeTest, StudyRecord
 from harness.store.trial_record import TrialRecord, runs_of
 from harness.store.weights import draw, restore, unpack_arrays
-from harness.train import ItemNats, baselines, item_nats, lr_range, seen_in_train, split_nats
+from harness.train import ItemNats, baselines, lr_range, seen_in_train, split_nats
 
 DRAWN = 20
 """Number of items to draw, as in the lecture."""
@@ -22,12 +21,15 @@ DRAWN = 20
 def measured(
     storage: Storage, record: StudyRecord, trials: Sequence[TrialRecord], corpus: Corpus, build: Build
 ) -> StudyRecord:
-    """The study's record, with the measurements that it lacked added."""
+    """The study's record, with the measurements that it lacked added.
+
+    Raises:
+        ModelChanged: stored weights no longer have the loss that was recorded for them.
+    """
     if record.bigram is None:
         record = record.model_copy(update={"bigram": _bigram(corpus)})
     if record.drawn is None:
-        with suppress(ModelChanged):  # its old build is gone, so its weights cannot be loaded
-            record = record.model_copy(update={"drawn": _drawn(storage, record, trials, corpus, build)})
+        record = record.model_copy(update={"drawn": _drawn(storage, record, trials, corpus, build)})
     chosen = Chosen.of(record, trials)
     if chosen is None or chosen.trial.config is None:
         return record
@@ -35,9 +37,8 @@ def measured(
     if record.ngrams is None or record.ngrams.context_length != config.model.context_length:
         record = record.model_copy(update={"ngrams": Ngrams.of(baselines(corpus, config.model.context_length))})
     if record.dev_parts is None or (record.dev_parts.trial, record.dev_parts.seeds) != (number, runs):
-        with suppress(ModelChanged):  # likewise: the study goes without this measurement
-            nats = _dev_items(storage, record, chosen, corpus, build)
-            record = record.model_copy(update={"dev_parts": nats and _dev_parts(number, runs, nats, corpus)})
+        nats = _dev_items(storage, record, chosen, corpus, build)
+        record = record.model_copy(update={"dev_parts": nats and _dev_parts(number, runs, nats, corpus)})
     probed, rates = _probed(record, trials, chosen.trial)
     if (record.range_test and record.range_test.trial == probed.number) or probed.config is None:
         return record
@@ -72,13 +73,14 @@ def _drawn(
 def _dev_items(storage: Storage, record: StudyRecord, chosen: Chosen, corpus: Corpus, build: Build) -> ItemNats | None:
     """Losses of the dev items, averaged over the winner's fresh seeds if it has any."""
     if chosen.runs and record.ranking is not None and record.ranking.items_artifact is not None:
-        kept = unpack_arrays(storage.kept_file(record.ranking.items_artifact))
+        ranked = unpack_arrays(storage.kept_file(record.ranking.items_artifact))
         index = next(i for i, f in enumerate(record.ranking.finalists) if f.name == record.ranking.winner)
-        return ItemNats(kept["nats"][index].mean(0), kept["symbols"])
+        return ItemNats(ranked["nats"][index].mean(0), ranked["symbols"])
     if chosen.weights_artifact is None:
         return None
-    model, facts = restore(storage.kept_file(chosen.weights_artifact), build)
-    return item_nats(model, corpus, "dev", facts["config"]["model"]["context_length"])
+    assert chosen.trial.dev_nats is not None  # the best trial is complete
+    kept = Kept(f"trial {chosen.trial.number}", chosen.weights_artifact, chosen.trial.dev_nats, build)
+    return checked_items(storage, kept, corpus)
 
 
 def _dev_parts(trial: int, seeds: int, nats: ItemNats, corpus: Corpus) -> DevParts:

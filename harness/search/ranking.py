@@ -24,12 +24,11 @@ from harness.search.bootstrap import (
 )
 from harness.search.finalists import Round
 from harness.search.reference import fresh_seeds
+from harness.store.checks import checked_items, weights_of
 from harness.store.finalist_record import Finalist, Ranking
 from harness.store.storage import Storage
 from harness.store.study_record import StudyRecord
 from harness.store.trial_record import SeedRun, TrialRecord
-from harness.store.weights import restore
-from harness.train import item_nats
 
 
 def ranking_of(
@@ -49,7 +48,7 @@ def ranking_of(
         trials: the trials of the search.
 
     Raises:
-        ModelChanged: the study's build makes different models from those that were trained.
+        ModelChanged: stored weights no longer have the loss that was recorded for them.
     """
     wanted, runs = finalists.wanted, finalists.done
     missing = [repeat for number, repeat in wanted if (number, repeat) not in runs]
@@ -121,11 +120,7 @@ def _finalist(
 
 def _dev_items(storage: Storage, finalist: Finalist, corpus: Corpus, build: Build) -> tuple[Floats, NDArray[np.int64]]:
     """(S, I) nats of each dev item under each seed's weights, and (I,) the number of symbols of each item."""
-    found = []
-    for run in finalist.runs:
-        assert run.weights_artifact is not None  # a complete run of a finalist keeps them
-        model, facts = restore(storage.kept_file(run.weights_artifact), build)
-        found.append(item_nats(model, corpus, "dev", facts["config"]["model"]["context_length"]))
+    found = [checked_items(storage, kept, corpus) for kept in weights_of(finalist, build)]
     return np.stack([items.nats for items in found]), found[0].symbols
 
 

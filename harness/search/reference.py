@@ -15,8 +15,10 @@ from statistics import fmean
 from harness.config import TrainConfig
 from harness.corpus import Corpus
 from harness.lecture import lecture_recipe
+from harness.model import CharMLP
 from harness.search.trial import STOPPED, STORAGE_FAULTS, Deadline, OnProgress, finish, reported_nats
 from harness.search.trial_queue import Started, failed_for_good, queue_lock, requeue
+from harness.store.checks import check_new
 from harness.store.keys import REFERENCE_RUNS, reference_key
 from harness.store.provenance import commit, now
 from harness.store.storage import Storage
@@ -111,7 +113,10 @@ def _kept(
     artifact = None
     if result.status == "complete":
         facts = facts_of(config.model_copy(update={"seed": seed}), corpus, result.train_nats, result.dev_nats)
-        artifact = storage.keep_file(pack(result.model, facts), f"seed-{seed}.safetensors", started.handle)
+        content = pack(result.model, facts)
+        nats = (result.train_nats, result.dev_nats)
+        check_new(storage, content, corpus, CharMLP.build, what=f"the recipe, seed {seed}", nats=nats)
+        artifact = storage.keep_file(content, f"seed-{seed}.safetensors", started.handle)
     status: Status = "complete" if result.status == "complete" else "diverged"
     return SeedRun(seed=seed, status=status, train_nats=train_nats, dev_nats=dev_nats, weights_artifact=artifact)
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from harness.corpus import load
 from harness.errors import StudyError
 from harness.store.find import find_trial
 from harness.store.provenance import versions
@@ -39,12 +38,7 @@ def rerun(storage: Storage, study: StudyRecord, number: int) -> Rerun:
         raise StudyError(
             f"a trial must have losses to compare with; trial {number} is {record.status}. Choose another."
         )
-    corpus = load(study.corpus.spec)
-    if corpus.fingerprint != study.corpus.fingerprint:
-        raise StudyError(
-            f"a rerun needs the trial's corpus, fingerprint {study.corpus.fingerprint}; "
-            f"{study.corpus.spec} now has {corpus.fingerprint}. Restore the old file."
-        )
+    corpus = study.corpus.load()
     build = build_of(study.file, study.own_model)
     total = record.steps
 

@@ -18,7 +18,14 @@ from harness.search.measurements import measured
 from harness.search.ranking import ranking_of
 from harness.search.reference import start_reference
 from harness.search.request import Request, with_settings
-from harness.search.resume import check_same_search, new_record, resumed_record
+from harness.search.resume import (
+    check_dependencies,
+    check_same_search,
+    check_trials,
+    new_record,
+    resumed_record,
+    since,
+)
 from harness.search.trial_queue import (
     Counts,
     closed,
@@ -27,6 +34,7 @@ from harness.search.trial_queue import (
     search_is_complete,
     sole_run,
 )
+from harness.store.checks import checked_items, stored_weights
 from harness.store.find import stored_reference
 from harness.store.keys import REFERENCE_RUNS, is_internal, reference_key
 from harness.store.storage import Storage, open_storage
@@ -36,7 +44,7 @@ from harness.study.definition import Study
 from harness.study.experiment import check_first
 from harness.study.load import load_study
 from harness.study.settings import Settings, merged
-from harness.study.space import Space, check_sampler, space_of
+from harness.study.space import Space, check_repeats, check_sampler, space_of
 
 FALLBACK = "ssa-2017"
 _FALLBACK_PATIENCE_S = 5.0
@@ -111,6 +119,7 @@ def search(
     study = replace(study, name=request.name or study.name)
     asked = request.settings
     space = space_of(with_settings(study, asked))
+    check_repeats(study, space)
     check_first(study.first, study.suggest)
     spec = asked.corpus or study.corpus
     explicit = None if spec is None else load(spec)
@@ -140,11 +149,13 @@ def _start_or_resume(storage: Storage, checked: _Checked) -> tuple[Session, Job]
     study = with_settings(checked.study, settings)
     if stored is not None:
         check_same_search(stored, study, checked.corpus, checked.asked, space)
+    kept, started = (None, key) if stored is None else (stored.dependencies, since(stored))
+    found = check_dependencies(kept, study, space, checked.corpus, started)
     check_sampler(study, space)
     record = (
-        new_record(study, key=key, file=file, facts=checked.facts, settings=settings, space=space)
+        new_record(study, key=key, file=file, facts=checked.facts, settings=settings, space=space, dependencies=found)
         if stored is None
-        else resumed_record(stored, study, file=file, facts=checked.facts, settings=settings)
+        else resumed_record(stored, study, file=file, facts=checked.facts, settings=settings, dependencies=found)
     )
     reference, is_settled = _reference(storage, checked, record)
     record = record.model_copy(update={"reference": reference, "ended_by": None})
@@ -171,6 +182,10 @@ def _start_or_resume(storage: Storage, checked: _Checked) -> tuple[Session, Job]
 def _resume(session: Session, stored: StudyRecord, job: Job) -> Session:
     storage, record, key = session.storage, session.record, session.record.key
     trials, optuna_study = storage.trials(key), storage.optuna_study(key)
+    check_trials(stored, trials, session.study)
+    if stored.dependencies is None:  # nothing else would show that its build has changed
+        for kept in stored_weights(trials, session.study.build)[:1]:
+            checked_items(storage, kept, session.corpus)
     search_is_done = Counts.of(optuna_study.get_trials(deepcopy=False)).reach(job.target) and job.reference is None
     nothing_left = search_is_done and read_round(storage, record, trials).is_settled(record.ranking)
     if storage.is_opened(key):
@@ -187,10 +202,16 @@ def _resume(session: Session, stored: StudyRecord, job: Job) -> Session:
 
 def _job(study: Study, record: StudyRecord, file: str, settings: Settings, reference: str | None) -> Job:
     seconds = 60 * study.minutes
+    assert record.dependencies is not None  # taken above, as was the segment
     return Job(
         study_file=file,
         key=record.key,
         settings=settings,
+        corpus=record.corpus,
+        dependencies=record.dependencies,
+        sources=record.segments[-1].sources,
+        segment=len(record.segments),
+        since=since(record),
         target=record.trials,
         ends_at=time.time() + seconds,
         reference=reference if study.reference else None,
@@ -212,7 +233,7 @@ def _search(session: Session, job: Job, on_event: OnEvent, run: RunJob) -> Study
             ended_by = "interrupted"
             raise
         finally:
-            record = record.model_copy(update={"ended_by": ended_by})
+            record = _with_segments(storage, record.model_copy(update={"ended_by": ended_by}))
             storage.write_study(record)
     finalists = read_round(storage, record, trials)
     if not finalists.is_settled(record.ranking):
@@ -224,6 +245,12 @@ def _search(session: Session, job: Job, on_event: OnEvent, run: RunJob) -> Study
     record = measured(storage, record, trials, session.corpus, session.study.build)
     storage.write_study(record)
     return record
+
+
+def _with_segments(storage: Storage, record: StudyRecord) -> StudyRecord:
+    """The record with the segments that workers added while it was searched."""
+    stored = storage.study(record.key)
+    return record if stored is None else record.model_copy(update={"segments": stored.segments})
 
 
 def _train_finalists(

@@ -11,8 +11,10 @@ import sqlalchemy
 from optuna.trial import TrialState
 
 from harness.corpus import Corpus
+from harness.errors import ModelChanged, TrialsFailed
 from harness.model import Build
 from harness.search.trial_queue import Started, requeue
+from harness.store.checks import check_new
 from harness.store.storage import Storage
 from harness.store.trial_record import Status, TrialRecord, finite
 from harness.store.weights import facts_of, pack
@@ -60,6 +62,9 @@ def run_trial(
 
     Args:
         keep_all: keep the weights of every complete trial, not only of those better than all before them.
+
+    Raises:
+        TrialsFailed: the model cannot be restored from its weights to the same losses.
     """
     record, handle = started.record, started.handle
     study = handle.study
@@ -94,10 +99,16 @@ def run_trial(
     def weights() -> str | None:
         if not (keep_all or _is_best(study, result.dev_nats)):
             return None
-        facts = facts_of(config, corpus, result.train_nats, result.dev_nats)
-        return storage.keep_file(pack(result.model, facts), f"trial-{record.number}.safetensors", handle)
+        content = pack(result.model, facts_of(config, corpus, result.train_nats, result.dev_nats))
+        nats = (result.train_nats, result.dev_nats)
+        check_new(storage, content, corpus, build, what=f"trial {record.number}", nats=nats)
+        return storage.keep_file(content, f"trial-{record.number}.safetensors", handle)
 
-    return finish(storage, handle, record, result=result, corpus=corpus, weights=weights)
+    try:
+        return finish(storage, handle, record, result=result, corpus=corpus, weights=weights)
+    except ModelChanged as error:  # no later trial of this build could be confirmed or opened either
+        requeue(storage, started, record, "failed", str(error))
+        raise TrialsFailed(str(error)) from None
 
 
 def finish(

@@ -92,11 +92,14 @@ class Counts:
         return not (self.waiting or self.running) if target is None else self.finished >= target
 
 
-def start_trial(storage: Storage, study: Study, key: str, seed: int, target: int | None) -> Started | None:
+def start_trial(
+    storage: Storage, study: Study, key: str, seed: int, target: int | None, *, segment: int | None = None
+) -> Started | None:
     """Start the next trial; None if finished and running trials already make up the target.
 
     Args:
         target: None to take only waiting trials and draw no new ones.
+        segment: number of the study's segment that the trial belongs to.
 
     Raises:
         TrialsFailed: trials failed from the start, and none finished.
@@ -115,7 +118,7 @@ def start_trial(storage: Storage, study: Study, key: str, seed: int, target: int
             _stop_if_hopeless(storage.trials(key))
         # One sampler seed would draw the same points in every worker, so each trial has its own.
         optuna_study.sampler = study.sampler(derive(seed, "sampler", len(trials)))
-        return _start(storage, study, optuna_study, seed)
+        return _start(storage, study, optuna_study, seed, segment)
 
 
 def closed(key: str) -> StudyError:
@@ -190,10 +193,11 @@ def _enqueue(study: optuna.Study, record: TrialRecord, attempt: int) -> None:
     study.enqueue_trial(record.params, user_attrs={"seed": record.seed, "attempt": attempt, "repeats": record.original})
 
 
-def _start(storage: Storage, study: Study, optuna_study: optuna.Study, seed: int) -> Started:
+def _start(storage: Storage, study: Study, optuna_study: optuna.Study, seed: int, segment: int | None) -> Started:
     key = optuna_study.study_name
     handle = optuna_study.ask()
-    record = _first_record(handle, seed).model_copy(update={"owner": this_process(), "versions": versions()})
+    begun = {"owner": this_process(), "versions": versions(), "segment": segment}
+    record = _first_record(handle, seed).model_copy(update=begun)
     storage.write_trial(key, record)
     handle.set_user_attr("seed", record.seed)
     try:

@@ -5,18 +5,20 @@ from __future__ import annotations
 import time
 from dataclasses import replace
 
-from harness.corpus import Corpus, load
+from harness.corpus import Corpus
 from harness.search.events import Event, Job, OnEvent
 from harness.search.finalists import round_study
 from harness.search.reference import REFERENCE, REFERENCE_SEED, reference_is_settled, run_reference
 from harness.search.request import with_settings
+from harness.search.resume import check_dependencies, join_segment
 from harness.search.trial import Deadline, run_trial
 from harness.search.trial_queue import Counts, counts_of, queue_lock, requeue_orphans, start_trial
-from harness.store.provenance import Owner
+from harness.store.provenance import Owner, now
 from harness.store.storage import Storage, open_storage
 from harness.store.trial_record import TrialRecord
 from harness.study.definition import Study
-from harness.study.load import load_study
+from harness.study.load import load_study, sources_of
+from harness.study.space import space_of
 
 _IDLE_S = 0.25
 
@@ -27,20 +29,34 @@ class Worker:
     Args:
         report: called with everything the worker does.
         study: the study itself, if no file defines it.
+
+    Raises:
+        StudyError: corpus or study are not those of the job: a file was edited while the study ran.
     """
 
     def __init__(self, job: Job, index: int, report: OnEvent, deadline: Deadline, study: Study | None = None) -> None:
         self.job, self.index, self.report, self.deadline = job, index, report, deadline
         self.storage: Storage = open_storage(job.settings.storage)
         self.study = with_settings(study or load_study(job.study_file)[0], job.settings)
+        self.corpus: Corpus = job.corpus.load()
+        check_dependencies(job.dependencies, self.study, space_of(self.study), self.corpus, job.since)
+        self.segment = self._segment()
         if job.finalists_of is not None:
             self.study = round_study(self.storage, job.finalists_of, self.study)
-        assert job.settings.corpus is not None  # a job names the corpus of its study
-        self.corpus: Corpus = load(job.settings.corpus)
         self.deadline.at = job.ends_at - job.reserve_s
         self._has_tried_reference = False
         self._finished = 0
         """Trials that were finished when the reserve was last computed."""
+
+    def _segment(self) -> int:
+        """Number of the segment of this worker's trials: a new one if the study file was edited meanwhile."""
+        sources = sources_of(self.study, self.job.study_file)
+        if sources == self.job.sources:
+            return self.job.segment
+        key = self.job.finalists_of or self.job.key
+        return join_segment(
+            self.storage, key, lambda last: last.model_copy(update={"since": now(), "sources": sources})
+        )
 
     def work(self) -> None:
         """The reference first, if this worker trains it; then trials; then wait for what runs elsewhere."""
@@ -85,7 +101,7 @@ class Worker:
 
     def _run_next(self, study: Study, key: str, seed: int, target: int | None) -> bool:
         """Take one trial of a study and run it; False if there is none to take."""
-        started = start_trial(self.storage, study, key, seed, target)
+        started = start_trial(self.storage, study, key, seed, target, segment=self.segment)
         if started is None:
             return False
         event = Event(self.index, "started", started.record.number, text=_summary(started.record))

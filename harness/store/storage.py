@@ -41,6 +41,13 @@ _trials = sql.Table(
     sql.Column("number", sql.Integer, primary_key=True),
     sql.Column("document", sql.Text),
 )
+_checks = sql.Table(
+    "harness_checks",
+    _tables,
+    sql.Column("weights", sql.String(64), primary_key=True),
+    sql.Column("fingerprint", sql.String(64), primary_key=True),
+    sql.Column("document", sql.Text),
+)
 _openings = sql.Table(
     "harness_openings",
     _tables,
@@ -157,6 +164,17 @@ class Storage:
         trial = self.backend.get_trial_id_from_study_id_trial_number(study, number)
         with suppress(optuna.exceptions.UpdateFinishedTrialError):
             self.backend.set_trial_user_attr(trial, name, value)
+
+    def check(self, weights: str, fingerprint: str) -> str | None:
+        """The document of `harness.store.checks` about weights with this SHA-256 on a corpus; None if there is none."""
+        with self._engine.connect() as connection:
+            query = sql.select(_checks.c.document)
+            where = (_checks.c.weights == weights, _checks.c.fingerprint == fingerprint)
+            found: str | None = connection.execute(query.where(*where)).scalar()
+        return found
+
+    def write_check(self, weights: str, fingerprint: str, document: str) -> None:
+        self._put(_checks, {"weights": weights, "fingerprint": fingerprint}, document)
 
     def openings(self) -> list[OpeningRow]:
         """Rows of the ledger in order; see `harness.store.ledger`."""

@@ -8,11 +8,14 @@ from typing import Any, Literal, NamedTuple, Self
 from pydantic import BaseModel
 
 from harness.config import TrainConfig
-from harness.corpus import Corpus
+from harness.corpus import Corpus, load
+from harness.errors import StudyError
 from harness.lecture import LECTURE_FINGERPRINT, PUBLISHED_FINGERPRINT
 from harness.store.finalist_record import Ranking
+from harness.store.segment import Segment
 from harness.store.trial_record import SeedRun, TrialRecord, best_trial, thinned
 from harness.store.upgrade import SCHEMA
+from harness.study.dependencies import Dependencies
 from harness.study.experiment import Experiment
 from harness.study.settings import Settings
 from harness.train import Baselines, LrRange
@@ -121,6 +124,21 @@ class CorpusFacts(BaseModel, frozen=True):
             by_default=by_default,
         )
 
+    def load(self) -> Corpus:
+        """The corpus itself, from where it was found before.
+
+        Raises:
+            CorpusError: it is gone.
+            StudyError: it has other items now.
+        """
+        corpus = load(self.spec)
+        if corpus.fingerprint != self.fingerprint:
+            raise StudyError(
+                f"a study keeps its corpus, here {self.label} with fingerprint {self.fingerprint}; {self.spec} now has "
+                f"{corpus.fingerprint}. Restore the old file, or start another study with NAME=…."
+            )
+        return corpus
+
     @property
     def is_the_lectures(self) -> bool:
         """Whether losses are comparable with the lecture's own figures: all of its names, under either split."""
@@ -148,8 +166,12 @@ class StudyRecord(BaseModel, frozen=True):
     """The search space: each parameter's distributions as JSON, by parameter name."""
     constants: dict[str, Any] = {}
     """The values that suggest() fixed, by dotted key."""
+    dependencies: Dependencies | None = None
+    """What every process that works on the study must find again; None for one stored by version 0.3.0 or earlier."""
+    segments: tuple[Segment, ...] = ()
+    """What its trials ran with, oldest first; none for a study that is not resumed since version 0.3.0."""
     sampler: str
-    """Name with arguments, as is `pruner`."""
+    """That of the last segment, name with arguments, as is `pruner`."""
     pruner: str
     first: tuple[Experiment, ...] = ()
     """Trials that run before the sampler draws any."""

@@ -76,6 +76,8 @@ class TrialRecord(BaseModel, frozen=True):
     advice: str = ""
     failure: str | None = None
     versions: dict[str, str] = {}
+    segment: int | None = None
+    """Number of the study's segment that it began in, from 1; None if it was stored by version 0.3.0 or earlier."""
     weights_artifact: str | None = None
     """Artifact id, if the weights were kept."""
     seeds: tuple[SeedRun, ...] = ()

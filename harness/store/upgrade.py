@@ -1,4 +1,4 @@
-"""Reads stored documents, and upgrades those of version 0.2.0 to the current schema."""
+"""Reads stored documents, and upgrades those of earlier versions to the current schema."""
 
 from __future__ import annotations
 
@@ -10,8 +10,9 @@ from pydantic import BaseModel
 from harness.errors import HarnessError, StorageError, first_line
 from harness.lecture import RECIPE
 
-SCHEMA = 2
-"""The number in every document written now. Version 0.2.0 wrote no number; that is schema 1."""
+SCHEMA = 3
+"""The number in every document written now. Version 0.2.0 wrote no number; that is schema 1. Schema 3 has fields that
+version 0.3.0, which wrote schema 2, would drop."""
 Document = TypeVar("Document", bound=BaseModel)
 
 
@@ -41,7 +42,8 @@ def read_body(kind: type[Document], stored: dict[str, Any]) -> Document:
             "Use the version of harness that wrote it, or a later one."
         )
     try:
-        return kind.model_validate(stored if schema == SCHEMA else upgraded(stored))
+        current = upgraded(stored) if schema == 1 else {key: stored[key] for key in stored if key != "schema_number"}
+        return kind.model_validate(current)
     except (ValueError, HarnessError) as error:
         raise _damaged(kind, error) from None
 

@@ -17,12 +17,27 @@ from harness.config import TrainConfig
 from harness.corpus import Corpus
 from harness.errors import ModelChanged, StorageError, first_line
 from harness.files import write_atomically
-from harness.model import Build, CharMLP, Model, Predictor, fresh_model, load_tensors
+from harness.model import (
+    Build,
+    CharMLP,
+    Model,
+    Predictor,
+    fresh_model,
+    load_tensors,
+    predictions_of,
+    same_values,
+)
 from harness.train import sample, stream
 
 
 def pack(model: Predictor, facts: dict[str, Any]) -> bytes:
-    """One safetensors file: the model's named tensors, and `facts` as JSON in its metadata."""
+    """One safetensors file: the model's named tensors, and `facts` as JSON in its metadata.
+
+    A trained model's facts also get some of its predictions, by which `rebuilt` recognises it.
+    """
+    if "config" in facts:
+        length = facts["config"]["model"]["context_length"]
+        facts = facts | {"predictions": predictions_of(model, len(facts["vocabulary"]), length)}
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in model.tensors().items()}
     return save(tensors, {"facts": json.dumps(facts, allow_nan=False)})
 
@@ -72,7 +87,7 @@ def rebuilt(tensors: dict[str, Tensor], facts: dict[str, Any], build: Build = Ch
     """A model with the given weights.
 
     Raises:
-        ModelChanged: `build` fails for the stored config, or makes other tensors.
+        ModelChanged: `build` fails for the stored config, makes other tensors, or its model predicts otherwise.
     """
     config = TrainConfig.parse(facts["config"])
     try:
@@ -83,6 +98,10 @@ def rebuilt(tensors: dict[str, Tensor], facts: dict[str, Any], build: Build = Ch
         load_tensors(model, tensors)
     except ValueError as error:
         raise _changed(f"it makes other tensors now ({first_line(error)})") from None
+    if "predictions" in facts:  # versions up to 0.3.0 stored none
+        now = predictions_of(model, len(facts["vocabulary"]), config.model.context_length)
+        if not same_values(facts["predictions"], now):
+            raise _changed("its model predicts otherwise with the same weights")
     return model
 
 

@@ -3,22 +3,19 @@
 from __future__ import annotations
 
 import importlib.util
+import inspect
 import sys
-from importlib.machinery import SourceFileLoader
+from contextlib import suppress
 from pathlib import Path
-from types import CodeType
 
 from harness import paths
 from harness.errors import HarnessError, StudyError, nearest
 from harness.model import Build, CharMLP
 from harness.study.definition import Study
+from harness.study.helpers import PACKAGE, AsWritten, Sources, serve_helpers
 
-
-class _AsWritten(SourceFileLoader):
-    """Always reads the source. Python compares cached bytecode by second and size only, and would miss a quick edit."""
-
-    def get_code(self, fullname: str) -> CodeType:  # noqa: ARG002 (the loader serves one file)
-        return self.source_to_code(self.get_data(self.path), self.path)
+_sources: dict[Path, Sources] = {}
+"""Texts of each study file and its helpers, as they were when the file was last loaded."""
 
 
 def load_study(name: str) -> tuple[Study, Path]:
@@ -35,8 +32,9 @@ def load_study(name: str) -> tuple[Study, Path]:
             f"There are: {', '.join(known) or 'none'}.{nearest(Path(name).stem, known)} Name one of them, or write it."
         )
     path = path.resolve()
-    name = f"studies.{path.stem}"
-    specification = importlib.util.spec_from_file_location(name, path, loader=_AsWritten(name, str(path)))
+    name, texts = f"{PACKAGE}.{path.stem}", Sources()
+    serve_helpers(path.parent, texts)
+    specification = importlib.util.spec_from_file_location(name, path, loader=AsWritten(name, str(path), texts))
     assert specification is not None  # a .py file always has one
     assert specification.loader is not None
     module = importlib.util.module_from_spec(specification)
@@ -51,7 +49,23 @@ def load_study(name: str) -> tuple[Study, Path]:
     study = getattr(module, "STUDY", None)
     if not isinstance(study, Study):
         raise StudyError(f"a study file must define STUDY = Study(…); {path} has {study!r}. Add it.")
+    _sources[path] = texts
     return study, path
+
+
+def sources_of(study: Study, file: str) -> Sources:
+    """Texts of a study file and of its helpers as they were loaded, by file name.
+
+    A study without a file gives the texts of its functions, where Python knows them, as in a notebook.
+    """
+    if file:
+        return dict(sorted(_sources[Path(file).resolve()].items()))
+    texts = Sources()
+    for name, function in (("suggest", study.suggest), ("build", study.build)):
+        if name == "suggest" or study.own_model:
+            with suppress(OSError, TypeError):
+                texts[name] = inspect.getsource(function)
+    return texts
 
 
 def build_of(file: str, own_model: bool) -> Build:

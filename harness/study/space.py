@@ -10,15 +10,17 @@ import optuna
 from optuna.distributions import distribution_to_json
 from optuna.samplers import RandomSampler
 
+from harness.config import TrainConfig
 from harness.errors import ConfigError, HarnessError, TrialsFailed, first_line
 from harness.study.definition import Study, check_config
 
 _DRAWS = 200
+_REPEATED = 20
 
 
 @dataclass(frozen=True)
 class Space:
-    """What 200 seeded random draws of `suggest` show."""
+    """What seeded random draws of `suggest` show."""
 
     signature: dict[str, list[str]]
     """Names and distributions of the parameters drawn. Optuna accepts a changed range silently; this detects it."""
@@ -27,9 +29,11 @@ class Space:
     two kinds of trials in one study, and no distribution would show it."""
     fails: bool
     """Whether `suggest` raises for some draws."""
+    configs: tuple[TrainConfig | str, ...] = ()
+    """The config of each draw, with seed 0; the error's type where `suggest` raised."""
 
 
-def space_of(study: Study) -> Space:
+def space_of(study: Study, draws: int = _DRAWS) -> Space:
     """A study's space, examined before anything starts.
 
     Raises:
@@ -37,18 +41,21 @@ def space_of(study: Study) -> Space:
         TrialsFailed: `suggest` raises for every draw.
     """
     scratch = optuna.create_study(sampler=RandomSampler(seed=0))
+    drawn: list[TrainConfig | str] = []
     met: dict[str, set[str]] = {}
     configs: list[set[tuple[str, Any]]] = []
     reasons = set()
-    for _ in range(_DRAWS):
+    for _ in range(draws):
         trial = scratch.ask()
         try:
-            config = check_config(study.suggest(trial))
-            configs.append(set(config.model_copy(update={"seed": 0}).by_key().items()))
+            config = check_config(study.suggest(trial)).model_copy(update={"seed": 0})
+            drawn.append(config)
+            configs.append(set(config.by_key().items()))
         except HarnessError:
             raise
         except Exception as error:  # a trial with this draw would fail; others may not
             reasons.add(f"{type(error).__name__}: {error}")
+            drawn.append(type(error).__name__)
         for parameter, distribution in trial.distributions.items():
             met.setdefault(parameter, set()).add(distribution_to_json(distribution))
     if not configs:
@@ -59,7 +66,23 @@ def space_of(study: Study) -> Space:
         signature={parameter: sorted(met[parameter]) for parameter in sorted(met)},
         constants=dict(sorted(set.intersection(*configs))),
         fails=bool(reasons),
+        configs=tuple(drawn),
     )
+
+
+def check_repeats(study: Study, space: Space) -> None:
+    """Call `suggest` again with the first parameters that were drawn.
+
+    Raises:
+        ConfigError: it gives other configs. A trial could then not be repeated, nor one value mean one model.
+    """
+    again = space_of(study, draws=_REPEATED).configs
+    for number, (before, after) in enumerate(zip(space.configs, again, strict=False)):
+        if before != after:
+            raise ConfigError(
+                f"suggest() must give the same config for the same parameters; draw {number} gave two. "
+                "Draw what is random with trial.suggest_…."
+            )
 
 
 def check_sampler(study: Study, space: Space) -> None:

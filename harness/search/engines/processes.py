@@ -37,7 +37,7 @@ def worker_main(job: Job, index: int, pipe: Connection) -> None:
     except TrialsFailed as error:
         pipe.send(Event(index, "hopeless", text=str(error)))
     except HarnessError as error:
-        pipe.send(Event(index, "error", text=str(error)))
+        pipe.send(Event(index, "refused", text=str(error)))
     except Exception as error:  # the parent shows it in one line and starts a new worker
         pipe.send(Event(index, "error", text=f"{type(error).__name__}: {first_line(error)[:200]}"))
         raise SystemExit(1) from None
@@ -58,6 +58,7 @@ def run_workers(job: Job, count: int, storage: Storage, on_event: OnEvent) -> No
 
     Raises:
         TrialsFailed: trials failed from the start, and none finished.
+        StudyError: a worker refused to work, or workers kept ending.
         KeyboardInterrupt: passed on after the workers have requeued their trials.
     """
     pool = _Pool(job, count, storage, on_event)
@@ -67,6 +68,8 @@ def run_workers(job: Job, count: int, storage: Storage, on_event: OnEvent) -> No
         pool.stop()
     if pool.hopeless:
         raise TrialsFailed(pool.hopeless)
+    if pool.refused:
+        raise StudyError(pool.refused)
     if not (is_done(job, storage, counts_of(storage, job.key)) or pool.has_timed_out or time.time() >= job.ends_at):
         raise StudyError(
             f"workers must run until the search ends; they stopped early ({pool.last_error}). "
@@ -81,6 +84,7 @@ class _Pool:
         self.job, self.storage, self.on_event = job, storage, on_event
         self.context = multiprocessing.get_context("spawn")
         self.hopeless = ""
+        self.refused = ""
         self.last_error = ""
         self.has_timed_out = False
         """Whether a worker ended by itself without an error, because its time was up."""
@@ -99,7 +103,7 @@ class _Pool:
         self.alive[index] = (process, ours)
 
     def watch(self) -> None:
-        while self.alive and not self.hopeless and time.time() < self.job.ends_at + GRACE_S:
+        while self.alive and not (self.hopeless or self.refused) and time.time() < self.job.ends_at + GRACE_S:
             self._listen(timeout=0.2)
 
     def stop(self) -> None:
@@ -127,6 +131,8 @@ class _Pool:
                 continue
             if event.kind == "hopeless":
                 self.hopeless = event.text
+            elif event.kind == "refused":
+                self.refused = event.text
             elif event.kind == "error":
                 self.last_error = event.text
                 self.failed.add(index)

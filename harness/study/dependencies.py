@@ -1,0 +1,147 @@
+"""What a study's numbers depend on: what `suggest` makes of seeded draws, and what `build` makes of those configs.
+
+It is taken when a study starts, stored with it, and compared by every process before it works on the study.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import torch
+from pydantic import BaseModel
+from torch import Tensor
+
+from harness.config import TrainConfig
+from harness.errors import ConfigError, HarnessError
+from harness.model import (
+    Build,
+    Model,
+    check_model,
+    fixed_contexts,
+    fresh_model,
+    load_tensors,
+    picked,
+    same_values,
+)
+
+_PROBES = 6
+_NOISE = 0.3
+"""Standard deviation of what is added to the weights. Many models begin with an output layer near 0, behind which a
+change of any other layer could not be seen."""
+
+
+class Probe(BaseModel, frozen=True):
+    """What `build` makes of one config from a fixed seed."""
+
+    config: str
+    """Hash of the config."""
+    tensors: dict[str, tuple[int, ...]]
+    """Shapes by name."""
+    initial: tuple[float, ...]
+    """Log probabilities in nats that the new model gives fixed targets in fixed contexts."""
+    moved: tuple[float, ...]
+    """The same with fixed noise added to the weights."""
+    training: tuple[float, ...]
+    """Loss and norm of the gradient on the same batch, dropout included; empty if two calls with one seed differ."""
+
+
+class Dependencies(BaseModel, frozen=True):
+    """What every process that works on a study must find again."""
+
+    configs: tuple[str, ...]
+    """Hash of each seeded draw's config; the error's type where `suggest` raised."""
+    probes: tuple[Probe, ...]
+    """Of the first configs that differ, without those for which `build` raises."""
+
+
+def dependencies_of(configs: Sequence[TrainConfig | str], build: Build, vocabulary_size: int) -> Dependencies:
+    """Probe the build with the configs of a study's seeded draws.
+
+    Args:
+        configs: with seed 0; the error's type for a draw for which `suggest` raised.
+
+    Raises:
+        ConfigError: a model that `build` makes breaks the interface's rules, or has state outside its tensors.
+    """
+    different = {config.hash(): config for config in configs if isinstance(config, TrainConfig)}
+    found = (_probed(build, config, vocabulary_size) for config in list(different.values())[:_PROBES])
+    hashes = (config if isinstance(config, str) else config.hash() for config in configs)
+    return Dependencies(configs=tuple(hashes), probes=tuple(probe for probe in found if probe is not None))
+
+
+def changed(kept: Dependencies, now: Dependencies) -> str | None:
+    """What differs, in words that follow `a study keeps`; None if nothing does."""
+    if kept.configs != now.configs:
+        return "the configs that suggest() makes of its parameters"
+    before, after = ({probe.config: probe for probe in each.probes} for each in (kept, now))
+    for config, old in before.items():
+        new = after.get(config)
+        if new is None or old.tensors != new.tensors:
+            return "the tensors that build makes"
+        if not same_values(old.initial, new.initial):
+            return "the initial weights that build makes of a seed"
+        if not same_values(old.moved, new.moved):
+            return "the predictions that build's model makes of its weights"
+        if old.training and new.training and not same_values(old.training, new.training):
+            return "the training loss and gradient of build's model"
+    return None
+
+
+def _probed(build: Build, config: TrainConfig, vocabulary_size: int) -> Probe | None:
+    """None if `build` raises an error of its own: those trials will fail, and others may not."""
+
+    def fresh() -> Model:
+        return fresh_model(build, config, vocabulary_size, torch.Generator().manual_seed(0))
+
+    try:
+        model = fresh()
+    except HarnessError:
+        raise
+    except Exception:
+        return None
+    initial = picked(check_model(model, config, vocabulary_size))
+    model.to("cpu")  # as the trainer does
+    _add_noise(model)
+    contexts = fixed_contexts(vocabulary_size, config.model.context_length)
+    moved = picked(model.log_probabilities(contexts))
+    training = _training(model, contexts, torch.arange(len(contexts)) % vocabulary_size)
+    _check_restored(model, fresh(), contexts)
+    return Probe(
+        config=config.hash(),
+        tensors={name: tuple(tensor.shape) for name, tensor in model.tensors().items()},
+        initial=initial,
+        moved=moved,
+        training=training,
+    )
+
+
+@torch.no_grad()
+def _add_noise(model: Model) -> None:
+    noise = torch.randn(model.parameters.shape, generator=torch.Generator().manual_seed(1))
+    model.parameters.add_(_NOISE * noise)
+
+
+def _training(model: Model, contexts: Tensor, targets: Tensor) -> tuple[float, ...]:
+    def once() -> tuple[float, float]:
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(3)
+            generator = torch.Generator().manual_seed(2)
+            loss = float(model.loss_and_gradient(contexts, targets, generator=generator))
+        return loss, float(model.gradient.norm())
+
+    first, second = once(), once()
+    return first if same_values(first, second) and all(map(math.isfinite, first)) else ()
+
+
+@torch.no_grad()
+def _check_restored(model: Model, restored: Model, contexts: Tensor) -> None:
+    """Whether a new model with the tensors of a trained one predicts as it does."""
+    load_tensors(restored, {name: tensor.clone() for name, tensor in model.tensors().items()})
+    ours, theirs = (picked(each.log_probabilities(contexts)) for each in (model, restored))
+    if not same_values(ours, theirs):
+        apart = max(abs(a - b) for a, b in zip(ours, theirs, strict=True))
+        raise ConfigError(
+            "a model restored from its tensors() must predict as it did; after one training step, the model that "
+            f"build makes differs by {apart:.4f} nats. Keep all of its state in parameters and registered buffers."
+        )
