@@ -11,7 +11,7 @@ import pytest
 
 from harness import load, paths, split_nats
 from harness.cli.app import run
-from harness.errors import ModelChanged
+from harness.errors import StudyError
 from harness.lecture import RECIPE
 from harness.search.events import Event, Job, OnEvent
 from harness.search.finalists import best_trials, start_round
@@ -268,5 +268,7 @@ def test_a_changed_build_is_refused_in_one_line(searched: Session, items: Path):
         "    return CharMLP.build(config.model_copy(update={'model': model}), V, generator)\n"
     )
     with_build(path, build)
-    with pytest.raises(ModelChanged, match="makes other tensors now"):
+    with pytest.raises(
+        StudyError, match="a study keeps the tensors that build makes; tiny-items was started .* with others"
+    ):
         search(items)
