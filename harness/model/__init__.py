@@ -1,8 +1,10 @@
 """The mathematics: the MLP, counted n-grams and learning-rate schedules. Independent of training."""
 
+from harness.model.autograd import Autograd
 from harness.model.bigram import CountedBigram
+from harness.model.contract import check_build, check_model, fixed_contexts, fresh_model
 from harness.model.ensemble import Ensemble
-from harness.model.interface import Autograd, Build, Model, Plan, Predictor, fresh_model, load_tensors
+from harness.model.interface import Build, Model, Plan, Predictor, load_tensors
 from harness.model.kneser_ney import KneserNey
 from harness.model.mlp import CharMLP
 from harness.model.schedule import multiplier
@@ -18,6 +20,9 @@ __all__ = [
     "Model",
     "Plan",
     "Predictor",
+    "check_build",
+    "check_model",
+    "fixed_contexts",
     "fresh_model",
     "load_tensors",
     "multiplier",
