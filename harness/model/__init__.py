@@ -6,7 +6,7 @@ from harness.model.contract import check_build, check_model, fixed_contexts, fre
 from harness.model.ensemble import Ensemble
 from harness.model.interface import Build, Model, Plan, Predictor, load_tensors
 from harness.model.kneser_ney import KneserNey
-from harness.model.mlp import CharMLP
+from harness.model.mlp import CharMLP, check_no_extra
 from harness.model.schedule import multiplier
 from harness.model.stack import plan_of, stacks
 
@@ -22,6 +22,7 @@ __all__ = [
     "Predictor",
     "check_build",
     "check_model",
+    "check_no_extra",
     "fixed_contexts",
     "fresh_model",
     "load_tensors",

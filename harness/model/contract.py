@@ -21,8 +21,8 @@ _METHODS = ("loss_and_gradient", "log_probabilities", "tensors", "to")
 _CONTEXTS = 32
 _PARTS = [16, 15, 1]
 """Sizes of the batches in which the same contexts are scored again."""
-_TOLERANCE = 1e-3
-"""Nats. Sums in another order differ by far less, even for a model that starts at a loss of 50."""
+_TOLERANCE = 1e-4
+"""Share of the largest log probability, at least 1 nat, by which the same sums in another order may differ."""
 _SAME = 1e-6
 """Nats. The same sums in the same order."""
 
@@ -153,7 +153,7 @@ def _check_distributions(model: Model, log_p: Tensor, contexts: Tensor) -> None:
             "Change its initial weights or its output."
         )
     log_sums = log_p.double().logsumexp(1)
-    if float(log_sums.abs().max()) > _TOLERANCE:
+    if float(log_sums.abs().max()) > _tolerance(log_p):
         raise ConfigError(
             "log_probabilities must return log probabilities, whose exponentials sum to 1 in every row; the logs of "
             f"the sums are {float(log_sums.min()):.3g} to {float(log_sums.max()):.3g} and must be 0. "
@@ -162,7 +162,7 @@ def _check_distributions(model: Model, log_p: Tensor, contexts: Tensor) -> None:
     if isinstance(model, Autograd):
         with torch.no_grad():
             logits = model.logits(contexts.to(model.parameters.device)).double()
-        if float(logits.min()) >= 0 and float((logits.sum(1) - 1).abs().max()) <= _TOLERANCE:
+        if float(logits.min()) >= 0 and float((logits.sum(1) - 1).abs().max()) <= 1e-4:
             raise ConfigError(
                 "a module must return logits; its rows are probabilities, which sum to 1. Leave out the softmax."
             )
@@ -178,7 +178,7 @@ def _check_evaluations(model: Model, log_p: Tensor, contexts: Tensor) -> None:
         )
     parts = [_predictions(model, part, vocabulary_size) for part in torch.split(contexts, _PARTS)]
     far = _distance(torch.cat(parts), log_p)
-    if not far <= _TOLERANCE:
+    if not far <= _tolerance(log_p):
         raise ConfigError(
             f"predictions must not depend on the other contexts of a batch; alone and together they differ by up to "
             f"{far:.2g} nats. Normalise within a context, or by running statistics outside training."
@@ -219,6 +219,10 @@ def _in_one_line(method: str, contexts: Tensor) -> Iterator[None]:
             f"{method} must accept int64 contexts of any batch size; for shape {tuple(contexts.shape)} it raises "
             f"{type(error).__name__}: {first_line(error)}. Fix the model."
         ) from error
+
+
+def _tolerance(log_p: Tensor) -> float:
+    return _TOLERANCE * max(1.0, float(log_p.abs().max()))
 
 
 def _distance(found: Tensor, wanted: Tensor) -> float:

@@ -7,6 +7,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import torch
 from numpy.typing import NDArray
 from safetensors import SafetensorError
 from safetensors.numpy import load as load_arrays
@@ -17,14 +18,16 @@ from harness.config import TrainConfig
 from harness.corpus import Corpus
 from harness.errors import ModelChanged, StorageError, first_line
 from harness.files import write_atomically
-from harness.model import Build, CharMLP, Model, Predictor, fresh_model, load_tensors
+from harness.model import Autograd, Build, CharMLP, Model, Predictor, fixed_contexts, fresh_model, load_tensors
 from harness.train import sample, stream
+
+_HOLDS = "parameters and persistent buffers"
+"""What weights with this among their facts hold. Those stored before hold only parameters."""
 
 
 def pack(model: Predictor, facts: dict[str, Any]) -> bytes:
     """One safetensors file: the model's named tensors, and `facts` as JSON in its metadata."""
-    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in model.tensors().items()}
-    return save(tensors, {"facts": json.dumps(facts, allow_nan=False)})
+    return save(_copies(model.tensors()), {"facts": json.dumps(facts, allow_nan=False)})
 
 
 def facts_of(config: TrainConfig, corpus: Corpus, train_nats: float, dev_nats: float) -> dict[str, Any]:
@@ -36,6 +39,7 @@ def facts_of(config: TrainConfig, corpus: Corpus, train_nats: float, dev_nats: f
         "fingerprint": corpus.fingerprint,
         "train_nats": train_nats,
         "dev_nats": dev_nats,
+        "holds": _HOLDS,
     }
 
 
@@ -72,11 +76,16 @@ def rebuilt(tensors: dict[str, Tensor], facts: dict[str, Any], build: Build = Ch
     """A model with the given weights.
 
     Raises:
-        ModelChanged: `build` fails for the stored config, or makes other tensors.
+        ModelChanged: `build` fails for the stored config, or makes other tensors; or the weights were stored without
+            the running statistics that belong to them.
     """
     config = TrainConfig.parse(facts["config"])
     try:
         model = fresh_model(build, config, len(facts["vocabulary"]), stream(0, "init"))
+        if "holds" not in facts and isinstance(model, Autograd):
+            tensors = tensors | _constants(model, tensors, facts)
+    except ModelChanged:
+        raise
     except Exception as error:  # from the user's code
         raise _changed(f"build fails with {type(error).__name__}: {first_line(error)}") from None
     try:
@@ -84,6 +93,37 @@ def rebuilt(tensors: dict[str, Tensor], facts: dict[str, Any], build: Build = Ch
     except ValueError as error:
         raise _changed(f"it makes other tensors now ({first_line(error)})") from None
     return model
+
+
+def _constants(model: Autograd, tensors: dict[str, Tensor], facts: dict[str, Any]) -> dict[str, Tensor]:
+    """The buffers of a fresh model that were not stored, if training leaves them as they are.
+
+    Raises:
+        ModelChanged: training changes them, so that their trained values are lost.
+    """
+    made = {name: buffer.clone() for name, buffer in model.buffers().items() if name not in tensors}
+    if not made:
+        return {}
+    contexts = fixed_contexts(len(facts["vocabulary"]), facts["config"]["model"]["context_length"])
+    with torch.random.fork_rng(devices=[]):
+        model.loss_and_gradient(contexts, contexts[:, -1], generator=stream(0, "batches"))
+    trained = model.buffers()
+    lost = [name for name, buffer in made.items() if not torch.equal(buffer, trained[name])]
+    if lost:
+        more = f" and {len(lost) - 3} more" if len(lost) > 3 else ""
+        raise ModelChanged(
+            f"stored weights must hold the running statistics of their model; an earlier version of harness wrote "
+            f"these, and it did not store {', '.join(lost[:3])}{more}. Train the model again, under another NAME if "
+            "it is a study's."
+        )
+    return made
+
+
+def _copies(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Copies on the CPU, because tensors of one file may not share memory."""
+    return {
+        name: tensor.detach().cpu().clone(memory_format=torch.contiguous_format) for name, tensor in tensors.items()
+    }
 
 
 def _changed(reason: str) -> ModelChanged:
@@ -116,8 +156,7 @@ def draw(model: Predictor, facts: dict[str, Any], count: int, seed: int) -> list
 
 def save_folder(folder: Path, tensors: dict[str, Tensor], facts: dict[str, Any]) -> None:
     """Write `model.safetensors` and `config.json`, as `load_folder` reads them."""
-    plain = {name: tensor.detach().contiguous() for name, tensor in tensors.items()}
-    write_atomically(folder / "model.safetensors", save(plain))
+    write_atomically(folder / "model.safetensors", save(_copies(tensors)))
     text = json.dumps(facts, indent=2, allow_nan=False, ensure_ascii=False)
     write_atomically(folder / "config.json", text + "\n")
 

@@ -11,6 +11,7 @@ from optuna.distributions import distribution_to_json
 from optuna.samplers import RandomSampler
 
 from harness.errors import ConfigError, HarnessError, TrialsFailed, first_line
+from harness.model import check_no_extra
 from harness.study.definition import Study, check_config
 
 _DRAWS = 200
@@ -33,7 +34,7 @@ def space_of(study: Study) -> Space:
     """A study's space, examined before anything starts.
 
     Raises:
-        ConfigError: a draw's config breaks a rule, or has a budget in seconds.
+        ConfigError: a draw's config breaks a rule, has a budget in seconds, or settings that its model does not have.
         TrialsFailed: `suggest` raises for every draw.
     """
     scratch = optuna.create_study(sampler=RandomSampler(seed=0))
@@ -44,6 +45,8 @@ def space_of(study: Study) -> Space:
         trial = scratch.ask()
         try:
             config = check_config(study.suggest(trial))
+            if not study.own_model:
+                check_no_extra(config.model)
             configs.append(set(config.model_copy(update={"seed": 0}).by_key().items()))
         except HarnessError:
             raise
