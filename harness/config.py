@@ -268,7 +268,8 @@ def _one_line(model: type[BaseModel], error: ValidationError) -> str:
     place = ".".join(str(part) for part in first["loc"])
     if first["type"] == "extra_forbidden":
         known = list(model.model_fields)
-        return f"unknown config key {place!r}; known here: {', '.join(known)}.{nearest(place, known)}"
+        own = " A setting of your own model goes into extra." if model is ModelConfig else ""
+        return f"unknown config key {place!r}; known here: {', '.join(known)}.{nearest(place, known) or own}"
     rule = first["msg"].removeprefix("Value error, ").removeprefix("Input ")
     shown = "" if first["type"] == "value_error" else f"; got {first['input']!r}"
     near = _nearest_choice(first.get("ctx", {}), first["input"])

@@ -186,12 +186,17 @@ def _check_evaluations(model: Model, log_p: Tensor, contexts: Tensor) -> None:
 
 
 def _check_step(model: Model, contexts: Tensor) -> None:
+    _check_flat(model)
     loss = _step(model, contexts)
     if loss.numel() != 1 or not bool(torch.isfinite(loss).all()):
         got = f"shape {tuple(loss.shape)}" if loss.numel() != 1 else f"{float(loss)}"
         raise ConfigError(
             f"loss_and_gradient must return the mean nats of a batch, one finite number; got {got}. Return the mean."
         )
+    _check_flat(model)
+
+
+def _check_flat(model: Model) -> None:
     weights, gradient = tuple(model.parameters.shape), tuple(model.gradient.shape)
     if len(weights) != 1 or weights != gradient:
         raise ConfigError(

@@ -14,15 +14,18 @@ from safetensors.numpy import load as load_arrays
 from safetensors.torch import load, save
 from torch import Tensor
 
+from harness import paths
 from harness.config import TrainConfig
 from harness.corpus import Corpus
-from harness.errors import ModelChanged, StorageError, first_line
+from harness.errors import ModelChanged, StorageError, first_line, nearest
 from harness.files import write_atomically
 from harness.model import Autograd, Build, CharMLP, Model, Predictor, fixed_contexts, fresh_model, load_tensors
 from harness.train import sample, stream
 
 _HOLDS = "parameters and persistent buffers"
 """What weights with this among their facts hold. Those stored before hold only parameters."""
+_SHOWN = 5
+"""Folders that an error names."""
 
 
 def pack(model: Predictor, facts: dict[str, Any]) -> bytes:
@@ -87,7 +90,7 @@ def rebuilt(tensors: dict[str, Tensor], facts: dict[str, Any], build: Build = Ch
     except ModelChanged:
         raise
     except Exception as error:  # from the user's code
-        raise _changed(f"build fails with {type(error).__name__}: {first_line(error)}") from None
+        raise _changed(f"build fails with {type(error).__name__}: {first_line(error).rstrip('.')}") from None
     try:
         load_tensors(model, tensors)
     except ValueError as error:
@@ -165,16 +168,38 @@ def load_folder(folder: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """Tensors and facts of a folder with `model.safetensors` and `config.json`.
 
     Raises:
-        StorageError: either is missing or unreadable.
+        StorageError: either is missing or unreadable. The line names folders that have both.
     """
     try:
         facts: dict[str, Any] = json.loads((folder / "config.json").read_text(encoding="utf-8"))
         return load((folder / "model.safetensors").read_bytes()), facts
     except (OSError, ValueError, SafetensorError) as error:
         raise StorageError(
-            f"a saved model must be a folder with model.safetensors and config.json; {folder}: {error}. "
-            "Name another folder."
+            f"a saved model must be a folder with model.safetensors and config.json; {folder}: {first_line(error)}."
+            f"{known_folders(folder)} Name another folder."
         ) from None
+
+
+def known_folders(given: Path) -> str:
+    """` There are: results/x/best.`: folders with a saved model, of reports and near a path, and the most similar."""
+    near = {folder for place in (given, given.parent, Path()) for folder in (place, *place.glob("*"))}
+    places = near | set(paths.results_folder().glob("*/best"))
+    found = sorted({_shown(place) for place in places if _has_model(place)})
+    more = f" and {len(found) - _SHOWN} more" if len(found) > _SHOWN else ""
+    return f" There are: {', '.join(found[:_SHOWN]) or 'none'}{more}.{nearest(str(given), found)}"
+
+
+def _has_model(folder: Path) -> bool:
+    try:
+        return all((folder / name).is_file() for name in ("model.safetensors", "config.json"))
+    except OSError:  # of somebody else
+        return False
+
+
+def _shown(folder: Path) -> str:
+    """The path from the current folder, if it is inside."""
+    whole = folder.resolve()
+    return str(whole.relative_to(Path.cwd())) if whole.is_relative_to(Path.cwd()) else str(whole)
 
 
 def sha256(content: bytes) -> str:
