@@ -176,13 +176,13 @@ def _check_evaluations(model: Model, log_p: Tensor, contexts: Tensor) -> None:
             f"two evaluations of the same contexts must agree; they differ by up to {far:.2g} nats. "
             "Use dropout, noise and updates only while the module's self.training is set."
         )
-    parts = [_predictions(model, part, vocabulary_size) for part in torch.split(contexts, _PARTS)]
-    far = _distance(torch.cat(parts), log_p)
-    if not far <= _tolerance(log_p):
-        raise ConfigError(
-            f"predictions must not depend on the other contexts of a batch; alone and together they differ by up to "
-            f"{far:.2g} nats. Normalise within a context, or by running statistics outside training."
-        )
+    for part, together in zip(torch.split(contexts, _PARTS), torch.split(log_p, _PARTS), strict=True):
+        far = _distance(_predictions(model, part, vocabulary_size), together)
+        if not far <= _tolerance(log_p):
+            raise ConfigError(
+                f"predictions must not depend on the other contexts of a batch; alone and together they differ by up "
+                f"to {far:.2g} nats. Normalise within a context, or by running statistics outside training."
+            )
 
 
 def _check_step(model: Model, contexts: Tensor) -> None:

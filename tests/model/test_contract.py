@@ -108,6 +108,7 @@ def refusal(model: object) -> str:
             "depend on the other contexts of a batch",
         ),
         (lambda: wrapped(lambda _m, _c, out: out - out.mean(0)), "depend on the other contexts of a batch"),
+        (lambda: Autograd(normalised(track_running_stats=False)), "depend on the other contexts of a batch"),
         (lambda: wrapped(lambda _m, c, out: (c.zero_(), out)[1]), "it writes into them"),
         # the step
         (lambda: own(loss_and_gradient=lambda *_, **__: torch.zeros(32)), "one finite number; got shape (32,)"),
@@ -151,8 +152,8 @@ def test_the_fixed_contexts_are_the_same_on_every_machine():
     assert (int(contexts.min()), int(contexts.max())) == (0, 26)
 
 
-def normalised() -> nn.Sequential:
-    return nn.Sequential(nn.Embedding(V, 4), nn.Flatten(), nn.BatchNorm1d(12), nn.Linear(12, V))
+def normalised(**options: Any) -> nn.Sequential:
+    return nn.Sequential(nn.Embedding(V, 4), nn.Flatten(), nn.BatchNorm1d(12, **options), nn.Linear(12, V))
 
 
 # What a stored file cannot restore
