@@ -7,11 +7,22 @@ hash, so that a trial can be run again from its record.
 from __future__ import annotations
 
 import hashlib
+import math
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    PlainValidator,
+    SerializerFunctionWrapHandler,
+    ValidationError,
+    model_serializer,
+    model_validator,
+)
 
 from harness.errors import ConfigError, nearest
 
@@ -46,6 +57,57 @@ class Config(BaseModel):
             raise ConfigError(_one_line(cls, error)) from None
 
 
+class Extra(Mapping[str, Any]):
+    """The settings of a user's own model: an immutable mapping from names to text, numbers and bools.
+
+    Raises:
+        ValueError: a name is not an identifier in ASCII, or a value is of another kind.
+    """
+
+    __slots__ = ("_values",)
+
+    def __init__(self, values: Mapping[str, Any]) -> None:
+        self._values = {name: _setting(name, values[name]) for name in sorted(values, key=str)}
+
+    def __getitem__(self, name: str) -> Any:
+        return self._values[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._values)
+
+    def __len__(self) -> int:
+        return len(self._values)
+
+    def __hash__(self) -> int:
+        return hash(tuple(self._values.items()))
+
+    def __repr__(self) -> str:
+        return repr(self._values)
+
+
+def _setting(name: object, value: object) -> str | int | float:
+    """The value as JSON gives it back: numpy's float64, for instance, is a float that prints itself otherwise."""
+    if not (isinstance(name, str) and re.fullmatch("[A-Za-z_][A-Za-z0-9_]*", name)):
+        raise ValueError(f"must have names made of letters, digits and _; got {name!r}")
+    if isinstance(value, str) and value.isprintable():  # line ends and lone surrogates are not
+        return str(value)
+    if isinstance(value, int) and abs(value) < 2**63:
+        return value if isinstance(value, bool) else int(value)
+    if isinstance(value, float) and math.isfinite(value):
+        return float(value)
+    raise ValueError(f"must have values that are one line of text, finite numbers or bools; got {name}={value!r}")
+
+
+def _as_extra(given: object) -> Extra:
+    if not isinstance(given, Mapping):
+        raise ValueError(f"must be a dict of settings, as in extra={{'layers': 2}}; got {given!r}")
+    return Extra(given)
+
+
+def _sorted(extra: Mapping[str, Any]) -> dict[str, Any]:
+    return dict(sorted(extra.items()))  # model_copy puts in what it is given
+
+
 class ModelConfig(Config):
     """The lecture's MLP: embedding table, concatenated context, tanh hidden layer, softmax."""
 
@@ -57,6 +119,19 @@ class ModelConfig(Config):
     """Symbols the model sees before the one it predicts (the paper's n - 1)."""
     init: Literal["scaled", "normal"] = "scaled"
     """`scaled` keeps activations near unit size. `normal` draws all weights from N(0, 1), as the lecture does."""
+    extra: Annotated[Extra, PlainValidator(_as_extra), PlainSerializer(_sorted)] = Extra({})
+    """Settings of a user's own model, which its `build` reads, as in `extra={"layers": 2, "activation": "relu"}`.
+
+    Names are identifiers; values are text, finite numbers or bools. The built-in model has none.
+    """
+
+    @model_serializer(mode="wrap")
+    def _without_empty_extra(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Configs stored before there was `extra` keep their JSON and their hash."""
+        document: dict[str, Any] = handler(self)
+        if not self.extra:
+            document.pop("extra", None)
+        return document
 
 
 class SGD(Config):
@@ -193,7 +268,8 @@ def _one_line(model: type[BaseModel], error: ValidationError) -> str:
     place = ".".join(str(part) for part in first["loc"])
     if first["type"] == "extra_forbidden":
         known = list(model.model_fields)
-        return f"unknown config key {place!r}; known here: {', '.join(known)}.{nearest(place, known)}"
+        own = " A setting of your own model goes into extra." if model is ModelConfig else ""
+        return f"unknown config key {place!r}; known here: {', '.join(known)}.{nearest(place, known) or own}"
     rule = first["msg"].removeprefix("Value error, ").removeprefix("Input ")
     shown = "" if first["type"] == "value_error" else f"; got {first['input']!r}"
     near = _nearest_choice(first.get("ctx", {}), first["input"])

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import copy
+import pickle
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -72,6 +75,71 @@ def test_the_lectures_recipe_has_the_numbers_of_the_lecture():
 
 def test_a_hash_is_the_same_on_every_machine():
     assert lecture_recipe().hash() == "801b783d3f64"
+
+
+EXTRA = {"layers": 2, "activation": "relu", "rate": 0.5, "norm": True}
+
+
+def own(extra: Any) -> TrainConfig:
+    return TrainConfig(model=ModelConfig(extra=extra))
+
+
+@given(
+    st.dictionaries(
+        st.from_regex("[A-Za-z_][A-Za-z0-9_]{0,9}", fullmatch=True),
+        st.text().filter(str.isprintable)
+        | st.booleans()
+        | st.integers(1 - 2**63, 2**63 - 1)
+        | st.floats(allow_nan=False, allow_infinity=False),
+    )
+)
+def test_settings_of_ones_own_survive_json_copies_and_pickles_unchanged(extra: dict[str, Any]):
+    config = own(extra)
+    assert config.model.extra == extra
+    again = [
+        TrainConfig.parse(config.model_dump_json()),
+        TrainConfig.parse(config.model_dump()),
+        TrainConfig.parse(config.model_dump(mode="json")),
+        pickle.loads(pickle.dumps(config)),
+        copy.deepcopy(config),
+        config.model_copy(update={"seed": 0}),
+        own(dict(reversed(extra.items()))),
+        config.model_copy(update={"model": ModelConfig().model_copy(update={"extra": extra})}),
+    ]
+    assert {other.hash() for other in again} == {config.hash()}
+    assert all(other == config for other in again)
+    assert [type(value) for value in again[0].model.extra.values()] == [type(extra[name]) for name in sorted(extra)]
+
+
+def test_settings_of_ones_own_are_keys_of_the_config_and_part_of_its_hash():
+    config = own(EXTRA)
+    keys = {key: value for key, value in config.by_key().items() if "extra" in key}
+    assert keys == {f"model.extra.{name}": value for name, value in EXTRA.items()}
+    assert len({own(extra).hash() for extra in (EXTRA, {**EXTRA, "layers": 3}, {"layers": 2}, {})}) == 4
+    assert own({"layers": 2}).hash() == "9229a0cd3c77"
+
+
+def test_a_config_without_settings_of_its_own_is_stored_as_before():
+    assert own({}) == TrainConfig()
+    assert own({}).hash() == TrainConfig().hash() == "3c3eb1b12301"
+    assert "extra" not in TrainConfig().model_dump_json()
+    assert "extra" not in TrainConfig().model_dump()["model"]
+
+
+def test_settings_of_ones_own_cannot_be_changed_through_the_config():
+    given = dict(EXTRA)
+    config = own(given)
+    given["layers"] = 9
+    assert config.model.extra["layers"] == 2
+    with pytest.raises(TypeError):
+        config.model.extra["layers"] = 3  # type: ignore[index]
+    assert config.model.extra.get("depth", 1) == 1
+    assert hash(config) == hash(own(EXTRA))
+
+
+def test_a_float_of_numpy_is_stored_as_a_float():
+    assert own({"rate": np.float64(0.5)}).model_dump() == own({"rate": 0.5}).model_dump()
+    assert repr(own({"rate": np.float64(0.5)}).model.extra) == "{'rate': 0.5}"
 
 
 @pytest.mark.parametrize(
@@ -149,6 +217,21 @@ def test_a_config_is_frozen(config: Any, key: str):
             ["exactly one of examples, steps, seconds", "got ['examples', 'steps']"],
         ),
         (lambda: TrainConfig.parse('{"budget": {}}'), ["exactly one of examples, steps, seconds", "got none"]),
+        # settings of a model of one's own
+        (lambda: ModelConfig(extra={"two words": 1}), ["extra must have names made of", "'two words'"]),
+        (lambda: ModelConfig(extra={"1st": 1}), ["got '1st'"]),
+        (lambda: ModelConfig(extra={"größe": 1}), ["got 'größe'"]),
+        (lambda: ModelConfig(extra={3: 1}), ["got 3"]),
+        (lambda: ModelConfig(extra={"layers": None}), ["one line of text, finite numbers or bools", "layers=None"]),
+        (lambda: ModelConfig(extra={"layers": [1, 2]}), ["layers=[1, 2]"]),
+        (lambda: ModelConfig(extra={"layers": {"a": 1}}), ["layers={'a': 1}"]),
+        (lambda: ModelConfig(extra={"rate": float("inf")}), ["rate=inf"]),
+        (lambda: ModelConfig(extra={"layers": 2**63}), ["layers=9223372036854775808"]),
+        (lambda: ModelConfig(extra={"name": "two\nlines"}), [r"'two\nlines'"]),
+        (lambda: ModelConfig(extra={"name": "\ud800"}), [r"'\ud800'"]),
+        (lambda: ModelConfig(extra=3), ["extra must be a dict", "got 3"]),
+        (lambda: TrainConfig.parse('{"model": {"extra": {"rate": NaN}}}'), ["rate=nan"]),
+        (lambda: ModelConfig(layers=2), ["'layers'", "A setting of your own model goes into extra"]),
         # JSON
         (lambda: TrainConfig.parse("{batch_size: 3}"), ["JSON", "'{batch_size: 3}'"]),
         (lambda: TrainConfig.parse("[3]"), ["TrainConfig", "object", "[3]"]),

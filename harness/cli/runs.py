@@ -15,15 +15,15 @@ from harness.cli.console import console, progress_console, show_json
 from harness.cli.json_header import json_header
 from harness.config import TrainConfig
 from harness.corpus import Corpus, load
-from harness.errors import ConfigError, StudyError
+from harness.errors import ConfigError, StorageError, StudyError
 from harness.files import replacing
-from harness.report.results import gather, samples_of
+from harness.report.results import Results, gather, samples_of
 from harness.store.find import find_study
 from harness.store.quiet import quiet_optuna
 from harness.store.saved_model import load_model
 from harness.store.storage import open_storage
 from harness.store.study_record import RangeTest
-from harness.store.weights import facts_of, save_folder
+from harness.store.weights import facts_of, known_folders, save_folder
 from harness.train import (
     Diagnosis,
     Evaluation,
@@ -103,12 +103,11 @@ def _diagnosis_facts(diagnosis: Diagnosis) -> dict[str, Any]:
 @one_thread()
 def draw_samples(source: str, corpus: str | None, storage: str | None, *, count: int, seed: int, as_json: bool) -> None:
     """Print new items from a saved folder, or from a study's winner or best trial."""
-    if Path(source).is_dir():
+    if Path(source).is_dir() or "/" in source:  # no study has a name with a slash
         model = load_model(source)
         items, fingerprint = model.sample(count, seed), model.fingerprint
     else:
-        opened = open_storage(storage)
-        results = gather(opened, find_study(opened, source, corpus))
+        results = _results_of(source, corpus, storage)
         items, fingerprint = samples_of(results, count, seed), results.study.corpus.fingerprint
         if not items:
             raise StudyError(f"sampling needs a complete trial; {source} has none yet. Run make study again.")
@@ -117,6 +116,17 @@ def draw_samples(source: str, corpus: str | None, storage: str | None, *, count:
         return
     for item in items:
         console.print(item)
+
+
+def _results_of(source: str, corpus: str | None, storage: str | None) -> Results:
+    """A study's results; if there is no such study, an error that also names the folders that hold a model."""
+    try:
+        opened = open_storage(storage)
+        study = find_study(opened, source, corpus)
+    except (StudyError, StorageError) as error:
+        folders = known_folders(Path(source)).removeprefix(" There are: ")
+        raise type(error)(f"{error} Or name a folder with a saved model; there are: {folders}") from None
+    return gather(opened, study)
 
 
 @one_thread()

@@ -102,20 +102,17 @@ def _seeds(record: TrialRecord) -> str:
 def _config(config: TrainConfig) -> str:
     """A row for each part of a config, with its values in one line."""
     parts: dict[str, dict[str, Any]] = {"run": {}}
-    for name, value in config.model_dump(mode="json").items():
-        if isinstance(value, dict):
-            parts[name] = value
-        else:
-            parts["run"][name] = value
+    for key, value in config.by_key().items():
+        part, _, name = key.rpartition(".")
+        parts.setdefault(part or "run", {})[name] = value
     rows = [(name, _settings(settings)) for name, settings in parts.items()]
     return f"**Config** {config.hash()}\n\n{_table(('part', 'settings'), rows)}"
 
 
 def _settings(settings: dict[str, Any]) -> str:
-    given = {name: value for name, value in settings.items() if value is not None}
-    kind = [str(given.pop("kind"))] if "kind" in given else []
+    kind = [str(settings.pop("kind"))] if "kind" in settings else []
     numbers = [
-        f"{name} {value:.4g}" if isinstance(value, float) else f"{name} {value}" for name, value in given.items()
+        f"{name} {value:.4g}" if isinstance(value, float) else f"{name} {value}" for name, value in settings.items()
     ]
     return ", ".join([*kind, *numbers]).replace("_", " ")
 

@@ -1,11 +1,12 @@
 """The mathematics: the MLP, counted n-grams and learning-rate schedules. Independent of training."""
 
+from harness.model.autograd import Autograd
 from harness.model.bigram import CountedBigram
-from harness.model.contract import check_model, fixed_contexts
+from harness.model.contract import check_build, check_model, fixed_contexts, fresh_model
 from harness.model.ensemble import Ensemble
-from harness.model.interface import Autograd, Build, Model, Plan, Predictor, fresh_model, load_tensors
+from harness.model.interface import Build, Model, Plan, Predictor, load_tensors
 from harness.model.kneser_ney import KneserNey
-from harness.model.mlp import CharMLP
+from harness.model.mlp import CharMLP, check_no_extra
 from harness.model.recognised import picked, predictions_of, same_values
 from harness.model.schedule import multiplier
 from harness.model.stack import plan_of, stacks
@@ -20,7 +21,9 @@ __all__ = [
     "Model",
     "Plan",
     "Predictor",
+    "check_build",
     "check_model",
+    "check_no_extra",
     "fixed_contexts",
     "fresh_model",
     "load_tensors",

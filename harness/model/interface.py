@@ -1,4 +1,4 @@
-"""The interface between trainer and model, and an adapter for any `torch.nn.Module`."""
+"""The interface between trainer and model."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Protocol
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from harness.config import TrainConfig
 
@@ -19,7 +19,10 @@ class Predictor(Protocol):
         ...
 
     def tensors(self) -> dict[str, Tensor]:
-        """The weights by their saved names. They are views, so that copying into them loads a model."""
+        """Everything that predictions depend on, by its saved name: weights and, for instance, running statistics.
+
+        They are views, so that copying into them loads a model.
+        """
         ...
 
 
@@ -31,7 +34,7 @@ class Model(Predictor, Protocol):
     """
 
     parameters: Tensor
-    """(P,) all weights."""
+    """(P,) all weights that are trained. Their number is the `parameters` of every table."""
     gradient: Tensor
     """(P,) the gradient, overwritten by `loss_and_gradient`."""
 
@@ -99,18 +102,12 @@ class OneByOne:
 
 
 Build = Callable[[TrainConfig, int, torch.Generator], Model]
-"""`build(config, vocabulary_size, generator) -> Model`: how users supply their own model."""
+"""`build(config, vocabulary_size, generator) -> Model`: how users supply their own model.
 
-
-def fresh_model(build: Build, config: TrainConfig, vocabulary_size: int, generator: torch.Generator) -> Model:
-    """A new model from `build`. The same generator gives the same model, even if `build` uses torch's global one.
-
-    The modules of torch.nn are initialised from the global generator. It is seeded for them here and
-    restored afterwards.
-    """
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(generator.initial_seed())
-        return build(config, vocabulary_size, generator)
+`config.model.extra` holds the model's own settings. The generator, and torch's global one too, are seeded for the
+initial weights. Stored weights are loaded into what `build` makes for the stored config, so everything that `tensors()`
+does not hold must depend on the config and the vocabulary size only.
+"""
 
 
 def load_tensors(model: Predictor, tensors: dict[str, Tensor]) -> None:
@@ -120,59 +117,10 @@ def load_tensors(model: Predictor, tensors: dict[str, Tensor]) -> None:
         ValueError: the names or shapes differ.
     """
     views = model.tensors()
-    ours, theirs = ({name: tuple(t.shape) for name, t in group.items()} for group in (views, tensors))
+    ours, theirs = ({(name, tuple(t.shape)) for name, t in group.items()} for group in (views, tensors))
     if ours != theirs:
-        raise ValueError(f"saved weights must have the model's names and shapes {ours}; got {theirs}")
+        expected, given = (dict(sorted(differing)) or "none" for differing in (ours - theirs, theirs - ours))
+        raise ValueError(f"saved weights must have the model's names and shapes {expected}; got {given}")
     with torch.no_grad():
         for name, view in views.items():
             view.copy_(tensors[name])
-
-
-class Autograd:
-    """Any module from (B, T) integers to (B, V) logits, trained through autograd.
-
-    The module's parameters become views of one flat tensor. Buffers are not saved, so layers with
-    running statistics are not supported. Randomness inside the module (nn.Dropout) uses torch's
-    global generator, which is seeded in each step from the run's own generator.
-
-    Raises:
-        ValueError: the module has no parameters.
-    """
-
-    def __init__(self, module: nn.Module) -> None:
-        if not any(True for _ in module.parameters()):
-            raise ValueError("a module must have parameters to train; got none")
-        self.module = module
-        self._flatten()
-
-    def to(self, device: str) -> None:
-        self.module.to(device)
-        self._flatten()
-
-    def _flatten(self) -> None:
-        named = dict(self.module.named_parameters())
-        self.parameters = torch.cat([p.detach().reshape(-1) for p in named.values()])
-        self.gradient = torch.zeros_like(self.parameters)
-        self._views: dict[str, Tensor] = {}
-        start = 0
-        for name, parameter in named.items():
-            part = slice(start, start + parameter.numel())
-            self._views[name] = parameter.data = self.parameters[part].view_as(parameter)
-            parameter.grad = self.gradient[part].view_as(parameter)
-            start = part.stop
-
-    def loss_and_gradient(self, contexts: Tensor, targets: Tensor, *, generator: torch.Generator) -> Tensor:
-        self.module.train()
-        torch.manual_seed(int(torch.randint(2**62, (), generator=generator)))
-        self.gradient.zero_()
-        loss = nn.functional.cross_entropy(self.module(contexts), targets)
-        loss.backward()  # type: ignore[no-untyped-call]  # torch ships it without a signature
-        return loss.detach()
-
-    @torch.no_grad()
-    def log_probabilities(self, contexts: Tensor) -> Tensor:
-        self.module.eval()
-        return torch.log_softmax(self.module(contexts), dim=1)
-
-    def tensors(self) -> dict[str, Tensor]:
-        return dict(self._views)

@@ -12,11 +12,25 @@ import torch
 from torch import Tensor
 
 from harness.config import ModelConfig, TrainConfig
+from harness.errors import ConfigError
 from harness.model.direct import DirectPlan
 from harness.model.interface import Plan
 from harness.model.layout import Dims, size_of, weights_of
 from harness.model.merged import MergedPlan
 from harness.model.table import Table, entries_of
+
+
+def check_no_extra(shape: ModelConfig) -> None:
+    """Check that a config for the built-in model has no settings that only a user's own model could read.
+
+    Raises:
+        ConfigError: it has some.
+    """
+    if shape.extra:
+        raise ConfigError(
+            f"the built-in model has no setting {', '.join(map(repr, shape.extra))}; model.extra is for a model of "
+            "your own. Pass build=…, or leave extra out."
+        )
 
 
 class CharMLP:
@@ -41,7 +55,13 @@ class CharMLP:
 
     @classmethod
     def build(cls, config: TrainConfig, vocabulary_size: int, generator: torch.Generator) -> Self:
-        """A new model, initialised from the generator as the config says."""
+        """A new model, initialised from the generator as the config says.
+
+        Raises:
+            ConfigError: the config has settings of another model. A subclass may have its own.
+        """
+        if cls is CharMLP:
+            check_no_extra(config.model)
         model = cls(config.model, vocabulary_size, dropout=config.dropout)
         model.initialise(config.model.init, generator)
         return model

@@ -1,4 +1,4 @@
-"""Stored weights of a study scored again before its report is written, so that no report shows another model's losses."""
+"""A study's stored weights scored again before its report is written: no report shows the losses of another model."""
 
 from __future__ import annotations
 

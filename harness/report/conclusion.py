@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shlex
+from typing import Any
 
 from harness.lecture import LECTURE_DEV
 from harness.report.results import Results
@@ -123,7 +124,18 @@ def config_rows(results: Results) -> list[tuple[str, str]]:
     config = None if results.chosen is None else results.chosen.trial.config
     if config is None:
         return []
-    return [(key, value if isinstance(value, str) else json.dumps(value)) for key, value in config.by_key().items()]
+    return [(key, _typed(value)) for key, value in config.by_key().items()]
+
+
+def _typed(value: Any) -> str:
+    """A value of a config as `harness train` takes it: text in quotes if it would be read as something else."""
+    if not isinstance(value, str):
+        return json.dumps(value)
+    try:
+        json.loads(value.replace("_", ""))
+    except ValueError:
+        return value
+    return json.dumps(value)
 
 
 def commands(results: Results) -> list[tuple[str, str]]:

@@ -134,9 +134,10 @@ def _summary(record: TrialRecord) -> str:
     if record.config is None:
         return ""
     c = record.config
+    extra = "".join(f" {name}={value}" for name, value in c.model.extra.items())
     return (
         f"E{c.model.embedding_size} H{c.model.hidden_width} T{c.model.context_length} "
-        f"B{c.batch_size} {c.optimizer.kind} {c.optimizer.learning_rate:.1e} {c.schedule.kind}"
+        f"B{c.batch_size} {c.optimizer.kind} {c.optimizer.learning_rate:.1e} {c.schedule.kind}{extra}"
     )
 
 

@@ -70,6 +70,7 @@ class TrialRecord(BaseModel, frozen=True):
     seconds: float | None = None
     steps: int | None = None
     parameters: int | None = None
+    """Number of trained parameters."""
     verdict: Verdict | None = None
     """None for a run that was stopped early."""
     evidence: dict[str, float | None] = {}

@@ -7,27 +7,36 @@ import json
 from pathlib import Path
 from typing import Any
 
+import torch
 from numpy.typing import NDArray
 from safetensors import SafetensorError
 from safetensors.numpy import load as load_arrays
 from safetensors.torch import load, save
 from torch import Tensor
 
+from harness import paths
 from harness.config import TrainConfig
 from harness.corpus import Corpus
-from harness.errors import ModelChanged, StorageError, first_line
+from harness.errors import ModelChanged, StorageError, first_line, nearest
 from harness.files import write_atomically
 from harness.model import (
+    Autograd,
     Build,
     CharMLP,
     Model,
     Predictor,
+    fixed_contexts,
     fresh_model,
     load_tensors,
     predictions_of,
     same_values,
 )
 from harness.train import sample, stream
+
+_HOLDS = "parameters and persistent buffers"
+"""What weights with this among their facts hold. Those stored before hold only parameters."""
+_SHOWN = 5
+"""Folders that an error names."""
 
 
 def pack(model: Predictor, facts: dict[str, Any]) -> bytes:
@@ -38,8 +47,7 @@ def pack(model: Predictor, facts: dict[str, Any]) -> bytes:
     if "config" in facts:
         length = facts["config"]["model"]["context_length"]
         facts = facts | {"predictions": predictions_of(model, len(facts["vocabulary"]), length)}
-    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in model.tensors().items()}
-    return save(tensors, {"facts": json.dumps(facts, allow_nan=False)})
+    return save(_copies(model.tensors()), {"facts": json.dumps(facts, allow_nan=False)})
 
 
 def facts_of(config: TrainConfig, corpus: Corpus, train_nats: float, dev_nats: float) -> dict[str, Any]:
@@ -51,6 +59,7 @@ def facts_of(config: TrainConfig, corpus: Corpus, train_nats: float, dev_nats: f
         "fingerprint": corpus.fingerprint,
         "train_nats": train_nats,
         "dev_nats": dev_nats,
+        "holds": _HOLDS,
     }
 
 
@@ -87,13 +96,18 @@ def rebuilt(tensors: dict[str, Tensor], facts: dict[str, Any], build: Build = Ch
     """A model with the given weights.
 
     Raises:
-        ModelChanged: `build` fails for the stored config, makes other tensors, or its model predicts otherwise.
+        ModelChanged: `build` fails for the stored config, makes other tensors, or its model predicts otherwise; or
+            the weights were stored without the running statistics that belong to them.
     """
     config = TrainConfig.parse(facts["config"])
     try:
         model = fresh_model(build, config, len(facts["vocabulary"]), stream(0, "init"))
+        if "holds" not in facts and isinstance(model, Autograd):
+            tensors = tensors | _constants(model, tensors, facts)
+    except ModelChanged:
+        raise
     except Exception as error:  # from the user's code
-        raise _changed(f"build fails with {type(error).__name__}: {first_line(error)}") from None
+        raise _changed(f"build fails with {type(error).__name__}: {first_line(error).rstrip('.')}") from None
     try:
         load_tensors(model, tensors)
     except ValueError as error:
@@ -103,6 +117,37 @@ def rebuilt(tensors: dict[str, Tensor], facts: dict[str, Any], build: Build = Ch
         if not same_values(facts["predictions"], now):
             raise _changed("its model predicts otherwise with the same weights")
     return model
+
+
+def _constants(model: Autograd, tensors: dict[str, Tensor], facts: dict[str, Any]) -> dict[str, Tensor]:
+    """The buffers of a fresh model that were not stored, if training leaves them as they are.
+
+    Raises:
+        ModelChanged: training changes them, so that their trained values are lost.
+    """
+    made = {name: buffer.clone() for name, buffer in model.buffers().items() if name not in tensors}
+    if not made:
+        return {}
+    contexts = fixed_contexts(len(facts["vocabulary"]), facts["config"]["model"]["context_length"])
+    with torch.random.fork_rng(devices=[]):
+        model.loss_and_gradient(contexts, contexts[:, -1], generator=stream(0, "batches"))
+    trained = model.buffers()
+    lost = [name for name, buffer in made.items() if not torch.equal(buffer, trained[name])]
+    if lost:
+        more = f" and {len(lost) - 3} more" if len(lost) > 3 else ""
+        raise ModelChanged(
+            f"stored weights must hold the running statistics of their model; an earlier version of harness wrote "
+            f"these, and it did not store {', '.join(lost[:3])}{more}. Train the model again, under another NAME if "
+            "it is a study's."
+        )
+    return made
+
+
+def _copies(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Copies on the CPU, because tensors of one file may not share memory."""
+    return {
+        name: tensor.detach().cpu().clone(memory_format=torch.contiguous_format) for name, tensor in tensors.items()
+    }
 
 
 def _changed(reason: str) -> ModelChanged:
@@ -135,8 +180,7 @@ def draw(model: Predictor, facts: dict[str, Any], count: int, seed: int) -> list
 
 def save_folder(folder: Path, tensors: dict[str, Tensor], facts: dict[str, Any]) -> None:
     """Write `model.safetensors` and `config.json`, as `load_folder` reads them."""
-    plain = {name: tensor.detach().contiguous() for name, tensor in tensors.items()}
-    write_atomically(folder / "model.safetensors", save(plain))
+    write_atomically(folder / "model.safetensors", save(_copies(tensors)))
     text = json.dumps(facts, indent=2, allow_nan=False, ensure_ascii=False)
     write_atomically(folder / "config.json", text + "\n")
 
@@ -145,16 +189,38 @@ def load_folder(folder: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """Tensors and facts of a folder with `model.safetensors` and `config.json`.
 
     Raises:
-        StorageError: either is missing or unreadable.
+        StorageError: either is missing or unreadable. The line names folders that have both.
     """
     try:
         facts: dict[str, Any] = json.loads((folder / "config.json").read_text(encoding="utf-8"))
         return load((folder / "model.safetensors").read_bytes()), facts
     except (OSError, ValueError, SafetensorError) as error:
         raise StorageError(
-            f"a saved model must be a folder with model.safetensors and config.json; {folder}: {error}. "
-            "Name another folder."
+            f"a saved model must be a folder with model.safetensors and config.json; {folder}: {first_line(error)}."
+            f"{known_folders(folder)} Name another folder."
         ) from None
+
+
+def known_folders(given: Path) -> str:
+    """` There are: results/x/best.`: folders with a saved model, of reports and near a path, and the most similar."""
+    near = {folder for place in (given, given.parent, Path()) for folder in (place, *place.glob("*"))}
+    places = near | set(paths.results_folder().glob("*/best"))
+    found = sorted({_shown(place) for place in places if _has_model(place)})
+    more = f" and {len(found) - _SHOWN} more" if len(found) > _SHOWN else ""
+    return f" There are: {', '.join(found[:_SHOWN]) or 'none'}{more}.{nearest(str(given), found)}"
+
+
+def _has_model(folder: Path) -> bool:
+    try:
+        return all((folder / name).is_file() for name in ("model.safetensors", "config.json"))
+    except OSError:  # of somebody else
+        return False
+
+
+def _shown(folder: Path) -> str:
+    """The path from the current folder, if it is inside."""
+    whole = folder.resolve()
+    return str(whole.relative_to(Path.cwd())) if whole.is_relative_to(Path.cwd()) else str(whole)
 
 
 def sha256(content: bytes) -> str:

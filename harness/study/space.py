@@ -12,6 +12,7 @@ from optuna.samplers import RandomSampler
 
 from harness.config import TrainConfig
 from harness.errors import ConfigError, HarnessError, TrialsFailed, first_line
+from harness.model import check_no_extra
 from harness.study.definition import Study, check_config
 
 _DRAWS = 200
@@ -37,7 +38,7 @@ def space_of(study: Study, draws: int = _DRAWS) -> Space:
     """A study's space, examined before anything starts.
 
     Raises:
-        ConfigError: a draw's config breaks a rule, or has a budget in seconds.
+        ConfigError: a draw's config breaks a rule, has a budget in seconds, or settings that its model does not have.
         TrialsFailed: `suggest` raises for every draw.
     """
     scratch = optuna.create_study(sampler=RandomSampler(seed=0))
@@ -49,6 +50,8 @@ def space_of(study: Study, draws: int = _DRAWS) -> Space:
         trial = scratch.ask()
         try:
             config = check_config(study.suggest(trial)).model_copy(update={"seed": 0})
+            if not study.own_model:
+                check_no_extra(config.model)
             drawn.append(config)
             configs.append(set(config.by_key().items()))
         except HarnessError:

@@ -44,6 +44,7 @@ class TrainResult:
     seconds: float
     steps: int
     parameters: int
+    """Number of trained parameters: frozen ones and buffers do not count."""
     status: Status
     model: Model
 

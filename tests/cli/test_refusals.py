@@ -62,6 +62,9 @@ from tests.tiny_study import write_items, write_study
         (["train", "batch_size", "--corpus", "ITEMS"], "must be KEY=VALUE"),
         (["train", "batch_size=0", "--corpus", "ITEMS"], "greater than or equal to 1; got 0"),
         (["train", "--config", "nowhere.json", "--corpus", "ITEMS"], "nowhere.json"),
+        (["train", "model.extra.layers=2", "--corpus", "ITEMS"], "the built-in model has no setting 'layers'"),
+        (["train", "model.extra.layers=[2]", "--corpus", "ITEMS"], "got layers=[2]"),
+        (["train", "model.layers=2", "--corpus", "ITEMS"], "A setting of your own model goes into extra"),
         (["lr-range", "--out", "plot.bmp", "--corpus", "ITEMS"], "got 'plot.bmp'"),
         (["overfit", "model.hidden_width=none", "--corpus", "ITEMS"], "hidden_width should be a valid integer"),
     ],
@@ -166,6 +169,15 @@ def test_overrides_reach_into_the_config():
 
 
 @pytest.mark.slow
+def test_settings_of_a_model_of_ones_own_are_read_as_json_or_text():
+    words = ["layers=2", "activation=relu", "norm=true", "rate=1e-3", 'version="2"', "name=none"]
+    config = overrides.apply(TrainConfig(), [f"model.extra.{word}" for word in words])
+    assert config.model.extra == {
+        "layers": 2, "activation": "relu", "norm": True, "rate": 0.001, "version": "2", "name": "none",
+    }  # fmt: skip
+    assert overrides.apply(config, ["model.extra.layers=3"]).model.extra["layers"] == 3
+
+
 def test_python_m_harness_is_the_same_program():
     done = subprocess.run([sys.executable, "-m", "harness", "--help"], capture_output=True, text=True, check=True)
     for command in ("study", "report", "dashboard", "holdout", "train", "sample", "lr-range", "overfit", "rerun"):

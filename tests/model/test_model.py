@@ -29,6 +29,7 @@ from harness import (
 )
 from harness.corpus import Examples
 from harness.corpus.contexts import count_contexts
+from harness.errors import ConfigError
 from harness.model import CountedBigram, load_tensors, multiplier
 from harness.model.direct import DirectPlan
 from harness.model.dropout import dropout_mask
@@ -346,7 +347,7 @@ def test_dropout_inside_a_module_repeats_with_the_runs_generator():
 
 
 def test_a_module_without_parameters_is_refused():
-    with pytest.raises(ValueError, match="must have parameters to train; got none"):
+    with pytest.raises(ConfigError, match="must have parameters to train; got none"):
         Autograd(nn.Flatten())
 
 

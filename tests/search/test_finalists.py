@@ -269,6 +269,6 @@ def test_a_changed_build_is_refused_in_one_line(searched: Session, items: Path):
     )
     with_build(path, build)
     with pytest.raises(
-        StudyError, match="a study keeps the tensors that build makes; tiny-items was started .* with others"
+        StudyError, match=r"a study keeps the tensors that build makes; tiny-items was started .* with others"
     ):
         search(items)

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import shutil
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -14,7 +17,7 @@ from harness import Autograd, Corpus, SavedModel, TrainConfig, load, load_model,
 from harness.cli.app import run
 from harness.errors import ConfigError, ModelChanged, StorageError, StudyError
 from harness.store.storage import open_storage
-from harness.store.weights import facts_of, save_folder
+from harness.store.weights import facts_of, load_folder, pack, restore, save_folder
 from tests.tiny_study import search, write_items, write_study
 
 SMALL = ["model.hidden_width=16", "model.context_length=3", "batch_size=32", "budget.steps=60", "evaluations=2"]
@@ -125,6 +128,85 @@ def test_a_users_own_model_is_loaded_with_its_build(tmp_path: Path, project: Pat
     assert run(["sample", str(tmp_path / "own")]) == 2
 
 
+def build_normalised(config: TrainConfig, vocabulary_size: int, _generator: torch.Generator) -> Autograd:
+    size, length = config.model.embedding_size, config.model.context_length
+    layers = nn.Embedding(vocabulary_size, size), nn.Flatten(), nn.BatchNorm1d(size * length)
+    return Autograd(nn.Sequential(*layers, nn.Linear(size * length, vocabulary_size)))
+
+
+class Masked(nn.Module):
+    """Has persistent buffers that training does not change, two of which share memory."""
+
+    def __init__(self, vocabulary_size: int, length: int) -> None:
+        super().__init__()
+        self.body = nn.Sequential(
+            nn.Embedding(vocabulary_size, 4), nn.Flatten(), nn.Linear(4 * length, vocabulary_size)
+        )
+        every = torch.ones(vocabulary_size, dtype=torch.bool)
+        self.register_buffer("mask", every)
+        self.register_buffer("first", every[: vocabulary_size // 2])
+
+    def forward(self, contexts: torch.Tensor) -> torch.Tensor:
+        return self.body(contexts).masked_fill(~self.mask, -9.0)
+
+
+def build_masked(config: TrainConfig, vocabulary_size: int, _generator: torch.Generator) -> Autograd:
+    return Autograd(Masked(vocabulary_size, config.model.context_length))
+
+
+def saved_by(folder: Path, build: Any, config: TrainConfig, corpus: Corpus) -> float:
+    """Train, save into a folder; the dev loss."""
+    trained = train(config, corpus, build=build)
+    facts = facts_of(config, corpus, trained.train_nats, trained.dev_nats)
+    save_folder(folder, trained.model.tensors(), facts)
+    return trained.dev_nats
+
+
+def as_an_earlier_version_wrote_it(folder: Path) -> None:
+    """The same folder without buffers, and without a word about what it holds."""
+    tensors, facts = load_folder(folder)
+    named = {name: t for name, t in tensors.items() if "running" not in name and "num_" not in name}
+    named = {name: t for name, t in named.items() if name not in ("mask", "first")}
+    save_folder(folder, named, {name: fact for name, fact in facts.items() if name != "holds"})
+
+
+@pytest.mark.parametrize("build", [build_normalised, build_masked])
+def test_a_module_with_buffers_has_the_stored_loss(
+    build: Any, tmp_path: Path, small_corpus: Corpus, tiny_config: Callable[..., TrainConfig]
+):
+    dev_nats = saved_by(tmp_path, build, tiny_config(), small_corpus)
+    model = load_model(tmp_path, build=build)
+    assert model.nats(small_corpus) == pytest.approx(dev_nats, abs=1e-6)
+    content = pack(model._model, model._facts)
+    assert content == pack(restore(content, build)[0], model._facts)
+
+
+def test_running_statistics_that_earlier_versions_did_not_store_are_named(
+    tmp_path: Path, small_corpus: Corpus, tiny_config: Callable[..., TrainConfig]
+):
+    saved_by(tmp_path, build_normalised, tiny_config(), small_corpus)
+    as_an_earlier_version_wrote_it(tmp_path)
+    with pytest.raises(ModelChanged, match=r"earlier version .* did not store 2\.running_mean, 2\.running_var") as lost:
+        load_model(tmp_path, build=build_normalised)
+    assert "build" not in str(lost.value)
+
+
+def test_buffers_that_training_does_not_change_are_made_again_for_models_of_earlier_versions(
+    tmp_path: Path, small_corpus: Corpus, tiny_config: Callable[..., TrainConfig]
+):
+    dev_nats = saved_by(tmp_path, build_masked, tiny_config(), small_corpus)
+    as_an_earlier_version_wrote_it(tmp_path)
+    assert load_model(tmp_path, build=build_masked).nats(small_corpus) == pytest.approx(dev_nats, abs=1e-6)
+
+
+def test_a_build_that_adds_statistics_now_is_another_model(
+    tmp_path: Path, small_corpus: Corpus, tiny_config: Callable[..., TrainConfig]
+):
+    saved_by(tmp_path, build_linear, tiny_config(), small_corpus)
+    with pytest.raises(ModelChanged, match=r"other tensors now .*'2\.running_mean': \(12,\)"):
+        load_model(tmp_path, build=build_normalised)
+
+
 def test_a_study_whose_build_makes_another_model_now_says_so(project: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("HARNESS_HOME", str(project))
     with pytest.raises(ModelChanged, match="it makes other tensors now"):
@@ -137,6 +219,30 @@ def test_without_stored_weights_there_is_no_model_yet(project: Path, monkeypatch
     found._results = dataclasses.replace(found._results, weights=None)
     with pytest.raises(StudyError, match="tiny-items has none yet"):
         found.model()
+
+
+@pytest.mark.parametrize("given", ["savde/", "svaed", "nowhere/x", "saved/model.safetensors", "results/tiny-items"])
+def test_a_mistyped_folder_is_told_which_folders_hold_a_model(
+    given: str, project: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+):
+    monkeypatch.setenv("HARNESS_HOME", str(project))
+    monkeypatch.chdir(project)
+    best = save_best(project)
+    line = rf"a folder with model\.safetensors and config\.json; .*There are: {best}, saved\."
+    with pytest.raises(StorageError, match=line) as refused:
+        load_model(given)
+    assert ("Did you mean 'saved'?" in str(refused.value)) == (given in ("savde/", "svaed"))
+    assert run(["sample", given]) == 2
+    error = capfd.readouterr().err
+    assert f"there are: {best}, saved." in error.replace("There", "there")
+    assert len(error.splitlines()) == 1
+
+
+def save_best(project: Path) -> str:
+    folder = project / "results" / "tiny-items" / "best"
+    if not folder.exists():
+        shutil.copytree(project / "saved", folder)
+    return str(folder.relative_to(project))
 
 
 def test_a_folder_without_the_facts_of_a_model_is_refused(tmp_path: Path, saved: SavedModel):

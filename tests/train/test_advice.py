@@ -33,6 +33,7 @@ MODELS = st.builds(
     embedding_size=st.integers(1, 512),
     hidden_width=st.integers(1, 8192),
     context_length=st.integers(1, 64),
+    extra=st.sampled_from([{}, {"layers": 2, "activation": "relu"}]),
 )
 CONFIGS = st.builds(
     TrainConfig,
@@ -61,6 +62,7 @@ def test_every_move_is_a_valid_config_with_one_knob_changed(config: TrainConfig)
         assert len(knobs_turned(config, move.config)) == 1
         assert TrainConfig.parse(move.config.model_dump()) == move.config
         assert move.config.seed == config.seed
+        assert move.config.model.extra == config.model.extra
 
 
 def test_the_moves_of_a_config_in_words():

@@ -44,6 +44,7 @@ _DESCRIBED = (
     Column("schedule", show=short, number=False),
     Column("dropout", show=lambda value: f"{value:.2f}"),
 )
+_OWN = "model.extra."
 _WHOLE = ("place", "n", "parameters", "trial", "context", "embedding", "hidden", "batch")
 DEFAULT = (
     "place", "run", "dev", "low", "high", "n", "spread", "train", "gap", "gap_error", "verdict", "parameters",
@@ -60,7 +61,17 @@ def columns_of(results: Results) -> list[Column]:
         name: not any(isinstance(json_to_distribution(text), CategoricalDistribution) for text in kinds)
         for name, kinds in results.study.space.items()
     }
-    return fixed + [Column(name, "", short, number) for name, number in numbers.items() if name not in taken]
+    drawn = [Column(name, "", short, number) for name, number in numbers.items() if name not in taken]
+    return [*fixed, *_own_columns(results), *drawn]
+
+
+def _own_columns(results: Results) -> list[Column]:
+    """The settings of a user's own model, by their keys in the config."""
+    kinds: dict[str, set[type]] = {}
+    for record in results.trials:
+        for name, value in ({} if record.config is None else record.config.model.extra).items():
+            kinds.setdefault(name, set()).add(type(value))
+    return [Column(f"{_OWN}{name}", "", short, kinds[name] <= {int, float}, words=name) for name in sorted(kinds)]
 
 
 def leaderboard_frame(results: Results, shown: int = SHOWN) -> pd.DataFrame:
@@ -110,16 +121,20 @@ def _of_record(record: TrialRecord, run: str) -> dict[str, Any]:
     config = record.config
     if config is None:
         return row
-    return row | {
-        "context": config.model.context_length,
-        "embedding": config.model.embedding_size,
-        "hidden": config.model.hidden_width,
-        "batch": config.batch_size,
-        "optimizer": config.optimizer.kind,
-        "rate": config.optimizer.learning_rate,
-        "schedule": config.schedule.kind,
-        "dropout": config.dropout,
-    }
+    return (
+        row
+        | {
+            "context": config.model.context_length,
+            "embedding": config.model.embedding_size,
+            "hidden": config.model.hidden_width,
+            "batch": config.batch_size,
+            "optimizer": config.optimizer.kind,
+            "rate": config.optimizer.learning_rate,
+            "schedule": config.schedule.kind,
+            "dropout": config.dropout,
+        }
+        | {f"{_OWN}{name}": value for name, value in config.model.extra.items()}
+    )
 
 
 def _confirmed(finalist: Finalist, record: TrialRecord, won: bool) -> dict[str, Any]:
@@ -210,8 +225,9 @@ def _parts(results: Results) -> str:
 
 
 def default_columns(results: Results, frame: pd.DataFrame) -> list[Column]:
-    """The columns in DEFAULT that are not empty for this study."""
-    return [column for column in chosen(columns_of(results), DEFAULT) if frame[column.name].notna().any()]
+    """The columns in DEFAULT and a model's own settings, without those that are empty for this study."""
+    columns = [column for column in columns_of(results) if column.name in DEFAULT or column.name.startswith(_OWN)]
+    return [column for column in columns if frame[column.name].notna().any()]
 
 
 def leaderboard(results: Results, form: Format, names: tuple[str, ...] = (), shown: int = SHOWN) -> str:
