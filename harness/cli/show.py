@@ -14,6 +14,7 @@ from harness.report.findings import findings
 from harness.report.results import Results, gather
 from harness.report.summary import summary
 from harness.report.tables.finalists import HEAD, table_rows
+from harness.report.tables.segments import changes
 from harness.report.tables.table import nats_if_known
 from harness.store.find import find_study, find_trial
 from harness.store.quiet import quiet_optuna
@@ -93,9 +94,12 @@ def _print_study(results: Results, facts: Mapping[str, Any]) -> None:
             ("trials", f"{counts or 'none'} of {record.trials} requested; ended by {record.ended_by or 'nothing yet'}"),
             ("best of the search", best_of_search),
             ("search", f"{record.sampler}, {record.pruner}, seed {record.seed}"),
+            ("weights", f"{len(results.checked)} sets of stored weights have the loss that was recorded"),
             ("started", f"{record.created}, commit {record.commit or 'unknown'}, {record.file or 'a notebook'}"),
         ]
     )
+    for line in changes(results):
+        console.print(f"  {line}")
     print_finalists(record)
     for line in facts["overview"]:
         console.print(f"  {line}")

@@ -24,19 +24,19 @@ FEW_TRIALS = 30
 
 def trials_frame(results: Results) -> pd.DataFrame:
     """One row per trial: outcome, losses, cost, parameters, corpus and fingerprint."""
-    rows = [_row(record) for record in results.trials]
-    frame = pd.DataFrame(rows, columns=None if rows else list(_row(TrialRecord(number=0, seed=0))))
+    rows = [_row(record) | {"weights": results.weights_of([record])} for record in results.trials]
+    frame = pd.DataFrame(rows, columns=None if rows else [*_row(TrialRecord(number=0, seed=0)), "weights"])
     parameters = pd.DataFrame([record.params for record in results.trials], index=frame.index)
     taken = set(frame.columns)
     frame = frame.join(parameters.rename(columns=lambda name: f"{name}_param" if name in taken else name))
-    frame = frame.astype(dict.fromkeys(("parameters", "steps", "root"), "Int64"))
+    frame = frame.astype(dict.fromkeys(("parameters", "steps", "root", "segment"), "Int64"))
     return frame.assign(corpus=results.study.corpus.label, fingerprint=results.study.corpus.fingerprint)
 
 
 def _row(record: TrialRecord) -> dict[str, Any]:
     names = (
         "status", "verdict", "train_nats", "dev_nats", "gap", "gap_error", "parameters", "seconds", "steps",
-        "steps_per_s", "seed", "attempt", "root", "failure", "advice",
+        "steps_per_s", "seed", "attempt", "root", "segment", "failure", "advice",
     )  # fmt: skip
     row = {"trial": record.number} | {name: getattr(record, name) for name in names}
     return row | {"config_hash": None if record.config is None else record.config.hash()}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -13,12 +14,13 @@ from numpy.typing import NDArray
 from harness.corpus import Corpus, load
 from harness.errors import CorpusError, StudyError
 from harness.model import Build, Model
+from harness.store.checks import checked_weights
 from harness.store.finalist_record import Finalist
 from harness.store.find import stored_reference
 from harness.store.opening import Opening, recorded
 from harness.store.storage import Storage
 from harness.store.study_record import Chosen, StudyRecord
-from harness.store.trial_record import TrialRecord, best_trial
+from harness.store.trial_record import SeedRun, TrialRecord, best_trial
 from harness.store.weights import draw, restore
 from harness.study.load import build_of
 from harness.train.evaluate import pair_nats
@@ -41,6 +43,8 @@ class Results:
     """The chosen model's weights, packed."""
     opening: Opening | None
     optuna_study: optuna.Study
+    checked: frozenset[str] = frozenset()
+    """Artifact ids of the stored weights that were scored on dev again and have the loss that was recorded."""
     build: Build | None = None
     """Builds the study's models; None to take the build from the study's file."""
 
@@ -55,6 +59,10 @@ class Results:
         if self.won is not None:
             return self.won.dev_nats
         return None if self.best is None else self.best.dev_nats
+
+    def weights_of(self, runs: Sequence[TrialRecord | SeedRun]) -> str:
+        """Whether the losses of these runs were computed again from their weights: `checked` or `not checked`."""
+        return "checked" if all(run.weights_artifact in self.checked for run in runs) else "not checked"
 
     @property
     def label(self) -> str:
@@ -134,6 +142,7 @@ def gather(storage: Storage, study: StudyRecord, build: Build | None = None) -> 
         weights=storage.kept_file(chosen.weights_artifact) if chosen is not None and chosen.weights_artifact else None,
         opening=recorded(storage, study.key),
         optuna_study=storage.optuna_study(study.key),
+        checked=checked_weights(storage, study, trials),
         build=build,
     )
 

@@ -62,6 +62,7 @@ def summary(results: Results) -> dict[str, Any]:
         "finalists": [] if study.ranking is None else [_finalist(each) for each in study.ranking.finalists],
         "winner": _winner(results),
         "holdout": None if results.opening is None else _holdout(results.opening),
+        "segments": [part.model_dump(mode="json", exclude={"sources"}) for part in study.segments],
         "seed": study.seed,
         "sampler": study.sampler,
         "pruner": study.pruner,

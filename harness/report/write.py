@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
 from harness import paths
 from harness.files import write_atomically
+from harness.report.checked import check_weights
 from harness.report.findings import findings
 from harness.report.frames import curves_frame, trials_frame
 from harness.report.losses import items_frame, samples_frame
@@ -18,9 +20,10 @@ from harness.report.plots.every import PLOTS
 from harness.report.plots.plot import Drawn, draw
 from harness.report.results import SAMPLES, Results, gather
 from harness.report.summary import to_json
-from harness.report.tables import finalists, holdout
+from harness.report.tables import finalists, holdout, segments
 from harness.report.tables.leaderboard import leaderboard, leaderboard_frame
 from harness.report.tables.table import Format
+from harness.store.checks import checked_weights
 from harness.store.storage import Storage
 from harness.store.study_record import StudyRecord
 from harness.store.weights import save_folder, unpack
@@ -40,8 +43,11 @@ def write_report(storage: Storage, study: StudyRecord) -> Report:
 
     Raises:
         StorageError: the files cannot be written, or stored weights are missing or corrupt.
+        ModelChanged: stored weights no longer have the loss that was recorded for them.
     """
     results = gather(storage, study)
+    checked = check_weights(storage, results)
+    results = replace(results, checked=checked_weights(storage, study, results.trials))
     folder = paths.results_folder() / study.key
     write_atomically(folder / "trials.csv", trials_frame(results).to_csv(index=False))
     write_atomically(folder / "curves.csv", curves_frame(results).to_csv(index=False))
@@ -55,7 +61,8 @@ def write_report(storage: Storage, study: StudyRecord) -> Report:
     shown = lines or ["no complete trial yet, or nothing to report"]
     write_atomically(folder / "overview.md", title + "".join(f"- {line}\n" for line in shown))
     _write_best(folder, results)
-    drawn = _write_page(folder, results, lines)
+    _write_segments(folder, results)
+    drawn = _write_page(folder, results, lines, checked)
     write_reported(storage, results, folder, drawn)
     write_atomically(folder / "summary.json", to_json(results))
     write_index(storage)
@@ -94,7 +101,15 @@ def _write_best(folder: Path, results: Results) -> None:
     write_atomically(folder / "samples.txt", "\n".join([title, *results.samples]) + "\n")
 
 
-def _write_page(folder: Path, results: Results, lines: list[str]) -> dict[str, Drawn]:
+def _write_segments(folder: Path, results: Results) -> None:
+    if results.study.segments:
+        write_atomically(folder / "segments.csv", segments.segments_frame(results).to_csv(index=False))
+    for number, segment in enumerate(results.study.segments, start=1):
+        for name, text in segment.sources.items():
+            write_atomically(folder / "segments" / str(number) / name, text)
+
+
+def _write_page(folder: Path, results: Results, lines: list[str], checked: str) -> dict[str, Drawn]:
     """Write the plots, each with its numbers, and the page that shows them; returns the plots by name."""
     stamp = results.study.corpus.fingerprint
     with style.look():
@@ -102,6 +117,6 @@ def _write_page(folder: Path, results: Results, lines: list[str]) -> dict[str, D
     items, samples = items_frame(results), samples_frame(results)
     for name, frame in (("items", items), ("samples", samples)):
         write_atomically(folder / "plots" / f"{name}.csv", frame.assign(fingerprint=stamp).to_csv(index=False))
-    pieces = Pieces(drawn, leaderboard_frame(results), items, samples, lines)
+    pieces = Pieces(drawn, leaderboard_frame(results), items, samples, lines, checked)
     write_atomically(folder / "report.html", report_page(results, pieces))
     return drawn

@@ -16,7 +16,8 @@ from harness.model import Build, CharMLP, Model
 from harness.store.finalist_record import Finalist
 from harness.store.provenance import now
 from harness.store.storage import Storage
-from harness.store.trial_record import TrialRecord
+from harness.store.study_record import StudyRecord
+from harness.store.trial_record import SeedRun, TrialRecord
 from harness.store.weights import restore, sha256
 from harness.train import ItemNats, item_nats, split_nats
 
@@ -104,8 +105,23 @@ def weights_of(finalist: Finalist, build: Build) -> Iterator[Kept]:
             yield Kept(f"{finalist.name}, seed {run.seed}", run.weights_artifact, run.dev_nats, made_by)
 
 
-def last_check(storage: Storage, artifact: str, fingerprint: str) -> Check | None:
-    """The newest stored result for an artifact as it is now. Nothing is scored."""
+def checked_weights(storage: Storage, study: StudyRecord, trials: Sequence[TrialRecord]) -> frozenset[str]:
+    """Artifact ids of the weights of trials and finalists that, as they are now, have the loss that was recorded.
+
+    Only the last results are read; nothing is scored.
+    """
+    finalists = () if study.ranking is None else study.ranking.finalists
+    runs: list[TrialRecord | SeedRun] = [*trials, *(run for finalist in finalists for run in finalist.runs)]
+    found = set()
+    for run in runs:
+        if run.weights_artifact is not None and run.dev_nats is not None:
+            last = _last_check(storage, run.weights_artifact, study.corpus.fingerprint)
+            if last is not None and abs(last.dev_nats - run.dev_nats) <= SAME_NATS:
+                found.add(run.weights_artifact)
+    return frozenset(found)
+
+
+def _last_check(storage: Storage, artifact: str, fingerprint: str) -> Check | None:
     try:
         document = storage.check(sha256(storage.kept_file(artifact)), fingerprint)
     except StorageError:  # the file is gone

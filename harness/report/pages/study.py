@@ -16,6 +16,7 @@ from harness.report.plots.plot import Drawn
 from harness.report.results import Results
 from harness.report.tables import holdout
 from harness.report.tables.leaderboard import caption, default_columns
+from harness.report.tables.segments import COLUMNS, changes, segments_frame
 from harness.report.tables.table import Column, cells, nats, whole
 
 TITLES = {
@@ -47,6 +48,8 @@ class Pieces(NamedTuple):
     items: pd.DataFrame
     samples: pd.DataFrame
     findings: list[str]
+    checked: str
+    """A sentence on the stored weights that were scored again."""
 
 
 def report_page(results: Results, pieces: Pieces) -> str:
@@ -80,6 +83,10 @@ def report_page(results: Results, pieces: Pieces) -> str:
         samples=list(pieces.samples.itertuples(index=False, name=None)),
         samples_caption=_samples_caption(results, pieces.samples),
         environment=_environment(results),
+        checked=pieces.checked,
+        changes=changes(results),
+        segments=_segments(results),
+        sources=[(number, part.sources) for number, part in enumerate(results.study.segments, start=1) if part.sources],
     )
 
 
@@ -99,6 +106,10 @@ def _samples_caption(results: Results, samples: pd.DataFrame) -> str:
     known = samples["seen_in_train"]
     count = f"{int((~known.astype(bool)).sum())} of {len(samples)} are new; " if known.notna().all() else ""
     return f"{count}drawn from {chosen_name(results)} with seed 0 · {results.study.corpus.short}."
+
+
+def _segments(results: Results) -> Shown:
+    return Shown(COLUMNS, cells(segments_frame(results), COLUMNS), file="segments.csv")
 
 
 def _environment(results: Results) -> list[tuple[str, str]]:

@@ -32,6 +32,8 @@ _MEASURED = (
     Column("parameters", show=whole),
     Column("seconds", "", lambda value: f"{value:.1f}"),
     Column("trial", show=whole),
+    Column("weights", number=False),
+    Column("segment", show=whole),
     Column("note", number=False),
 )
 _DESCRIBED = (
@@ -45,10 +47,10 @@ _DESCRIBED = (
     Column("dropout", show=lambda value: f"{value:.2f}"),
 )
 _OWN = "model.extra."
-_WHOLE = ("place", "n", "parameters", "trial", "context", "embedding", "hidden", "batch")
+_WHOLE = ("place", "n", "parameters", "trial", "segment", "context", "embedding", "hidden", "batch")
 DEFAULT = (
     "place", "run", "dev", "low", "high", "n", "spread", "train", "gap", "gap_error", "verdict", "parameters",
-    "seconds", "note",
+    "seconds", "weights", "note",
     *(column.name for column in _DESCRIBED),
 )  # fmt: skip
 
@@ -93,11 +95,17 @@ def _trial_rows(results: Results, shown: int) -> list[dict[str, Any]]:
     records = {record.number: record for record in results.trials}
     finalists = [] if ranking is None else [f for f in ranking.finalists if not f.is_recipe]
     won = None if ranking is None else ranking.winner
-    rows = [_confirmed(finalist, records[finalist.trial or 0], finalist.name == won) for finalist in finalists]
+    rows = [
+        _confirmed(finalist, records[finalist.trial or 0], finalist.name == won)
+        | {"weights": results.weights_of(finalist.runs)}
+        for finalist in finalists
+    ]
     done = {finalist.trial for finalist in finalists}
     complete = [r for r in results.trials if r.status == "complete" and r.dev_nats is not None and r.number not in done]
     others = sorted(complete, key=lambda record: record.dev_nats or 0.0)[: max(0, shown - len(rows))]
-    rows += [_of_record(record, f"trial {record.number}") for record in others]
+    rows += [
+        _of_record(record, f"trial {record.number}") | {"weights": results.weights_of([record])} for record in others
+    ]
     if ranking is None and others:
         lowest = others[0].dev_nats or 0.0
         for row in rows:
@@ -117,6 +125,7 @@ def _of_record(record: TrialRecord, run: str) -> dict[str, Any]:
         "verdict": record.verdict,
         "parameters": record.parameters,
         "seconds": record.seconds,
+        "segment": record.segment,
     } | record.params
     config = record.config
     if config is None:
