@@ -25,9 +25,9 @@ from harness.model import (
 )
 
 _PROBES = 6
-_NOISE = 0.3
-"""Standard deviation of what is added to the weights. Many models begin with an output layer near 0, behind which a
-change of any other layer could not be seen."""
+_SPREAD = 0.3
+"""Standard deviation of drawn weights. Many models begin with an output layer near 0, behind which a change of any
+other layer could not be seen."""
 
 
 class Probe(BaseModel, frozen=True):
@@ -39,8 +39,8 @@ class Probe(BaseModel, frozen=True):
     """Shapes by name."""
     initial: tuple[float, ...]
     """Log probabilities in nats that the new model gives fixed targets in fixed contexts."""
-    moved: tuple[float, ...]
-    """The same with fixed noise added to the weights."""
+    drawn: tuple[float, ...]
+    """The same with weights drawn from a fixed seed, whatever `build` draws."""
     training: tuple[float, ...]
     """Loss and norm of the gradient on the same batch, dropout included; empty if two calls with one seed differ."""
 
@@ -78,10 +78,10 @@ def changed(kept: Dependencies, now: Dependencies) -> str | None:
         new = after.get(config)
         if new is None or old.tensors != new.tensors:
             return "the tensors that build makes"
+        if not same_values(old.drawn, new.drawn):
+            return "the predictions that build's model makes of its weights"
         if not same_values(old.initial, new.initial):
             return "the initial weights that build makes of a seed"
-        if not same_values(old.moved, new.moved):
-            return "the predictions that build's model makes of its weights"
         if old.training and new.training and not same_values(old.training, new.training):
             return "the training loss and gradient of build's model"
     return None
@@ -97,21 +97,21 @@ def _probed(build: Build, config: TrainConfig, vocabulary_size: int) -> Probe | 
     except Exception:
         return None
     model.to("cpu")  # as the trainer does
-    _add_noise(model)
+    _draw_weights(model)
     contexts = fixed_contexts(vocabulary_size, config.model.context_length)
     return Probe(
         config=config.hash(),
         tensors={name: tuple(tensor.shape) for name, tensor in model.tensors().items()},
         initial=initial,
-        moved=picked(model.log_probabilities(contexts)),
+        drawn=picked(model.log_probabilities(contexts)),
         training=_training(model, contexts, contexts[:, -1]),
     )
 
 
 @torch.no_grad()
-def _add_noise(model: Model) -> None:
+def _draw_weights(model: Model) -> None:
     noise = torch.randn(model.parameters.shape, generator=torch.Generator().manual_seed(1))
-    model.parameters.add_(_NOISE * noise)
+    model.parameters.copy_(_SPREAD * noise)
 
 
 def _training(model: Model, contexts: Tensor, targets: Tensor) -> tuple[float, ...]:
