@@ -31,8 +31,8 @@ from harness.store.storage import open_storage
 from tests.conftest import Project
 from tests.tiny_study import (
     begin_in_background,
-    long_while,
     no_plots,
+    slow_while,
     stored_trials,
     wait_for,
     with_build,
@@ -264,9 +264,9 @@ def hold(tmp_path: Path) -> Path:
 def study(items: str, hold: Path) -> Iterator[subprocess.Popen[str]]:
     """A study of six trials on two worker processes, in the middle of it: a trial is finished, and both workers train.
 
-    The trials in training would take minutes; all that begin from now on take a moment.
+    The trials in training would take 40 seconds; all that begin from now on take a moment.
     """
-    write_study("tiny", trials=6, budget=long_while(hold), evaluations=1000)
+    slow_while(write_study("tiny", trials=6, evaluations=40), hold)
     with begin_in_background("--corpus", items, "--workers", "2") as begun:
         try:
             wait_for(lambda: finished() >= 1 and count("running") == 2)
