@@ -9,6 +9,7 @@ from typing import Any
 from harness.corpus import Corpus
 from harness.errors import ModelChanged
 from harness.model import Build, CountedBigram
+from harness.search.distances import distances_of
 from harness.store.storage import Storage
 from harness.store.study_record import Baseline, Chosen, DevParts, Drawn, Ngrams, RangeTest, StudyRecord
 from harness.store.trial_record import TrialRecord, runs_of
@@ -38,6 +39,8 @@ def measured(
         with suppress(ModelChanged):  # likewise: the study goes without this measurement
             nats = _dev_items(storage, record, chosen, corpus, build)
             record = record.model_copy(update={"dev_parts": nats and _dev_parts(number, runs, nats, corpus)})
+    with suppress(ModelChanged):
+        record = record.model_copy(update={"distances": distances_of(storage, record, chosen, corpus, build)})
     probed, rates = _probed(record, trials, chosen.trial)
     if (record.range_test and record.range_test.trial == probed.number) or probed.config is None:
         return record
