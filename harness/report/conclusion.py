@@ -30,7 +30,8 @@ def headline(results: Results) -> str:
     if _all_out(results):
         return f"{key}: no finalist can win, each has a seed that did not finish"
     if won is None:
-        first = f"best dev {best.dev_nats:.4f} nats (trial {best.number}, train {best.train_nats:.4f}; one run, not confirmed)"
+        losses = f"trial {best.number}, train {best.train_nats:.4f}; one run, not confirmed"
+        first = f"best dev {best.dev_nats:.4f} nats ({losses})"
     else:
         search = "" if won.search_nats is None else f"; its single run in the search had dev {won.search_nats:.4f}"
         first = (

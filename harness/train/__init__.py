@@ -14,5 +14,6 @@ from harness.train.trainer import Evaluation, TrainResult, train, train_seeds
 __all__ = [
     "Baselines", "Counted", "Diagnosis", "Evaluation", "ItemNats", "LrRange", "Move", "Nats", "OverfitProbe",
     "TrainResult", "Verdict", "baselines", "best_counted", "counted_item_nats", "derive", "diagnose", "gap_error",
-    "item_nats", "judge", "lr_range", "moves", "overfit_one_batch", "sample", "seen_in_train", "split_nats", "stream", "train", "train_seeds",
+    "item_nats", "judge", "lr_range", "moves", "overfit_one_batch", "sample", "seen_in_train", "split_nats", "stream",
+    "train", "train_seeds",
 ]  # fmt: skip

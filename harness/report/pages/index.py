@@ -27,9 +27,9 @@ def write_index(storage: Storage) -> Path:
     write_atomically(folder / "index.csv", frame.to_csv(index=False))
     caption = (
         f"Losses in nats per symbol, exact means over whole splits. {UNCONFIRMED.capitalize()}: the best single run of "
-        "a search, whose loss is optimistic. The 95 % interval is for the mean over fresh seeds; the value corrected for "
-        "selection is a column of its own. Studies with the same fingerprint share corpus and split; the lowest mean "
-        "over fresh seeds among them is bold. Losses with different fingerprints cannot be compared."
+        "a search, whose loss is optimistic. The 95 % interval is for the mean over fresh seeds; the value corrected "
+        "for selection is a column of its own. Studies with the same fingerprint share corpus and split; the lowest "
+        "mean over fresh seeds among them is bold. Losses with different fingerprints cannot be compared."
     )
     studies = shown_studies(frame, "", caption, "index.csv")
     page = render_page("index.html.jinja", title="All studies", studies=studies, count=len(frame))
