@@ -25,6 +25,8 @@ SAME = 1e-6
 some 1e-7."""
 SEED_MARGIN = 2.0
 """Standard errors of the difference of two means, from the noise of seeds, that still count as a tie."""
+LIKELY = 0.9
+"""P(the best is better) from which another contender is not tied with it, although the 95 % interval may contain 0."""
 Floats = NDArray[np.float64]
 Counts = NDArray[np.int64]
 
@@ -125,8 +127,9 @@ def tie_margin(nats_CSI: Floats, symbols_I: Counts, yields: Sequence[bool]) -> f
 def tied_with_best(nats_CSI: Floats, symbols_I: Counts, margin: float) -> list[bool]:
     """Whether each contender is tied with the lowest mean.
 
-    Its mean is at most `margin` above the lowest, and the paired interval of their difference contains 0; or the
-    two are equal up to SAME.
+    Its mean is at most `margin` above the lowest, the paired interval of their difference contains 0, and P(the best
+    is better) is below LIKELY; or the two are equal up to SAME. Without LIKELY and the margin, everything would be
+    tied where there are few items.
     """
     means = mean_nats(nats_CSI, symbols_I)
     best = int(means.argmin())
@@ -135,7 +138,8 @@ def tied_with_best(nats_CSI: Floats, symbols_I: Counts, margin: float) -> list[b
         behind = means[index] - means[best]
         if behind <= SAME or behind > margin:
             return bool(behind <= SAME)
-        return difference(nats_CSI[index], nats_CSI[best], symbols_I).low <= 0
+        apart = difference(nats_CSI[index], nats_CSI[best], symbols_I)
+        return apart.low <= 0 and apart.p_below_zero > 1 - LIKELY
 
     return [tied(index) for index in range(len(means))]
 

@@ -28,14 +28,15 @@ class Finalist(BaseModel, frozen=True):
     """Standard deviation of the dev loss between seeds; None for fewer than two."""
     low: float | None = None
     high: float | None = None
-    """`low` to `high` is the 95 % interval of the mean dev loss, with seeds and items resampled."""
+    """`low` to `high` is the 95 % interval of the mean dev loss, over seeds and items."""
     behind: float | None = None
     """Mean dev loss minus the lowest mean among the finalists that can win."""
     behind_low: float | None = None
     behind_high: float | None = None
     """`behind_low` to `behind_high` is the 95 % interval of that difference, paired by seed and item."""
     tied: bool = False
-    """Whether that interval contains 0 and `behind` is at most the ranking's `tie_margin`, if it has one."""
+    """Whether that interval contains 0, `behind` is at most the ranking's `tie_margin` and P(the best is better) is
+    below 0.9. Up to version 0.3.0, only the first."""
     p_better: dict[str, float] = {}
     """For every other finalist that can win, by name: the confidence that this one's mean is lower."""
 

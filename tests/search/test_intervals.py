@@ -148,6 +148,16 @@ def test_with_little_data_a_small_model_that_is_clearly_worse_does_not_win():
     assert winner_of(nats, symbols, [900, 100], [False] * 2) == 0
 
 
+def test_a_contender_that_is_very_likely_worse_is_not_tied_however_wide_margin_and_interval_are():
+    base, noise = np.linspace(0, 1, 8), np.array([1, -1, 1, -1, 1, -1, 1, -1])
+    nats = np.stack([np.stack([base, base]), np.stack([base, base]) + 0.0455 + 0.07 * noise])
+    symbols = np.ones(8, dtype=int)
+    apart = difference(nats[1], nats[0], symbols)
+    assert apart.low < 0
+    assert 0.025 < apart.p_below_zero < 0.1
+    assert tied_with_best(nats, symbols, margin=1.0) == [True, False]
+
+
 def test_the_resolution_is_the_median_half_width_of_all_pairs():
     nats, symbols = made_up(contenders=3, seeds=2, items=40)
     widths = [difference(nats[a], nats[b], symbols).half_width for a, b in ((0, 1), (0, 2), (1, 2))]

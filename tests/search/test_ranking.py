@@ -174,7 +174,8 @@ def test_intervals_ties_chances_and_the_winner_follow_from_the_items(files: dict
     deviations = table.drop(RECIPE)["deviation"]
     margin = 2 * ((deviations**2).mean()) ** 0.5 * (2 / 2) ** 0.5  # two seeds
     assert table["tie_margin"].tolist() == pytest.approx([margin] * len(table))
-    tied = (table["behind_low"] <= 0) & (table["behind"] <= margin)
+    likely = table[f"p_better_than_{best}"].fillna(0.5)  # the best itself has none
+    tied = (table["behind_low"] <= 0) & (table["behind"] <= margin) & (likely > 0.1)
     assert table["tied"].to_dict() == tied.to_dict()
     rivals = table[table["tied"] & (table.index != RECIPE)]
     assert table.index[table["winner"]].tolist() == [rivals.sort_values(["parameters", "dev_nats"]).index[0]]

@@ -151,9 +151,9 @@ def remarks(study: StudyRecord) -> list[str]:
         )
     if ranking.selection_bias is not None:
         lines.append(
-            f"choosing and judging the winner on the same dev items makes its mean too low by about "
-            f"{ranking.selection_bias:+.4f} nats ({ranking.bias_repetitions} random halves of the {n}: chosen on one, "
-            "judged on the other); the intervals are not corrected for it"
+            f"selection bias: the winner's mean is expected to be {ranking.selection_bias:+.4f} nats higher on new "
+            f"items, because it was chosen on these ({ranking.bias_repetitions} random halves of the {n}: chosen on "
+            "one, judged on the other); no interval is corrected for it, and a negative estimate corrects nothing"
         )
     if ranking.finalists and ranking.tie_margin is not None and seeds == 1:
         lines.append("with one fresh seed, the noise between seeds is not measured but taken as 0.0024 nats")
@@ -188,7 +188,9 @@ def caption(results: Results) -> str:
             "The 95 % intervals are Student's t over seeds and items, paired across contenders; P is the confidence "
             "from the same distribution."
         )
-    margin = "" if ranking.tie_margin is None else f" and it is at most {ranking.tie_margin:.4f} nats above it"
+    margin = ""
+    if ranking.tie_margin is not None:
+        margin = f", it is at most {ranking.tie_margin:.4f} nats above it, and P(the lowest is better) is below 0.9"
     return (
         f"Finalists of {results.study.key}, each trained with the same {_seeds(len(ranking.seeds))}. Losses are in "
         f"nats per symbol, exact means over the whole split ({results.label}). {how} Spread is the standard deviation "
