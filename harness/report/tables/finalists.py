@@ -75,8 +75,8 @@ def distances_items_frame(results: Results, storage: Storage) -> pd.DataFrame:
     if found is None:
         return pd.DataFrame(columns=["item", "symbols"])
     kept = unpack_arrays(storage.kept_file(found.items_artifact))
-    symbols = kept.pop("symbols")
-    columns = {f"{name}, run {run}": nats for name, of in kept.items() for run, nats in enumerate(of, start=1)}
+    symbols, names = kept["symbols"], ["outcome", *(distance.other for distance in found.distances)]
+    columns = {f"{name}, run {run}": nats for name in names for run, nats in enumerate(kept[name], start=1)}
     return pd.DataFrame({"item": range(len(symbols)), "symbols": symbols} | columns)
 
 
