@@ -8,6 +8,7 @@ from harness import paths
 from harness.cli.console import console, show_json, show_table
 from harness.corpus import KNOWN, VARIANTS, at_hand
 from harness.report.summary import UNIT
+from harness.report.tables.studies import UNCONFIRMED
 from harness.store.find import searched_studies
 from harness.store.opening import recorded as recorded_opening
 from harness.store.quiet import quiet_optuna
@@ -29,19 +30,36 @@ def list_studies(storage: str | None, *, as_json: bool) -> None:
         (
             facts["study"],
             f"{facts['finished']} of {facts['asked']}",
-            "-" if facts["best_dev_nats"] is None else f"{facts['best_dev_nats']:.4f}",
-            "-" if facts["best_trial"] is None else str(facts["best_trial"]),
+            _outcome(facts["winner_dev_nats"], facts["winner"], f"mean of {_seeds(facts['winner_seeds'])}"),
+            _outcome(facts["best_dev_nats"], f"trial {facts['best_trial']}", _run(facts)),
             facts["ended_by"] or "not ended",
             f"{facts['corpus']} {facts['fingerprint']}",
             facts["test_split"],
         )
         for facts in stored
     ]
-    show_table(("key", "finished", "best dev (nats)", "trial", "ended by", "corpus", "test split"), rows)
+    show_table(_STUDIES_HEAD, rows)
+
+
+_STUDIES_HEAD = (
+    "key", "finished", "dev of the winner (nats)", "best single run (nats)", "ended by", "corpus", "test split",
+)  # fmt: skip
+
+
+def _outcome(nats: float | None, whose: str, what: str) -> str:
+    return "-" if nats is None else f"{nats:.4f} ({whose}, {what})"
+
+
+def _seeds(count: int) -> str:
+    return f"{count} fresh seed{'' if count == 1 else 's'}"
+
+
+def _run(facts: dict[str, Any]) -> str:
+    return "one run" if facts["winner"] else UNCONFIRMED
 
 
 def _study_facts(storage: Storage, record: StudyRecord) -> dict[str, Any]:
-    trials = storage.trials(record.key)
+    trials, won = storage.trials(record.key), None if record.ranking is None else record.ranking.won
     best, opening = best_trial(trials), recorded_opening(storage, record.key)
     test_split = "sealed" if opening is None else f"{opening.state} {opening.scored or opening.claimed}"
     return {
@@ -53,7 +71,9 @@ def _study_facts(storage: Storage, record: StudyRecord) -> dict[str, Any]:
         "finished": sum(trial.status in FINISHED for trial in trials),
         "best_dev_nats": None if best is None else best.dev_nats,
         "best_trial": None if best is None else best.number,
-        "winner": None if record.ranking is None else record.ranking.winner,
+        "winner": None if won is None else won.name,
+        "winner_dev_nats": None if won is None else won.dev_nats,
+        "winner_seeds": 0 if won is None else len(won.runs),
         "ended_by": record.ended_by,
         "test_split": test_split,
     }

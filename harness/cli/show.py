@@ -13,7 +13,7 @@ from harness.report.conclusion import headline
 from harness.report.findings import findings
 from harness.report.results import Results, gather
 from harness.report.summary import summary
-from harness.report.tables.finalists import HEAD, table_rows
+from harness.report.tables.finalists import HEAD, remarks, table_rows
 from harness.report.tables.segments import changes
 from harness.report.tables.table import nats_if_known
 from harness.store.find import find_study, find_trial
@@ -87,7 +87,7 @@ def _print_study(results: Results, facts: Mapping[str, Any]) -> None:
     best_of_search = ""
     if best is not None:
         losses = f"dev {nats_if_known(best.dev_nats)}, train {nats_if_known(best.train_nats)}"
-        best_of_search = f"trial {best.number}, {losses}, one seed, {best.verdict}"
+        best_of_search = f"trial {best.number}, {losses}, one run, {best.verdict}"
     show_pairs(
         [
             ("corpus", results.label),
@@ -113,6 +113,8 @@ def print_finalists(study: StudyRecord) -> None:
     if study.ranking is not None:
         console.print(f"finalists: dev nats per symbol over {len(study.ranking.seeds)} fresh seeds each, paired")
         show_table(HEAD, table_rows(study.ranking))
+        for line in remarks(study):
+            console.print(f"  {line}")
 
 
 def _print_trial(study: StudyRecord, record: TrialRecord, facts: Mapping[str, Any]) -> None:

@@ -91,7 +91,9 @@ def _show_outcome(session: Session, report: Report) -> None:
     console.print(headline(results))
     if results.chosen is not None and results.chosen.trial.verdict is not None:
         trial = results.chosen.trial
-        console.print(f"trial {trial.number} is {trial.verdict}: {results.chosen.advice}")
+        console.print(
+            f"trial {trial.number} is {trial.verdict} in its single run of the search: {results.chosen.advice}"
+        )
     for line in findings:
         console.print(f"  {line}")
     key = session.record.key

@@ -10,7 +10,7 @@ from harness.config import TrainConfig
 from harness.dashboard.curve_picture import outcome, run_name
 from harness.report.conclusion import headline
 from harness.report.results import Results, split_sizes
-from harness.report.tables.finalists import HEAD, caption, table_rows
+from harness.report.tables.finalists import HEAD, caption, remarks, table_rows
 from harness.report.tables.table import markdown
 from harness.search.trial_queue import MOST_ATTEMPTS
 from harness.store.keys import REFERENCE_RUNS, is_reference, searched_by
@@ -122,6 +122,7 @@ def study_note(results: Results, findings: Sequence[str] = ()) -> str:
     parts = [f"## {results.study.key}", f"**{headline(results)}**", _counts(results)]
     if results.study.ranking is not None:
         parts += ["### Finalists", _table(HEAD, table_rows(results.study.ranking)), caption(results)]
+        parts += ["\n".join(f"- {line}" for line in lines)] if (lines := remarks(results.study)) else []
     if findings:
         parts.append("### The study as a whole\n\n" + "\n".join(f"- {line}" for line in findings))
     parts.append(

@@ -21,7 +21,7 @@ from harness.corpus.split import sealed_test_items
 from harness.errors import CorpusError, StorageError, StudyError
 from harness.holdout.freeze import freeze, predictors
 from harness.model import Build, Predictor
-from harness.search.bootstrap import Floats, Interval, resampled_means
+from harness.search.intervals import Floats, interval
 from harness.search.trial_queue import sole_run
 from harness.store.ledger import append, entries, export
 from harness.store.opening import Claim, Contender, Elsewhere, Opening, Score, Scores, recorded
@@ -159,14 +159,14 @@ def _scored(storage: Storage, record: StudyRecord, rows: list[_Row], corpus: Cor
 def _score(row: _Row, nats_SI: Floats, symbols: NDArray[np.int64]) -> Score:
     runs = [ItemNats(nats, symbols) for nats in nats_SI]
     mean = ItemNats(nats_SI.mean(0), symbols)
-    interval = Interval.of(resampled_means(nats_SI[None], symbols)[:, 0])
+    found = interval(nats_SI, symbols)
     return Score(
         what=row.contender.what,
         runs=tuple(run.mean for run in runs),
         test_nats=mean.mean,
         deviation=float(np.std([run.mean for run in runs], ddof=1)) if len(runs) > 1 else None,
-        low=interval.low,
-        high=interval.high,
+        low=found.low,
+        high=found.high,
         gap=mean.mean - row.contender.dev_nats,
         gap_error=float(np.hypot(mean.standard_error, row.dev.standard_error)),
     )

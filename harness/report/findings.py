@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -30,7 +30,7 @@ UNIMPORTANT = 0.05
 
 @dataclass(frozen=True)
 class Edge:
-    """A best value at an edge of its range, and the range to try next."""
+    """A good trial's value at an edge of its range, and the range to try next."""
 
     parameter: str
     value: float
@@ -39,16 +39,17 @@ class Edge:
     next_low: float
     next_high: float
 
-    def __str__(self) -> str:
+    def words(self, whose: str) -> str:
+        """The finding as a sentence; `whose` names the trials with this value, each with it."""
         side = "upper" if self.next_high != self.high else "lower"
         return (
-            f"the best {self.parameter}, {self.value:.4g}, is at the {side} edge of {self.low:g} to {self.high:g}: "
+            f"{self.parameter} is at the {side} edge of {self.low:g} to {self.high:g} in {whose}: "
             f"try {self.next_low:.4g} to {self.next_high:.4g} next"
         )
 
 
 def edges(params: Mapping[str, Any], distributions: Mapping[str, BaseDistribution]) -> list[Edge]:
-    """Best values within EDGE of an end of their range. A lower end of 0 is not an edge.
+    """Values within EDGE of an end of their range. A lower end of 0 is not an edge.
 
     The next range extends the old one at that end by half of its width, on its own scale.
     """
@@ -88,8 +89,23 @@ def findings(results: Results) -> list[str]:
     """What to know about a study as a whole, one sentence each; empty while no trial is complete."""
     if results.chosen is None:
         return []
-    best = results.optuna_study.get_trials(deepcopy=False)[results.chosen.trial.number]
-    return [*map(str, edges(best.params, best.distributions)), *_outcomes(results), *_importance(results)]
+    return [*_edges(results), *_outcomes(results), *_importance(results)]
+
+
+def _edges(results: Results) -> list[str]:
+    """A sentence for each edge at which the chosen trial or a finalist tied with the best is, and which they are."""
+    assert results.chosen is not None  # the caller has checked it
+    trials, number = results.optuna_study.get_trials(deepcopy=False), results.chosen.trial.number
+    ranking = results.study.ranking
+    tied = () if ranking is None else (f.trial for f in ranking.finalists if f.tied and f.trial is not None)
+    won = ranking is not None and ranking.won is not None and ranking.won.trial == number
+    roles = {number: "the winner" if won else "the best of the search"}
+    whose: dict[Edge, list[str]] = {}
+    for trial in dict.fromkeys((number, *tied)):
+        for edge in edges(trials[trial].params, trials[trial].distributions):
+            same = whose.setdefault(replace(edge, value=0.0), [])  # whatever the value is
+            same.append(f"trial {trial} ({roles.get(trial, 'tied with the best')}: {edge.value:.4g})")
+    return [edge.words(" and ".join(names)) for edge, names in whose.items()]
 
 
 def _outcomes(results: Results) -> list[str]:

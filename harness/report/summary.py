@@ -57,6 +57,8 @@ def summary(results: Results) -> dict[str, Any]:
             "seconds": reference.seconds,
             "seeds": [run.model_dump(mode="json", exclude={"weights_artifact"}) for run in reference.seeds],
         },
+        "distances": None if study.distances is None else study.distances.model_dump(exclude={"items_artifact"}),
+        "ranking": _ranking(results),
         "ngrams": None if study.ngrams is None else study.ngrams.model_dump(mode="json"),
         "dev_parts": None if study.dev_parts is None else study.dev_parts.model_dump(mode="json"),
         "finalists": [] if study.ranking is None else [_finalist(each) for each in study.ranking.finalists],
@@ -76,6 +78,15 @@ def _finalist(finalist: Finalist) -> dict[str, Any]:
     return facts | {"seeds": [run.model_dump(mode="json", exclude={"weights_artifact"}) for run in finalist.runs]}
 
 
+def _ranking(results: Results) -> dict[str, Any] | None:
+    """What belongs to the ranking as a whole, in nats per symbol; null where it was not recorded."""
+    ranking = results.study.ranking
+    if ranking is None:
+        return None
+    names = {"seeds", "tie_margin", "resolution", "selection_bias", "bias_repetitions"}
+    return ranking.model_dump(mode="json", include=names) | {"dev_items": results.study.corpus.items["dev"]}
+
+
 def _winner(results: Results) -> dict[str, Any] | None:
     """The winner and how it was chosen; before the finalists' round, the best trial of the search."""
     ranking, best = results.study.ranking, results.best
@@ -87,9 +98,10 @@ def _winner(results: Results) -> dict[str, Any] | None:
     if won is None:
         return None
     by = f"mean dev of {len(won.runs)} fresh seeds; of those tied with the lowest, the fewest parameters"
+    corrected = {"corrected_nats": ranking.corrected_nats}
     return {"trial": won.trial, "name": won.name, "dev_nats": won.dev_nats, "train_nats": won.train_nats} | {
         "low": won.low, "high": won.high, "parameters": won.parameters, "chosen_by": by,
-    }  # fmt: skip
+    } | corrected  # fmt: skip
 
 
 def _holdout(opening: Opening) -> dict[str, Any]:

@@ -70,6 +70,12 @@ def write_report(storage: Storage, study: StudyRecord) -> Report:
 
 
 def _write_finalists(folder: Path, results: Results, storage: Storage) -> None:
+    if results.study.distances is not None:
+        for name, frame in (
+            ("distances", finalists.distances_frame(results)),
+            ("distances_items", finalists.distances_items_frame(results, storage)),
+        ):
+            write_atomically(folder / f"{name}.csv", frame.to_csv(index=False))
     if results.study.ranking is None:
         return
     write_atomically(folder / "finalists.md", finalists.to_markdown(results))

@@ -7,6 +7,7 @@ from typing import Any
 
 from harness.corpus import Corpus
 from harness.model import Build, CountedBigram
+from harness.search.distances import distances_of
 from harness.store.checks import Kept, checked_items
 from harness.store.storage import Storage
 from harness.store.study_record import Baseline, Chosen, DevParts, Drawn, Ngrams, RangeTest, StudyRecord
@@ -39,6 +40,7 @@ def measured(
     if record.dev_parts is None or (record.dev_parts.trial, record.dev_parts.seeds) != (number, runs):
         nats = _dev_items(storage, record, chosen, corpus, build)
         record = record.model_copy(update={"dev_parts": nats and _dev_parts(number, runs, nats, corpus)})
+    record = record.model_copy(update={"distances": distances_of(storage, record, chosen, corpus, build)})
     probed, rates = _probed(record, trials, chosen.trial)
     if (record.range_test and record.range_test.trial == probed.number) or probed.config is None:
         return record

@@ -12,18 +12,24 @@ from safetensors.numpy import save
 from harness.corpus import Corpus
 from harness.lecture import RECIPE
 from harness.model import Build, CharMLP
-from harness.search.bootstrap import (
-    RESAMPLES,
+from harness.search.finalists import Round
+from harness.search.intervals import (
+    SAME,
+    SEED_DEVIATION,
     Floats,
     Interval,
     choose,
+    difference,
+    interval,
     mean_nats,
-    resampled_means,
-    share_better,
+    ranks,
+    resolution,
+    tie_margin,
     tied_with_best,
+    winner_of,
 )
-from harness.search.finalists import Round
 from harness.search.reference import fresh_seeds
+from harness.search.selection_bias import REPETITIONS, selection_bias
 from harness.store.checks import checked_items, weights_of
 from harness.store.finalist_record import Finalist, Ranking
 from harness.store.storage import Storage
@@ -67,14 +73,14 @@ def ranking_of(
         return Ranking(seeds=tuple(seeds), finalists=tuple(out), winner=None, resamples=0, items_artifact=None)
     matrices = [_dev_items(storage, finalist, corpus, build) for finalist, build in ranked]
     nats_CSI, symbols_I = np.stack([nats for nats, _ in matrices]), matrices[0][1]
-    order = mean_nats(nats_CSI, symbols_I).argsort(kind="stable")
-    nats_CSI = nats_CSI[order]
-    compared, winner = _compared([ranked[index][0] for index in order], nats_CSI, symbols_I)
-    content = save({"nats": nats_CSI, "symbols": symbols_I}, {"names": "\n".join(f.name for f in compared)})
-    artifact = storage.keep_file(content, "finalists-items.safetensors", storage.optuna_study(record.key))
-    return Ranking(
-        seeds=tuple(seeds), finalists=(*compared, *out), winner=winner, resamples=RESAMPLES, items_artifact=artifact
+    order = ranks(list(mean_nats(nats_CSI, symbols_I)))
+    ranking = _compared([ranked[index][0] for index in order], nats_CSI[order], symbols_I)
+    content = save(
+        {"nats": nats_CSI[order], "symbols": symbols_I}, {"names": "\n".join(f.name for f in ranking.finalists)}
     )
+    artifact = storage.keep_file(content, "finalists-items.safetensors", storage.optuna_study(record.key))
+    update = {"seeds": tuple(seeds), "finalists": (*ranking.finalists, *out), "items_artifact": artifact}
+    return ranking.model_copy(update=update)
 
 
 def _from_trial(trial: TrialRecord, runs: list[TrialRecord]) -> Finalist:
@@ -124,29 +130,56 @@ def _dev_items(storage: Storage, finalist: Finalist, corpus: Corpus, build: Buil
     return np.stack([items.nats for items in found]), found[0].symbols
 
 
-def _compared(finalists: list[Finalist], nats_CSI: Floats, symbols_I: NDArray[np.int64]) -> tuple[list[Finalist], str]:
-    """The finalists, given in order of their means, with their intervals; and the winner's name."""
-    means, resampled = mean_nats(nats_CSI, symbols_I), resampled_means(nats_CSI, symbols_I)
-    tied = tied_with_best(means, resampled)
+def _compared(finalists: list[Finalist], nats_CSI: Floats, symbols_I: NDArray[np.int64]) -> Ranking:
+    """The finalists, given in order of their means, with their intervals and the winner."""
+    parameters, yields = [f.parameters for f in finalists], [f.is_recipe for f in finalists]
+    margin = tie_margin(nats_CSI, symbols_I, yields)
+    tied = tied_with_best(nats_CSI, symbols_I, margin)
+    best = int(mean_nats(nats_CSI, symbols_I).argmin())
     compared = []
     for index, finalist in enumerate(finalists):
-        own, behind = Interval.of(resampled[:, index]), Interval.of(resampled[:, index] - resampled[:, 0])
+        own = interval(nats_CSI[index], symbols_I, one_seed=SEED_DEVIATION)
+        behind = difference(nats_CSI[index], nats_CSI[best], symbols_I)
         better = {
-            other.name: share_better(resampled[:, index], resampled[:, rival])
+            other.name: difference(nats_CSI[index], nats_CSI[rival], symbols_I).p_below_zero
             for rival, other in enumerate(finalists)
             if rival != index
         }
+        low, high = _bounds(own, finalist)
         update = {
-            "low": own.low,
-            "high": own.high,
-            "behind": float(means[index] - means[0]),
-            "behind_low": behind.low,
-            "behind_high": behind.high,
+            "low": low,
+            "high": high,
+            "behind": behind.mean,
+            "behind_low": behind.mean if index == best else behind.low,
+            "behind_high": behind.mean if index == best else behind.high,
             "tied": tied[index],
             "p_better": better,
         }
         compared.append(finalist.model_copy(update=update))
-    chosen = choose(
-        list(means), tied, [f.parameters for f in finalists], [finalist.is_recipe for finalist in finalists]
+    chosen = choose(range(len(finalists)), tied, parameters, yields)
+    bias = selection_bias(nats_CSI, symbols_I, lambda nats, symbols: winner_of(nats, symbols, parameters, yields))
+    return Ranking(
+        seeds=(),
+        finalists=tuple(compared),
+        winner=finalists[chosen].name,
+        resamples=0,
+        items_artifact=None,
+        tie_margin=margin,
+        resolution=resolution(_searched(nats_CSI, yields), symbols_I),
+        selection_bias=bias,
+        bias_repetitions=None if bias is None else REPETITIONS,
     )
-    return compared, finalists[chosen].name
+
+
+def _bounds(own: Interval, finalist: Finalist) -> tuple[float, float]:
+    """The interval around the mean of the recorded losses, which differs from that of the items by rounding only."""
+    mean = finalist.dev_nats
+    if mean is None or abs(mean - own.mean) > SAME:
+        return own.low, own.high
+    return min(own.low, mean), max(own.high, mean)
+
+
+def _searched(nats_CSI: Floats, yields: list[bool]) -> Floats:
+    """The contenders from the search; with the recipe if there is only one."""
+    own = nats_CSI[~np.array(yields)]
+    return own if len(own) > 1 else nats_CSI

@@ -28,21 +28,54 @@ class Finalist(BaseModel, frozen=True):
     """Standard deviation of the dev loss between seeds; None for fewer than two."""
     low: float | None = None
     high: float | None = None
-    """`low` to `high` is the 95 % interval of the mean dev loss, with seeds and items resampled."""
+    """`low` to `high` is the 95 % interval of the mean dev loss, over seeds and items."""
     behind: float | None = None
     """Mean dev loss minus the lowest mean among the finalists that can win."""
     behind_low: float | None = None
     behind_high: float | None = None
     """`behind_low` to `behind_high` is the 95 % interval of that difference, paired by seed and item."""
     tied: bool = False
-    """Whether that interval contains 0."""
+    """Whether that interval contains 0, `behind` is at most the ranking's `tie_margin` and P(the best is better) is
+    below 0.9. Up to version 0.3.0, only the first."""
     p_better: dict[str, float] = {}
-    """For every other finalist that can win, by name: the share of resamples in which this one's mean is lower."""
+    """For every other finalist that can win, by name: the confidence that this one's mean is lower."""
 
     @property
     def optimism(self) -> float | None:
-        """Dev loss in the search minus the mean on fresh seeds: negative if the search's one seed was lucky."""
-        return None if self.search_nats is None or self.dev_nats is None else self.search_nats - self.dev_nats
+        """Mean on fresh seeds minus the dev loss in the search: positive if the search's one seed was lucky."""
+        return None if self.search_nats is None or self.dev_nats is None else self.dev_nats - self.search_nats
+
+
+class Distance(BaseModel, frozen=True):
+    """How far the outcome's dev loss is from another model's on the same dev items, in nats per symbol."""
+
+    other: str
+    """`lecture's recipe`, or `counted 6-gram`."""
+    other_nats: float
+    nats: float
+    """The outcome's dev loss minus that of the other."""
+    low: float
+    high: float
+    """`low` to `high` is its 95 % interval, paired by item, and by seed if both have the same seeds."""
+
+
+class Distances(BaseModel, frozen=True):
+    """The outcome of a study, the winner's mean or before that the best single run, beside what it should beat."""
+
+    outcome: str
+    """`trial 12`, or `lecture's recipe`."""
+    seeds: int
+    """Number of the winner's fresh seeds; 0 for a single run of the search."""
+    distances: tuple[Distance, ...]
+    items_artifact: str
+    """Artifact id of the nats of every dev item under the outcome and the others, each (seeds, items)."""
+
+    @property
+    def others(self) -> set[str]:
+        return {distance.other for distance in self.distances}
+
+    def to(self, other: str) -> Distance | None:
+        return next((distance for distance in self.distances if distance.other == other), None)
 
 
 class Ranking(BaseModel, frozen=True):
@@ -53,10 +86,29 @@ class Ranking(BaseModel, frozen=True):
     winner: str | None
     """Name of the winner; None if no finalist can win."""
     resamples: int
+    """Up to version 0.3.0, the resamples of the bootstrap that gave intervals and chances; 0 since they are in closed
+    form."""
     items_artifact: str | None
     """Artifact id of the nats of every dev item under every run, from which the intervals are computed."""
+    tie_margin: float | None = None
+    """Nats that a tied mean may be above the lowest, from the noise of seeds; None if a tie had no margin then."""
+    resolution: float | None = None
+    """Median half-width of the paired 95 % intervals between finalists, in nats; None if not recorded."""
+    selection_bias: float | None = None
+    """Nats by which the winner's mean is too low because it was chosen on the same dev items, by cross-fitting over
+    item halves. The estimate may be negative. None if nothing was chosen, or not recorded."""
+    bias_repetitions: int | None = None
+    """Number of random halvings behind it."""
 
     @property
     def won(self) -> Finalist | None:
         """The winner itself, if there is one."""
         return next((finalist for finalist in self.finalists if finalist.name == self.winner), None)
+
+    @property
+    def corrected_nats(self) -> float | None:
+        """The winner's mean dev loss, corrected for selection. A negative estimate corrects nothing."""
+        won = self.won
+        if won is None or won.dev_nats is None or self.selection_bias is None:
+            return None
+        return won.dev_nats + max(0.0, self.selection_bias)

@@ -70,7 +70,7 @@ class Score(BaseModel, frozen=True):
     """Standard deviation between seeds; None for a single run."""
     low: float
     high: float
-    """`low` to `high` is the 95 % interval of the mean, with seeds and items resampled."""
+    """`low` to `high` is the 95 % interval of the mean, over seeds and items."""
     gap: float
     """Test loss minus dev loss."""
     gap_error: float

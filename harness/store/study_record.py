@@ -11,7 +11,7 @@ from harness.config import TrainConfig
 from harness.corpus import Corpus, load
 from harness.errors import StudyError
 from harness.lecture import LECTURE_FINGERPRINT, PUBLISHED_FINGERPRINT
-from harness.store.finalist_record import Ranking
+from harness.store.finalist_record import Distances, Ranking
 from harness.store.segment import Segment
 from harness.store.trial_record import SeedRun, TrialRecord, best_trial, thinned
 from harness.store.upgrade import SCHEMA
@@ -191,6 +191,8 @@ class StudyRecord(BaseModel, frozen=True):
     drawn: Drawn | None = None
     ranking: Ranking | None = None
     """Ranking of the finalists; None until they are trained."""
+    distances: Distances | None = None
+    """From the outcome to the recipe and the best counted n-gram; None if not recorded, or if no weights are stored."""
 
     @property
     def trials(self) -> int:

@@ -1,7 +1,7 @@
 """Training and measuring models: trainer, exact evaluation, probes, diagnosis. No Optuna, no files, no printing."""
 
 from harness.train.advice import Verdict
-from harness.train.counted import Baselines, Counted, baselines, best_counted
+from harness.train.counted import Baselines, Counted, baselines, best_counted, counted_item_nats
 from harness.train.diagnose import Diagnosis, diagnose, judge
 from harness.train.evaluate import Nats, split_nats
 from harness.train.items import ItemNats, gap_error, item_nats, seen_in_train
@@ -13,6 +13,7 @@ from harness.train.trainer import Evaluation, TrainResult, train, train_seeds
 
 __all__ = [
     "Baselines", "Counted", "Diagnosis", "Evaluation", "ItemNats", "LrRange", "Move", "Nats", "OverfitProbe",
-    "TrainResult", "Verdict", "baselines", "best_counted", "derive", "diagnose", "gap_error", "item_nats", "judge",
-    "lr_range", "moves", "overfit_one_batch", "sample", "seen_in_train", "split_nats", "stream", "train", "train_seeds",
+    "TrainResult", "Verdict", "baselines", "best_counted", "counted_item_nats", "derive", "diagnose", "gap_error",
+    "item_nats", "judge", "lr_range", "moves", "overfit_one_batch", "sample", "seen_in_train", "split_nats", "stream",
+    "train", "train_seeds",
 ]  # fmt: skip

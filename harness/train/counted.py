@@ -9,6 +9,7 @@ from harness.corpus import Corpus, OpenSplit
 from harness.model import CountedBigram
 from harness.model.kneser_ney import KneserNey
 from harness.train.evaluate import Nats, split_nats
+from harness.train.items import ItemNats, item_nats
 
 SPLITS: tuple[OpenSplit, ...] = ("train", "dev")
 
@@ -69,6 +70,13 @@ def kneser_ney(corpus: Corpus, context_length: int) -> tuple[Counted, ...]:
     longest = max(map(len, corpus.train_items)) + 2
     found = (_scored(corpus, min(order, longest)) for order in range(1, context_length + 2))
     return tuple(replace(each, name=_name_of(order), order=order) for order, each in enumerate(found, start=1))
+
+
+def counted_item_nats(corpus: Corpus, order: int) -> ItemNats:
+    """Losses of the dev items under the Kneser-Ney model of one order."""
+    length = max(1, order - 1)
+    model = KneserNey.of(corpus.counts("train", length), corpus.vocabulary_size, order)
+    return item_nats(model, corpus, "dev", length)
 
 
 def _scored(corpus: Corpus, order: int) -> Counted:

@@ -55,10 +55,10 @@ def _write_trial_5(session: Session) -> None:
 def test_a_study_is_shown_with_headline_counts_best_trial_and_next_commands(capfd: pytest.CaptureFixture[str]):
     assert run(["show", "beat_lecture"]) == 0
     shown = capfd.readouterr().out
-    assert "best dev 2.0200 nats (trial 10, train 1.9200, one seed)" in shown.splitlines()[0]
+    assert "best dev 2.0200 nats (trial 10, train 1.9200; one run, not confirmed)" in shown.splitlines()[0]
     assert "fingerprint 14f825ec2506" in shown
     assert "9 complete, 3 pruned of 60 requested; ended by nothing yet" in shown
-    assert "trial 10, dev 2.0200, train 1.9200, one seed, well fitted" in shown
+    assert "trial 10, dev 2.0200, train 1.9200, one run, well fitted" in shown
     assert f"harness show {KEY} N" in shown
 
 

@@ -23,7 +23,7 @@ from harness.holdout.open import open_holdout
 from harness.model import Ensemble
 from harness.report.tables.holdout import paper_line, remarks
 from harness.report.write import write_report
-from harness.search.bootstrap import Interval, resampled_means
+from harness.search.intervals import interval
 from harness.store import ledger
 from harness.store.opening import Opening, recorded
 from harness.store.provenance import Owner
@@ -122,8 +122,8 @@ def test_every_figure_follows_from_the_csv_files(storage: Storage, items: Path, 
         assert row.dev_nats == pytest.approx(own["dev_nats"].mean())
         assert score.gap == pytest.approx(own["test_nats"].mean() - own["dev_nats"].mean())
         assert score.deviation == (pytest.approx(own["test_nats"].std()) if len(own) > 1 else None)
-        interval = Interval.of(resampled_means(nats[None], by_item["symbols"].to_numpy())[:, 0])
-        assert (score.low, score.high) == pytest.approx((interval.low, interval.high))
+        found = interval(nats, by_item["symbols"].to_numpy())
+        assert (score.low, score.high) == pytest.approx((found.low, found.high))
     summary = json.loads((folder / "summary.json").read_text())["holdout"]
     assert summary["scores"]["scores"][0]["test_nats"] == opening.scores.scores[0].test_nats
     assert paper_line(opening) in (folder / "holdout.md").read_text()

@@ -157,7 +157,8 @@ def test_the_card_names_the_best_trial_and_the_corpus_of_its_numbers(finished: S
     best = finished.trials["dev_nats"].min()
     fingerprint = finished.trials["fingerprint"][0]
     assert "4 trials requested: 4 complete" in card
-    assert f"<strong>{best:.4f}</strong>" in card
+    assert f"{best:.4f}" in card
+    assert f"<strong>{best:.4f}</strong>" not in card  # one run, not confirmed on fresh seeds
     assert f"fingerprint {fingerprint}" in card
     assert "nats per symbol" in card
     assert "dev n=" in card

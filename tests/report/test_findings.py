@@ -13,6 +13,7 @@ from optuna.trial import FrozenTrial, create_trial
 
 from harness.report.findings import Edge, edges, findings
 from harness.report.frames import importance_frame
+from harness.store.finalist_record import Finalist, Ranking
 
 RATE, WIDTH = FloatDistribution(1e-3, 1e-1, log=True), IntDistribution(50, 400)
 DROPOUT, UNITS = FloatDistribution(0.0, 0.5), IntDistribution(1, 10)
@@ -47,9 +48,34 @@ def test_a_best_value_at_an_edge_gets_a_range_to_try_next(
 
 
 def test_the_text_of_an_edge_has_its_value_its_range_and_the_next_range():
-    assert str(Edge("rate", 0.095, 0.001, 0.1, 0.001, 1.0)) == (
-        "the best rate, 0.095, is at the upper edge of 0.001 to 0.1: try 0.001 to 1 next"
+    assert Edge("rate", 0.095, 0.001, 0.1, 0.001, 1.0).words("trial 3 (the winner: 0.095)") == (
+        "rate is at the upper edge of 0.001 to 0.1 in trial 3 (the winner: 0.095): try 0.001 to 1 next"
     )
+
+
+def test_the_edges_of_every_tied_finalist_are_looked_at_and_named():
+    study = optuna.create_study(storage=optuna.storages.InMemoryStorage())
+    values = [{"rate": 0.01, "width": 200}, {"rate": 0.095, "width": 200}, {"rate": 0.099, "width": 398}]
+    values.append({"rate": 0.001, "width": 50})
+    spaces = {"rate": RATE, "width": WIDTH}
+    study.add_trials([create_trial(params=each, distributions=spaces, value=2.0) for each in values])
+    facts = {"parameters": 9, "runs": (), "search_nats": 2.0, "train_nats": 1.9, "dev_nats": 2.0}
+    finalists = [Finalist(name=f"trial {n}", trial=n, tied=n != 3, **facts) for n in (1, 2, 0, 3)]
+    recipe = Finalist(name="lecture's recipe", trial=None, is_recipe=True, tied=True, **facts)
+    ranking = Ranking(
+        seeds=(1, 2), finalists=(*finalists, recipe), winner="trial 0", resamples=10_000, items_artifact=None
+    )  # as version 0.3.0 stored it
+    results = SimpleNamespace(
+        study=SimpleNamespace(ranking=ranking),
+        optuna_study=study,
+        trials=[SimpleNamespace(status="complete", verdict="well fitted")] * 4,
+        chosen=SimpleNamespace(trial=SimpleNamespace(number=0)),
+    )
+    assert findings(results)[:2] == [
+        "rate is at the upper edge of 0.001 to 0.1 in trial 1 (tied with the best: 0.095) and trial 2 (tied with the "
+        "best: 0.099): try 0.001 to 1 next",
+        "width is at the upper edge of 50 to 400 in trial 2 (tied with the best: 398): try 50 to 575 next",
+    ]
 
 
 def random_trial(chance: random.Random) -> FrozenTrial:
@@ -66,7 +92,9 @@ def results_of(trials: int, **outcomes: int) -> Any:
     statuses = ["complete"] * trials + [status for status, count in outcomes.items() for _ in range(count)]
     verdict = "well fitted" if "improving" not in outcomes else "still improving"
     records = [SimpleNamespace(status=status, verdict=verdict) for status in statuses if status != "improving"]
-    return SimpleNamespace(optuna_study=study, trials=records, chosen=chosen_of(study) if trials else None)
+    unranked = SimpleNamespace(ranking=None)
+    chosen = chosen_of(study) if trials else None
+    return SimpleNamespace(study=unranked, optuna_study=study, trials=records, chosen=chosen)
 
 
 def chosen_of(study: optuna.Study) -> SimpleNamespace:

@@ -51,6 +51,8 @@ def holds(new: Any, old: Any, path: str = "summary") -> None:
 @pytest.mark.parametrize("key", ["stored-ssa-2017", "opened-items"])
 def test_its_summary_is_the_same_key_for_key(storage: Storage, home: Path, key: str):
     before = json.loads((home / "results" / key / "summary.json").read_text(encoding="utf-8"))
+    for finalist in before["finalists"]:  # its sign is the other way round since 0.4.0
+        finalist["optimism"] = None if finalist["optimism"] is None else pytest.approx(-finalist["optimism"])
     holds(summary(gather(storage, find_study(storage, key))), before)
 
 

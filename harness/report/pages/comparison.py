@@ -15,7 +15,7 @@ from harness.report.plots import style
 from harness.report.plots.compare import COMPARED
 from harness.report.plots.plot import draw
 from harness.report.results import Results
-from harness.report.tables.studies import studies_frame
+from harness.report.tables.studies import UNCONFIRMED, studies_frame
 from harness.report.tables.table import Column, cells
 
 
@@ -32,11 +32,12 @@ def write_comparison(several: list[Results]) -> Path:
     write_atomically(folder / "configs.csv", configs.to_csv(index=False))
     with style.look():
         drawn = [draw(plot, several, folder / "plots") for plot in COMPARED]
+    caption = f"{UNCONFIRMED.capitalize()}: the best single run of a search. The lowest mean over fresh seeds is bold."
     page = render_page(
         "compare.html.jinja",
         title=" and ".join(results.study.key for results in several),
         fingerprints=sorted({results.study.corpus.fingerprint for results in several}),
-        studies=shown_studies(frame, "../", "n = 1 is a single run, the best of its search.", "studies.csv"),
+        studies=shown_studies(frame, "../", caption, "studies.csv"),
         configs=_shown_configs(configs),
         drawn=drawn,
     )

@@ -10,7 +10,7 @@ from harness import paths
 from harness.files import write_atomically
 from harness.report.pages.template import Shown, render_page
 from harness.report.results import gather
-from harness.report.tables.studies import COLUMNS, studies_frame
+from harness.report.tables.studies import COLUMNS, UNCONFIRMED, studies_frame
 from harness.report.tables.table import cells
 from harness.store.find import searched_studies
 from harness.store.storage import Storage
@@ -26,9 +26,10 @@ def write_index(storage: Storage) -> Path:
     folder = paths.results_folder()
     write_atomically(folder / "index.csv", frame.to_csv(index=False))
     caption = (
-        "Losses in nats per symbol, exact means over whole splits. n = 1 is a single run, the best of its search. The "
-        "95 % interval is for the mean over fresh seeds. Studies with the same fingerprint share corpus and split; the "
-        "lowest dev loss among them is bold. Losses with different fingerprints cannot be compared."
+        f"Losses in nats per symbol, exact means over whole splits. {UNCONFIRMED.capitalize()}: the best single run of "
+        "a search, whose loss is optimistic. The 95 % interval is for the mean over fresh seeds; the value corrected "
+        "for selection is a column of its own. Studies with the same fingerprint share corpus and split; the lowest "
+        "mean over fresh seeds among them is bold. Losses with different fingerprints cannot be compared."
     )
     studies = shown_studies(frame, "", caption, "index.csv")
     page = render_page("index.html.jinja", title="All studies", studies=studies, count=len(frame))

@@ -15,6 +15,7 @@ from harness.report.plots.curves import chosen_name
 from harness.report.plots.plot import Drawn
 from harness.report.results import Results
 from harness.report.tables import holdout
+from harness.report.tables.finalists import remarks
 from harness.report.tables.leaderboard import caption, default_columns
 from harness.report.tables.segments import COLUMNS, changes, segments_frame
 from harness.report.tables.table import Column, cells, nats, whole
@@ -94,7 +95,10 @@ def _next(results: Results, findings: list[str]) -> list[str]:
     lines = []
     if results.chosen is not None and results.chosen.trial.verdict is not None:
         trial = results.chosen.trial
-        lines.append(f"trial {trial.number} is {trial.verdict}: {results.chosen.advice}")
+        lines.append(
+            f"trial {trial.number} is {trial.verdict} in its single run of the search: {results.chosen.advice}"
+        )
+    lines += remarks(results.study)
     return [*lines, *findings] or ["nothing to report yet"]
 
 

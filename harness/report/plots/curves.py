@@ -28,7 +28,7 @@ def _curves(results: Results) -> pd.DataFrame:
     """Evaluations of the chosen trial and of the recipe, then the levels to compare with, which have no `examples`."""
     curves = curves_frame(results)
     number = -1 if results.chosen is None else results.chosen.trial.number
-    mine = curves[curves["trial"] == number].assign(run=chosen_name(results))
+    mine = curves[curves["trial"] == number].assign(run=f"{chosen_name(results)}, its run in the search")
     return pd.concat([mine[_COLUMNS], curves.loc[curves["trial"].isna(), _COLUMNS], _levels(results)])
 
 

@@ -55,7 +55,7 @@ def draw_finalists(frame: pd.DataFrame, results: Results) -> Figure:
     _legend(left)
     _focus(right, placed)
     seeds = int(runs.groupby("contender").size().max())
-    style.small_print(figure, f"{seeds} fresh seeds each, seeds and items resampled together · {results.label}")
+    style.small_print(figure, f"{seeds} fresh seeds each, 95 % over seeds and items · {results.label}")
     return figure
 
 
@@ -94,9 +94,10 @@ FINALISTS = Plot(
     "finalists",
     "Finalists on fresh seeds",
     "Left: the best trials, trained again with seeds that the search did not use; lower is better. If the diamond is "
-    "to the left of the dots, the trial was lucky in the search. Right: the difference between each mean and the "
-    "lowest one. A trial whose interval contains 0 is statistically tied with the lowest mean. Among those tied, the "
-    "smallest model wins.",
+    "to the left of the dots, the trial was lucky in the search (its optimism, the fresh mean minus the loss in the "
+    "search, is positive). Right: the difference between each mean and the lowest one. A trial marked as tied has an "
+    "interval that contains 0, and its mean is within the margin that the noise between seeds allows. Among those "
+    "tied, the smallest model wins.",
     _finalists,
     draw_finalists,
     _alt,

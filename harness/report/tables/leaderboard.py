@@ -9,6 +9,7 @@ from optuna.distributions import CategoricalDistribution, json_to_distribution
 
 from harness.lecture import RECIPE
 from harness.report.results import Results
+from harness.report.tables.studies import UNCONFIRMED
 from harness.report.tables.table import Column, Format, chosen, nats, render, short, whole
 from harness.store.finalist_record import Finalist
 from harness.store.trial_record import SeedRun, TrialRecord
@@ -79,8 +80,9 @@ def _own_columns(results: Results) -> list[Column]:
 def leaderboard_frame(results: Results, shown: int = SHOWN) -> pd.DataFrame:
     """Finalists by their fresh means, the best other trials by their one run, then the recipe and counted n-grams.
 
-    Losses are exact means over whole splits, in nats per symbol. `best` marks the winner, or the lowest dev loss
-    before the finalists' round. `tied` marks those that are statistically tied with the lowest dev loss.
+    Losses are exact means over whole splits, in nats per symbol. `best` marks the winner; before the finalists' round
+    nothing, because a single run is no match for means over seeds. `tied` marks those that are statistically tied with
+    the lowest dev loss.
     """
     rows = [*_trial_rows(results, shown), *_recipe_row(results), *_counted_rows(results)]
     names = [*(column.name for column in columns_of(results)), "best", "tied"]
@@ -109,7 +111,7 @@ def _trial_rows(results: Results, shown: int) -> list[dict[str, Any]]:
     if ranking is None and others:
         lowest = others[0].dev_nats or 0.0
         for row in rows:
-            row |= {"best": row["dev"] == lowest, "tied": row["dev"] - lowest < SEED_SPAN}
+            row |= {"tied": row["dev"] - lowest < SEED_SPAN, "note": UNCONFIRMED}
     return [row | {"place": place} for place, row in enumerate(rows, start=1)]
 
 
@@ -205,7 +207,8 @@ def caption(results: Results) -> str:
     ranking = results.study.ranking
     if ranking is None:
         rows = (
-            "Each row is a single run, selected from many. † marks trials within "
+            "Each trial is a single run, selected from many and not confirmed on fresh seeds, so none is bold. † marks "
+            "trials within "
             f"{SEED_SPAN} of the lowest, a difference that seeds alone can make."
         )
     else:
@@ -213,7 +216,7 @@ def caption(results: Results) -> str:
             f"Finalists are means over {len(ranking.seeds)} fresh seeds, with 95 % intervals over seeds and items and "
             "the standard deviation between seeds. The trials below them are single runs of the search, so their "
             "losses are optimistic. The winner is bold; † marks trials that are statistically tied with the lowest "
-            "mean."
+            "mean. Verdict, seconds and parameters drawn are those of a trial's single run in the search."
         )
     return (
         f"Best trials of {results.study.key}. Losses are in nats per symbol, exact means over whole splits "

@@ -11,6 +11,7 @@ from harness.lecture import RECIPE
 from harness.report.results import Results
 from harness.report.tables.table import Column, nats, whole
 
+UNCONFIRMED = "one run, not confirmed"
 COLUMNS = (
     Column("study", number=False),
     Column("corpus", number=False),
@@ -18,12 +19,14 @@ COLUMNS = (
     Column("chosen", number=False),
     Column("dev", "nats", nats, marked=True),
     Column("n", "seeds", whole),
+    Column("confirmed", number=False, show=lambda confirmed: "on fresh seeds" if confirmed else UNCONFIRMED),
     Column("low", "nats", nats, words="95 % from"),
     Column("high", "nats", nats, words="95 % to"),
-    Column("recipe", "nats", nats, words=RECIPE),
+    Column("corrected", "nats", nats, words="corrected for selection"),
+    Column("recipe", "nats", nats, words=f"{RECIPE}, mean of its seeds"),
     Column("counted", "nats", nats, words="best counted n-gram"),
     Column("train", "nats", nats),
-    Column("verdict", number=False),
+    Column("verdict", number=False, words="verdict of its run in the search"),
     Column("parameters", show=whole),
     Column("complete", show=whole),
     Column("trials", show=whole),
@@ -36,13 +39,14 @@ COLUMNS = (
 def studies_frame(several: list[Results]) -> pd.DataFrame:
     """One row per study; losses in nats per symbol.
 
-    `best` marks the lowest dev loss among the studies of one fingerprint, if there are at least two of them.
+    `best` marks the lowest mean over fresh seeds among the studies of one fingerprint, if at least two of them have a
+    dev loss. A single run of a search is never the best: it is the luckiest of many.
     """
     frame = pd.DataFrame([_row(results) for results in several], columns=[column.name for column in COLUMNS])
-    by_fingerprint = frame.groupby("fingerprint")["dev"]
-    return frame.assign(
-        best=(frame["dev"] == by_fingerprint.transform("min")) & (by_fingerprint.transform("count") > 1)
-    )
+    confirmed = frame["dev"].astype(float).where(frame["confirmed"].eq(True))
+    lowest = confirmed.groupby(frame["fingerprint"]).transform("min")
+    compared = frame.groupby("fingerprint")["dev"].transform("count") > 1
+    return frame.assign(best=(confirmed == lowest) & compared)
 
 
 def _row(results: Results) -> dict[str, Any]:
@@ -61,9 +65,10 @@ def _row(results: Results) -> dict[str, Any]:
         "test_split": _test_split(results),
     }
     if chosen is not None:
-        row["verdict"] = chosen.trial.verdict
+        row |= {"verdict": chosen.trial.verdict, "confirmed": won is not None}
     if won is not None:
         row |= {"chosen": won.name, "n": len(won.runs), "low": won.low, "high": won.high, "train": won.train_nats}
+        row["corrected"] = None if study.ranking is None else study.ranking.corrected_nats
         row["parameters"] = won.parameters
     elif chosen is not None:
         trial = chosen.trial
