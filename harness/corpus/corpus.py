@@ -29,13 +29,23 @@ class Corpus:
     train_items: list[str]
     dev_items: list[str]
     fingerprint: str
-    """Twelve hexadecimal digits: a hash of the corpus bytes, the variant, the split rule and the split seed."""
+    """Twelve hexadecimal digits: a hash of the items, the variant, the split rule and the split seed."""
     _cache: dict[Hashable, Any] = field(default_factory=dict, repr=False, compare=False)
 
     @property
     def label(self) -> str:
         """Name and variant as used in keys and captions: `names`, `names-dedup`, `names-published`."""
         return self.source.name + self.source.variant.suffix
+
+    def known_as(self, fingerprint: str) -> bool:
+        """Whether a stored fingerprint is of this corpus: today's, or that of a version up to 0.3.0, over bytes."""
+        return fingerprint in self.fingerprints
+
+    @property
+    def fingerprints(self) -> tuple[str, ...]:
+        """Today's fingerprint, then those that versions up to 0.3.0 may have stored for the same items."""
+        earlier = (_fingerprint(digest, self.source) for digest in self.source.earlier_digests)
+        return tuple(dict.fromkeys((self.fingerprint, *earlier)))
 
     @property
     def vocabulary_size(self) -> int:
@@ -86,13 +96,16 @@ def load(corpus: str, *, patience: float = 30.0) -> Corpus:
         CorpusError: see `harness.corpus.sources.read_source`.
     """
     source = read_source(corpus, patience=patience)
-    variant = source.variant
-    train_items, dev_items = train_and_dev_items(source.items, variant.rule)
-    stamp = "\n".join([source.digest, variant.name, variant.rule.text, str(SPLIT_SEED)])
+    train_items, dev_items = train_and_dev_items(source.items, source.variant.rule)
     return Corpus(
         source=source,
         vocabulary=vocabulary_of(source.items),
         train_items=train_items,
         dev_items=dev_items,
-        fingerprint=hashlib.sha256(stamp.encode("utf-8")).hexdigest()[:12],
+        fingerprint=_fingerprint(source.digest, source),
     )
+
+
+def _fingerprint(digest: str, source: Source) -> str:
+    stamp = "\n".join([digest, source.variant.name, source.variant.rule.text, str(SPLIT_SEED)])
+    return hashlib.sha256(stamp.encode("utf-8")).hexdigest()[:12]

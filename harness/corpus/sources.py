@@ -49,7 +49,9 @@ class Source:
     variant: Variant
     items: tuple[str, ...]
     digest: str
-    """SHA-256 of the corpus bytes, before the variant is applied."""
+    """SHA-256 of the items, joined by newlines, before the variant is applied: how lines end is no part of it."""
+    earlier_digests: tuple[str, ...] = ()
+    """What versions up to 0.3.0 used instead: the SHA-256 of the bytes, as they are and with one newline at the end."""
 
 
 def read_source(spec: str, *, patience: float = 30.0) -> Source:
@@ -77,9 +79,11 @@ def read_source(spec: str, *, patience: float = 30.0) -> Source:
             f"got {spec!r}, which is not a file.{nearest(spec, known_specs())}"
         )
     items = _checked(_items(raw, base), base)
+    text = "\n".join(items).encode("utf-8")
+    digest, *earlier = (hashlib.sha256(form).hexdigest() for form in (text, raw, text + b"\n"))
     if variant is DEDUPLICATED:
         items = _checked(tuple(dict.fromkeys(items)), f"{base} without repeated items")
-    return Source(spec, name, variant, items, hashlib.sha256(raw).hexdigest())
+    return Source(spec, name, variant, items, digest, tuple(earlier))
 
 
 def _base_and_variant(spec: str) -> tuple[str, Variant]:

@@ -40,7 +40,7 @@ def rerun(storage: Storage, study: StudyRecord, number: int) -> Rerun:
             f"a trial must have losses to compare with; trial {number} is {record.status}. Choose another."
         )
     corpus = load(study.corpus.spec)
-    if corpus.fingerprint != study.corpus.fingerprint:
+    if not corpus.known_as(study.corpus.fingerprint):
         raise StudyError(
             f"a rerun needs the trial's corpus, fingerprint {study.corpus.fingerprint}; "
             f"{study.corpus.spec} now has {corpus.fingerprint}. Restore the old file."

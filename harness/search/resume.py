@@ -65,7 +65,7 @@ def check_same_search(stored: StudyRecord, study: Study, corpus: Corpus, asked: 
     for name in changed(asked, stored.settings):
         before, now_asked = getattr(stored.settings, name), getattr(asked, name)
         raise StudyError(f"a study keeps its {name}; {since} with {name.upper()}={before}, got {now_asked}. {way_out}")
-    if corpus.fingerprint != stored.corpus.fingerprint:
+    if not corpus.known_as(stored.corpus.fingerprint):
         raise StudyError(
             f"a study keeps its corpus; {since} on fingerprint {stored.corpus.fingerprint}, "
             f"{corpus.source.spec} now has {corpus.fingerprint}. {way_out}"

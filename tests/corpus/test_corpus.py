@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 import random
 import threading
@@ -180,6 +181,46 @@ def test_a_fingerprint_changes_with_the_content_and_not_with_the_place(write: Wr
     text = small_corpus_file.read_text(encoding="utf-8")
     assert load(write(text)).fingerprint == load(str(small_corpus_file)).fingerprint
     assert load(write(text.replace("ka", "ko", 1))).fingerprint != load(str(small_corpus_file)).fingerprint
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        ITEMS + "\n",
+        ITEMS.replace("\n", "\r\n"),
+        "\ufeff" + ITEMS,
+        ITEMS.replace("\n", "\n\n") + "\n\n",
+        f"  {ITEMS} \n",
+    ],
+    ids=["final newline", "CRLF", "byte order mark", "blank lines", "white space around items"],
+)
+def test_a_fingerprint_is_one_of_items_and_not_of_bytes(write: WriteCorpus, content: str):
+    plain = load(write(ITEMS)).fingerprint
+    assert load(write(content)).fingerprint == plain == fingerprint_of_0_3_0(ITEMS.encode())
+
+
+def fingerprint_of_0_3_0(raw: bytes) -> str:
+    rule = "shuffle once, 80/10/10 by item"
+    stamp = "\n".join([hashlib.sha256(raw).hexdigest(), "canonical", rule, "42"])
+    return hashlib.sha256(stamp.encode()).hexdigest()[:12]
+
+
+def test_a_corpus_knows_the_fingerprint_that_version_0_3_0_gave_its_file(write: WriteCorpus):
+    windows = ITEMS.replace("\n", "\r\n").encode()
+    corpus = load(write(windows))
+    assert corpus.known_as(corpus.fingerprint)
+    assert corpus.known_as(fingerprint_of_0_3_0(windows))
+    assert not corpus.known_as(fingerprint_of_0_3_0(b"other"))
+
+
+def test_a_corpus_is_known_again_after_a_blank_line_was_added_to_a_file_that_0_3_0_searched(write: WriteCorpus):
+    stored = fingerprint_of_0_3_0(f"{ITEMS}\n".encode())
+    assert load(write(f"{ITEMS}\n\n")).known_as(stored)
+
+
+def test_a_fingerprint_of_a_variant_is_known_for_that_variant_only(write: WriteCorpus):
+    path = write(ITEMS + "\n")
+    assert not load(f"{path}-dedup").known_as(load(path).fingerprint)
 
 
 def test_a_path_loads_again_from_what_the_corpus_says_of_itself(write: WriteCorpus, monkeypatch: pytest.MonkeyPatch):
