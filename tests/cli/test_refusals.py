@@ -167,7 +167,9 @@ def test_overrides_reach_into_the_config():
 
 @pytest.mark.slow
 def test_python_m_harness_is_the_same_program():
-    done = subprocess.run([sys.executable, "-m", "harness", "--help"], capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [sys.executable, "-m", "harness", "--help"], capture_output=True, encoding="utf-8", check=True
+    )
     for command in ("study", "report", "dashboard", "holdout", "train", "sample", "lr-range", "overfit", "rerun"):
         assert command in done.stdout
 
