@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from harness import paths
+from harness.cli.app import run
 from tests.tiny_study import write_items, write_study
 
 ROOT = Path(__file__).parents[1]
@@ -55,3 +56,26 @@ def test_a_study_and_its_report_need_no_utf_8_locale(tmp_path: Path):
         assert (done.returncode, ours) == (0, []), words
     assert "é" in (folder / "samples.txt").read_text(encoding="utf-8")
     assert "中" in (folder / "report.html").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("words", [["study", "tiny", "--corpus", "{}.txt"], ["study", "{}.py"]])
+def test_a_path_that_is_not_utf_8_is_refused_in_one_line(
+    words: list[str], tmp_path: Path, capfd: pytest.CaptureFixture[str]
+):
+    items, study = write_items(tmp_path / "items.txt"), write_study()
+    stem = str(tmp_path / os.fsdecode(b"zo\xeb"))
+    Path(f"{stem}.txt").write_bytes(items.read_bytes())
+    Path(f"{stem}.py").write_bytes(study.read_bytes())
+    assert run([word.format(stem) for word in words]) == 2
+    assert r"must be UTF-8; got '" + str(tmp_path) + r"/zo\udceb." in capfd.readouterr().err
+    assert not paths.results_folder().exists()
+
+
+def test_a_project_folder_that_is_not_utf_8_is_refused_in_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+):
+    home = tmp_path / os.fsdecode(b"zo\xeb")
+    home.mkdir()
+    monkeypatch.setenv("HARNESS_HOME", str(home))
+    assert run(["studies"]) == 2
+    assert r"/zo\udceb/results/studies.db'" in capfd.readouterr().err

@@ -15,7 +15,7 @@ from pathlib import Path
 from harness import paths
 from harness.corpus.split import ONCE, PUBLISHED, SplitRule
 from harness.errors import CorpusError, CorpusUnavailable, nearest
-from harness.files import write_atomically
+from harness.files import is_utf_8, write_atomically
 
 NAMES_URL = "https://raw.githubusercontent.com/karpathy/makemore/988aa59/names.txt"
 MINIMUM_ITEMS = 100
@@ -71,6 +71,11 @@ def read_source(spec: str, *, patience: float = 30.0) -> Source:
     if base in KNOWN:
         name, raw = base, _known(base, patience)
     elif path := _file(base):
+        if not is_utf_8(path):
+            raise CorpusError(
+                f"the path of a corpus must be UTF-8; got {str(path)!r}. Rename it, or set PYTHONUTF8=1 if the locale "
+                "has another encoding."
+            )
         spec = f"{path}{variant.suffix}"
         name, raw = _name_of(path), _read(path)
     else:

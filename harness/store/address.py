@@ -29,7 +29,7 @@ def url_of(storage: str | None) -> sql.URL:
     """
     text = (storage or "").strip()
     if not text:
-        return _sqlite(str(paths.default_storage()), text)
+        return _sqlite(default := str(paths.default_storage()), default)
     if text.startswith("file:") or _BACKENDS.match(text):
         raise _refused(text, "it is neither. Write sqlite:///studies.db, or studies.db alone")
     if "://" not in text:

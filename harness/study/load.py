@@ -10,6 +10,7 @@ from types import CodeType
 
 from harness import paths
 from harness.errors import HarnessError, StudyError, nearest
+from harness.files import is_utf_8
 from harness.model import Build, CharMLP
 from harness.study.definition import Study
 
@@ -35,6 +36,8 @@ def load_study(name: str) -> tuple[Study, Path]:
             f"There are: {', '.join(known) or 'none'}.{nearest(Path(name).stem, known)} Name one of them, or write it."
         )
     path = path.resolve()
+    if not is_utf_8(path):
+        raise StudyError(f"the path of a study file must be UTF-8; got {str(path)!r}. Rename it, or set PYTHONUTF8=1.")
     name = f"studies.{path.stem}"
     specification = importlib.util.spec_from_file_location(name, path, loader=_AsWritten(name, str(path)))
     assert specification is not None  # a .py file always has one
