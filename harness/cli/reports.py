@@ -26,9 +26,11 @@ def rewrite_reports(name: str | None, corpus: str | None, storage: str | None, *
         raise StudyError("a report needs a study; the storage has none. Start one with make study.")
     documents = []
     for record in records:
-        folder, results, findings = write_report(opened, record)
+        folder, results, findings, notice = write_report(opened, record)
         show_all(opened, record.key, findings)
         progress_console(as_json).print(f"{folder}: {headline(results)}")
+        if notice:
+            progress_console(as_json).print(notice)
         documents.append({"folder": str(folder), "headline": headline(results), "summary": summary(results)})
     if as_json:
         show_json({"reports": documents})

@@ -82,7 +82,7 @@ def _announce(session: Session, to: Console) -> None:
 
 def _show_outcome(session: Session, report: Report) -> None:
     """The last lines of `make study`: how the search ended, its results, and what to do next."""
-    folder, results, findings = report
+    folder, results, findings, notice = report
     _show_ending(session, results)
     done, wanted = count_runs(session.storage, session.record, results.trials)
     print_finalists(session.record)
@@ -94,6 +94,8 @@ def _show_outcome(session: Session, report: Report) -> None:
         console.print(f"trial {trial.number} is {trial.verdict}: {results.chosen.advice}")
     for line in findings:
         console.print(f"  {line}")
+    if notice:
+        console.print(notice)
     key = session.record.key
     if (folder / "reported.html").is_file():
         console.print(f"see {folder}/reported.html (each reported figure and the one measured here)")
