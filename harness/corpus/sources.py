@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from harness import paths
+from harness.corpus.encoding import decoded
 from harness.corpus.split import ONCE, PUBLISHED, SplitRule
 from harness.errors import CorpusError, CorpusUnavailable, nearest
 from harness.files import is_utf_8, write_atomically
@@ -77,7 +78,7 @@ def read_source(spec: str, *, patience: float = 30.0) -> Source:
                 "has another encoding."
             )
         spec = f"{path}{variant.suffix}"
-        name, raw = _name_of(path), _read(path)
+        name, base, raw = _name_of(path), str(path), _read(path)
     else:
         raise CorpusError(
             f"corpus must be one of {', '.join(known_specs())} or a path to a text file with one item per line; "
@@ -119,15 +120,8 @@ def at_hand(name: str) -> bool:
 
 
 def _items(raw: bytes, name: str) -> tuple[str, ...]:
-    try:
-        text = raw.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise CorpusError(
-            f"a corpus must be UTF-8 text; {name} has byte 0x{raw[error.start]:02x} at offset {error.start}. "
-            "Convert it, for example with iconv -t utf-8."
-        ) from None
     # Only newlines end an item. str.splitlines would also split at rarer separators inside items.
-    items = tuple(item for line in text.split("\n") if (item := line.strip()))
+    items = tuple(item for line in decoded(raw, name).split("\n") if (item := line.strip()))
     strange = next((c for item in items for c in set(item) if c != "\t" and unicodedata.category(c) == "Cc"), None)
     if strange is not None:
         raise CorpusError(

@@ -369,14 +369,12 @@ def test_words_separated_by_tabs_stay_one_item(write: WriteCorpus):
         (b"", "at least 100 items, one per line, to be split three ways; {path} has 0"),
         ("anna\n" * 99, "at least 100 items, one per line, to be split three ways; {path} has 99"),
         (ITEMS + "\nnull\x00byte", r"{path} contains the control character '\x00'"),
-        (ITEMS.encode() + "\nZoë".encode("latin-1"), "{path} has byte 0xeb at offset 972"),
-        (ITEMS.encode("utf-16"), "{path} has byte 0xff at offset 0"),
         (
             ITEMS + "\n" + "verylongitem" * 100,
             "at most 1,000 characters; {path} has one of 1,200 that begins with 'very",
         ),
     ],
-    ids=["empty", "too small", "binary", "latin-1", "utf-16", "over-long item"],
+    ids=["empty", "too small", "binary", "over-long item"],
 )
 def test_an_unusable_file_is_refused_in_one_line_with_its_path(write: WriteCorpus, content: str | bytes, expected: str):
     path = write(content)
