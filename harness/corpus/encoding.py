@@ -1,4 +1,4 @@
-"""From a file's bytes to its text. A file that is no UTF-8 text is refused with its kind and a command to convert it."""
+"""From a file's bytes to its text; what is no UTF-8 text is refused with its kind and a command that converts it."""
 
 from __future__ import annotations
 
