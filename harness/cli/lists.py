@@ -7,6 +7,7 @@ from typing import Any
 from harness import paths
 from harness.cli.console import console, show_json, show_table
 from harness.corpus import KNOWN, VARIANTS, at_hand
+from harness.corpus.overlap import in_percent
 from harness.report.summary import UNIT
 from harness.store.find import searched_studies
 from harness.store.opening import recorded as recorded_opening
@@ -33,11 +34,14 @@ def list_studies(storage: str | None, *, as_json: bool) -> None:
             "-" if facts["best_trial"] is None else str(facts["best_trial"]),
             facts["ended_by"] or "not ended",
             f"{facts['corpus']} {facts['fingerprint']}",
+            "not recorded" if facts["dev_in_train"] is None else in_percent(facts["dev_in_train"]),
             facts["test_split"],
         )
         for facts in stored
     ]
-    show_table(("key", "finished", "best dev (nats)", "trial", "ended by", "corpus", "test split"), rows)
+    show_table(
+        ("key", "finished", "best dev (nats)", "trial", "ended by", "corpus", "dev in train", "test split"), rows
+    )
 
 
 def _study_facts(storage: Storage, record: StudyRecord) -> dict[str, Any]:
@@ -51,6 +55,7 @@ def _study_facts(storage: Storage, record: StudyRecord) -> dict[str, Any]:
         "examples": record.corpus.examples,
         "asked": record.trials,
         "finished": sum(trial.status in FINISHED for trial in trials),
+        "dev_in_train": None if record.overlap is None else record.overlap.share,
         "best_dev_nats": None if best is None else best.dev_nats,
         "best_trial": None if best is None else best.number,
         "winner": None if record.ranking is None else record.ranking.winner,

@@ -89,7 +89,14 @@ def findings(results: Results) -> list[str]:
     if results.chosen is None:
         return []
     best = results.optuna_study.get_trials(deepcopy=False)[results.chosen.trial.number]
-    return [*map(str, edges(best.params, best.distributions)), *_outcomes(results), *_importance(results)]
+    edge_lines = map(str, edges(best.params, best.distributions))
+    return [*_overlap(results), *edge_lines, *_outcomes(results), *_importance(results)]
+
+
+def _overlap(results: Results) -> list[str]:
+    """Dev items that are in train too, if there are some."""
+    overlap = results.study.overlap
+    return [overlap.line] if overlap is not None and overlap.line else []
 
 
 def _outcomes(results: Results) -> list[str]:

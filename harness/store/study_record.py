@@ -8,7 +8,7 @@ from typing import Any, Literal, NamedTuple, Self
 from pydantic import BaseModel
 
 from harness.config import TrainConfig
-from harness.corpus import Corpus
+from harness.corpus import Corpus, Overlap, overlap_of
 from harness.lecture import LECTURE_FINGERPRINT, PUBLISHED_FINGERPRINT
 from harness.store.finalist_record import Ranking
 from harness.store.trial_record import SeedRun, TrialRecord, best_trial, thinned
@@ -107,6 +107,8 @@ class CorpusFacts(BaseModel, frozen=True):
     examples: dict[str, int]
     by_default: bool
     """Whether it was used because the user named no corpus."""
+    overlap: Overlap | None = None
+    """Dev items that are in train too; None if it was not recorded then (up to 0.3.0)."""
 
     @classmethod
     def of(cls, corpus: Corpus, *, by_default: bool) -> Self:
@@ -119,6 +121,7 @@ class CorpusFacts(BaseModel, frozen=True):
             items={"train": len(corpus.train_items), "dev": len(corpus.dev_items), "all": len(corpus.source.items)},
             examples={"train": train, "dev": dev, "all": sum(len(item) + 1 for item in corpus.source.items)},
             by_default=by_default,
+            overlap=corpus.once("overlap", lambda: overlap_of(corpus.dev_items, corpus.train_items)),
         )
 
     @property
@@ -169,6 +172,13 @@ class StudyRecord(BaseModel, frozen=True):
     drawn: Drawn | None = None
     ranking: Ranking | None = None
     """Ranking of the finalists; None until they are trained."""
+
+    @property
+    def overlap(self) -> Overlap | None:
+        """Dev items that are in train too; in a record of before 0.4.0 those that were measured for the best trial."""
+        if self.corpus.overlap is not None or self.dev_parts is None:
+            return self.corpus.overlap
+        return Overlap(self.dev_parts.seen_items + self.dev_parts.unseen_items, same=self.dev_parts.seen_items)
 
     @property
     def trials(self) -> int:

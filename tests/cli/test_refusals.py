@@ -26,6 +26,8 @@ from tests.tiny_study import write_items, write_study
     ("arguments", "message"),
     [
         (["study", "nosuch"], "got 'nosuch'"),
+        (["study", "nosuch", "--trials", "", "--corpus=", "--minutes", ""], "got 'nosuch'"),
+        (["studies", "--storage", "", "--json"], "there is none at"),
         (["study", "tiny", "--corpus", "nmaes"], "Did you mean 'names'"),
         (["study", "tiny", "--sampler", "TPE"], "got 'TPE'. Did you mean 'TPESampler'?"),
         (["study", "tiny", "--pruner", "Median"], "Did you mean 'MedianPruner'"),

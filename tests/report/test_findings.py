@@ -66,7 +66,8 @@ def results_of(trials: int, **outcomes: int) -> Any:
     statuses = ["complete"] * trials + [status for status, count in outcomes.items() for _ in range(count)]
     verdict = "well fitted" if "improving" not in outcomes else "still improving"
     records = [SimpleNamespace(status=status, verdict=verdict) for status in statuses if status != "improving"]
-    return SimpleNamespace(optuna_study=study, trials=records, chosen=chosen_of(study) if trials else None)
+    chosen, record = chosen_of(study) if trials else None, SimpleNamespace(overlap=None)
+    return SimpleNamespace(optuna_study=study, trials=records, chosen=chosen, study=record)
 
 
 def chosen_of(study: optuna.Study) -> SimpleNamespace:
