@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, TypeVar
 
 from harness.corpus.contexts import ContextCounts, Examples, count_contexts, examples_of, vocabulary_of
+from harness.corpus.overlap import Overlap, overlap_of
 from harness.corpus.sources import Source, read_source
 from harness.corpus.split import SPLIT_SEED, train_and_dev_items
 
@@ -61,6 +62,11 @@ class Corpus:
             self._cache[key] = make()
         value: Value = self._cache[key]
         return value
+
+    @property
+    def overlap(self) -> Overlap:
+        """Dev items that are in train too, or differ from a train item only in their writing."""
+        return self.once("overlap", lambda: overlap_of(self.dev_items, self.train_items))
 
     def examples(self, split: OpenSplit, context_length: int) -> Examples:
         """Every (context, target) pair of a split, in the order of the items."""

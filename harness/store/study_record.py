@@ -8,7 +8,7 @@ from typing import Any, Literal, NamedTuple, Self
 from pydantic import BaseModel
 
 from harness.config import TrainConfig
-from harness.corpus import Corpus, Overlap, overlap_of
+from harness.corpus import Corpus, Overlap
 from harness.lecture import LECTURE_FINGERPRINT, PUBLISHED_FINGERPRINT
 from harness.store.finalist_record import Ranking
 from harness.store.trial_record import SeedRun, TrialRecord, best_trial, thinned
@@ -121,7 +121,7 @@ class CorpusFacts(BaseModel, frozen=True):
             items={"train": len(corpus.train_items), "dev": len(corpus.dev_items), "all": len(corpus.source.items)},
             examples={"train": train, "dev": dev, "all": sum(len(item) + 1 for item in corpus.source.items)},
             by_default=by_default,
-            overlap=corpus.once("overlap", lambda: overlap_of(corpus.dev_items, corpus.train_items)),
+            overlap=corpus.overlap,
         )
 
     @property

@@ -5,8 +5,7 @@ from __future__ import annotations
 import pytest
 
 from harness import Corpus
-from harness.corpus import Overlap, overlap_of
-from harness.corpus.overlap import in_percent
+from harness.corpus.overlap import Overlap, in_percent, overlap_of
 from harness.store.study_record import CorpusFacts
 
 TRAIN = ["anna", "Zoe\u0308", "straße", "two  words", "b\u200bc", "ﬁn"]
