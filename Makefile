@@ -1,15 +1,22 @@
 # `make study` and `make test` are all that a fresh machine needs: each builds .venv on first use.
-# Variables count only if they are given on make's command line.
+# Variables count only if they are given on make's command line, and only if they have a value.
 
-PYTHON  ?= python3
 VENV    := .venv
 BIN     := $(VENV)/bin
 HARNESS := $(BIN)/harness
 
-STUDY   := beat_lecture
+# Settings of other Python projects on this machine must not reach .venv.
+unexport PYTHONPATH PYTHONHOME
+PIP     := PIP_USER=0 PIP_TARGET= PIP_PREFIX= PIP_ROOT= PIP_PYTHON= PIP_NO_DEPS=0 PIP_DRY_RUN=0 \
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
-# A flag for a variable that is given on the command line. NAME or WORKERS in the environment are ignored.
-flag = $(if $(filter command,$(firstword $(origin $(1)))),--$(2) "$($(1))")
+# The value of a variable that is given on the command line. NAME or WORKERS in the environment are ignored.
+given = $(if $(filter command,$(firstword $(origin $(1)))),$(strip $($(1))))
+# A flag for such a variable.
+flag = $(if $(call given,$(1)),--$(2) "$($(1))")
+
+STUDY_FILE = $(or $(call given,STUDY),beat_lecture)
+PYTHON3 = $(or $(strip $(PYTHON)),python3)
 
 COMMON  = $(call flag,STORAGE,storage)
 SETTINGS = $(call flag,NAME,name) $(call flag,TRIALS,trials) $(call flag,MINUTES,minutes) \
@@ -17,10 +24,10 @@ SETTINGS = $(call flag,NAME,name) $(call flag,TRIALS,trials) $(call flag,MINUTES
 	$(call flag,FINALISTS,finalists) $(call flag,SEEDS,seeds) $(call flag,SEED,seed) \
 	$(call flag,SAMPLER,sampler) $(call flag,PRUNER,pruner) $(COMMON)
 # The name of a stored study: NAME if it is given, else that of the study file.
-STORED  = "$(if $(filter command,$(firstword $(origin NAME))),$(NAME),$(STUDY))" $(call flag,CORPUS,corpus) $(COMMON)
+STORED  = "$(or $(call given,NAME),$(STUDY_FILE))" $(call flag,CORPUS,corpus) $(COMMON)
 
 # What to test: folders, files or single tests, if any were named.
-TESTS = $(if $(filter command,$(firstword $(origin T))),$(T))
+TESTS = $(call given,T)
 
 .DEFAULT_GOAL := help
 .PHONY: help study dashboard report holdout bench docs test coverage lint typecheck clean
@@ -30,19 +37,19 @@ help:  ## List the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 study: $(VENV)/.run  ## Search on all cores and write results/; run it again to resume
-	@$(HARNESS) study "$(STUDY)" $(SETTINGS)
+	@$(HARNESS) study "$(STUDY_FILE)" $(SETTINGS)
 
 dashboard: $(VENV)/.run  ## Serve the Optuna dashboard for every study, on 127.0.0.1:8080 (PORT=)
 	@$(HARNESS) dashboard $(call flag,PORT,port) $(COMMON)
 
 report: $(VENV)/.run  ## Rewrite pages, tables and plots from the stored trials of every study (NAME= for one)
-	@$(HARNESS) report $(if $(filter command,$(firstword $(origin NAME) $(origin STUDY))),$(STORED),$(COMMON))
+	@$(HARNESS) report $(if $(call given,NAME)$(call given,STUDY),$(STORED),$(COMMON))
 
 holdout: $(VENV)/.run  ## Open the test split, once, for the study's winner (RESUME=1 after a crash, VERIFY=1 to check the ledger)
-	@$(HARNESS) holdout $(if $(filter 1,$(VERIFY)),--verify $(COMMON),$(STORED) $(if $(filter 1,$(RESUME)),--resume)) || [ $$? -eq 3 ]
+	@$(HARNESS) holdout $(if $(filter 1,$(call given,VERIFY)),--verify $(COMMON),$(STORED) $(if $(filter 1,$(call given,RESUME)),--resume)) || [ $$? -eq 3 ]
 
 bench: $(VENV)/.bench  ## Compare this trainer with others, and its advice with random changes (SECTIONS="steps exact target study advice")
-	@$(HARNESS) bench $(if $(filter command,$(firstword $(origin SECTIONS))),$(SECTIONS))
+	@$(HARNESS) bench $(call given,SECTIONS)
 
 docs: $(VENV)/.dev  ## Write pages for every public module and for the command line into results/docs/
 	@$(BIN)/python docs/build.py
@@ -64,21 +71,21 @@ clean:  ## Remove .venv and caches; keep data, storage, ledger and results
 	find harness studies tests -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(VENV)/.python:
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || \
-		{ echo "harness needs Python 3.11 or newer as $(PYTHON); name another with PYTHON=python3.12"; exit 2; }
+	@$(PYTHON3) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || \
+		{ echo "harness needs Python 3.11 or newer as $(PYTHON3); name another with PYTHON=python3.12"; exit 2; }
 	@echo "First use: building $(VENV) (a minute or two)"
-	@$(PYTHON) -m venv $(VENV)
+	@$(PYTHON3) -m venv $(VENV)
 	@touch $@
 
 $(VENV)/.run: pyproject.toml constraints.txt | $(VENV)/.python
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e .
+	@$(PIP) -e .
 	@touch $@
 
 # JAX is one of several contenders. If it cannot be installed, the bench says so and runs without it.
 $(VENV)/.bench: $(VENV)/.run
-	@{ $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[bench]' && touch $@; } || \
+	@{ $(PIP) -e '.[bench]' && touch $@; } || \
 		echo "JAX could not be installed; the bench runs without it"
 
 $(VENV)/.dev: $(VENV)/.run
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	@$(PIP) -e '.[dev]'
 	@touch $@

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import html
 import importlib
+import os
 import pkgutil
 import subprocess
 import sys
@@ -71,7 +72,11 @@ def write_command_line() -> None:
     """All commands with their arguments and options, as Markdown and as a page."""
     typer = [sys.executable, "-m", "typer", "harness.cli.app", "utils", "docs"]
     asked = subprocess.run(
-        [*typer, "--name", "harness", "--title", "The command line"], check=True, capture_output=True, text=True
+        [*typer, "--name", "harness", "--title", "The command line"],
+        check=True,
+        capture_output=True,
+        encoding="utf-8",
+        env=os.environ | {"PYTHONUTF8": "1"},  # it prints in the encoding of the locale otherwise
     )
     markdown = html.unescape(asked.stdout)
     (FOLDER / f"{COMMAND_LINE}.md").write_text(markdown, encoding="utf-8")

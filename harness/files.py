@@ -40,6 +40,15 @@ def replacing(path: Path) -> Iterator[Path]:
             temporary.unlink(missing_ok=True)
 
 
+def is_utf_8(path: Path) -> bool:
+    """Whether a path can be stored and shown: not if its name has bytes that the locale's encoding cannot read."""
+    try:
+        str(path).encode("utf-8")
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
 @contextmanager
 def explained(path: Path) -> Iterator[None]:
     """Turn an operating system error into one line with the path and the way out.

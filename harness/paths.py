@@ -26,9 +26,9 @@ def results_folder() -> Path:
     return home() / "results"
 
 
-def default_storage() -> str:
-    """URL of the SQLite database that is used where no other storage is named."""
-    return f"sqlite:///{results_folder() / 'studies.db'}"
+def default_storage() -> Path:
+    """The SQLite database that is used where no other storage is named."""
+    return results_folder() / "studies.db"
 
 
 def known_studies() -> list[str]:

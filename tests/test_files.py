@@ -14,22 +14,22 @@ from harness.files import explained, replacing, write_atomically
 def test_a_file_is_written_with_its_folders(tmp_path: Path):
     target = tmp_path / "a" / "b.txt"
     write_atomically(target, "text")
-    assert target.read_text() == "text"
+    assert target.read_text(encoding="utf-8") == "text"
     assert [path.name for path in target.parent.iterdir()] == ["b.txt"]
 
 
 def test_a_write_that_fails_leaves_the_old_file_and_nothing_else(tmp_path: Path):
     target = tmp_path / "kept.txt"
-    target.write_text("old")
+    target.write_text("old", encoding="utf-8")
 
     def fail_halfway() -> None:
         with replacing(target) as temporary:
-            temporary.write_text("half")
+            temporary.write_text("half", encoding="utf-8")
             raise RuntimeError
 
     with pytest.raises(RuntimeError):
         fail_halfway()
-    assert target.read_text() == "old"
+    assert target.read_text(encoding="utf-8") == "old"
     assert [path.name for path in tmp_path.iterdir()] == ["kept.txt"]
 
 

@@ -17,12 +17,14 @@ from harness.study.space import space_of
 ROOT = Path(__file__).parents[1]
 README = ROOT / "README.md"
 PAGES = [README, ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md"))]
-BLOCKS = [block for page in PAGES for block in re.findall(r"```python\n(.*?)```", page.read_text(), re.DOTALL)]
+BLOCKS = [
+    block for page in PAGES for block in re.findall(r"```python\n(.*?)```", page.read_text(encoding="utf-8"), re.DOTALL)
+]
 
 
 def anchors(page: Path) -> set[str]:
     """The links to a page's headings, as GitHub makes them."""
-    headings = re.findall(r"^#+ (.+)$", page.read_text(), re.MULTILINE)
+    headings = re.findall(r"^#+ (.+)$", page.read_text(encoding="utf-8"), re.MULTILINE)
     return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
 
 
@@ -97,12 +99,12 @@ def test_the_winner_is_a_model_of_few_lines(small_corpus_file: Path, capsys: pyt
 
 
 def test_the_readme_is_short():
-    assert len(README.read_text().splitlines()) < 250
+    assert len(README.read_text(encoding="utf-8").splitlines()) < 250
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_links_lead_somewhere(page: Path):
-    for link in re.findall(r"\]\(([^)\s]+)\)", page.read_text()):
+    for link in re.findall(r"\]\(([^)\s]+)\)", page.read_text(encoding="utf-8")):
         if link.startswith("http"):
             continue
         path, _, anchor = link.partition("#")
@@ -112,6 +114,8 @@ def test_links_lead_somewhere(page: Path):
 
 
 def test_the_architecture_lists_every_file():
-    listed = re.findall(r"^\| `([\w/]+\.py)` \|", (ROOT / "docs" / "architecture.md").read_text(), re.MULTILINE)
+    listed = re.findall(
+        r"^\| `([\w/]+\.py)` \|", (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8"), re.MULTILINE
+    )
     files = [path.relative_to(ROOT / "harness").as_posix() for path in (ROOT / "harness").rglob("*.py")]
     assert sorted(listed) == sorted(file for file in files if not file.endswith("/__init__.py"))

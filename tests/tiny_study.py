@@ -61,7 +61,9 @@ def write_items(path: Path, count: int = 300, seed: int = 1) -> Path:
     """A corpus of made-up pronounceable items."""
     draw = random.Random(seed)
     syllables = [c + v for c in "bdklmnrst" for v in "aeiou"]
-    path.write_text("\n".join("".join(draw.choices(syllables, k=draw.randint(1, 4))) for _ in range(count)))
+    path.write_text(
+        "\n".join("".join(draw.choices(syllables, k=draw.randint(1, 4))) for _ in range(count)), encoding="utf-8"
+    )
     return path
 
 
@@ -94,7 +96,8 @@ def write_study(
             seeds=seeds,
             reference=reference,
             first=first,
-        )
+        ),
+        encoding="utf-8",
     )
     return path
 
@@ -180,14 +183,14 @@ def write_reported_study(wide: int = 16, repeats: int = 2) -> Path:
     folder = paths.studies_folder()
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / "reported.py"
-    path.write_text(REPORTED_FILE.format(wide=wide, repeats=repeats))
+    path.write_text(REPORTED_FILE.format(wide=wide, repeats=repeats), encoding="utf-8")
     return path
 
 
 def with_build(path: Path, build: str) -> None:
     """Give a study file a `build` of its own."""
-    text = path.read_text().replace("STUDY =", f"{build}\n\nSTUDY =")
-    path.write_text(text.replace("suggest=suggest,", "suggest=suggest, build=build,"))
+    text = path.read_text(encoding="utf-8").replace("STUDY =", f"{build}\n\nSTUDY =")
+    path.write_text(text.replace("suggest=suggest,", "suggest=suggest, build=build,"), encoding="utf-8")
 
 
 def brief_reference() -> Study:
@@ -241,7 +244,7 @@ def begin_in_background(*arguments: str) -> subprocess.Popen[str]:
         "from harness.report import write; write.PLOTS = (); from harness.cli.app import main; main()"
     )
     command = [sys.executable, "-c", program, "study", "tiny", *arguments]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=os.environ)
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, encoding="utf-8", env=os.environ)
 
 
 def wait_for(condition: Callable[[], bool], seconds: float = 120) -> None:

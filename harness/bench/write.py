@@ -6,11 +6,10 @@ import math
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pandas as pd
 import torch
-from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
 
 from harness.bench.advice import Followed
 from harness.bench.compared import compared_frame, followed_frame
@@ -21,6 +20,9 @@ from harness.report import palette
 from harness.report.plots import style
 from harness.report.tables.table import markdown
 from harness.store.provenance import commit, machine, now, versions
+
+if TYPE_CHECKING:  # matplotlib may be imported only after harness.report.plots
+    from matplotlib.figure import Figure
 
 SECTIONS = {
     "steps": "Training steps",
@@ -194,7 +196,7 @@ def draw_steps(rows: Sequence[Row], made_by: str) -> Figure:
         axis.invert_yaxis()
         axis.grid(axis="y", visible=False)
         axis.set(title=_label(shape), xlabel="µs per step")
-        axis.xaxis.set_major_locator(MaxNLocator(5))
+        axis.locator_params(axis="x", nbins=5)
         axis.xaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
         axis.set_xlim(0, 1.6 * max(row.high or 0.0 for row in shown))
         for place, row in enumerate(shown):

@@ -6,8 +6,10 @@ import io
 import logging
 import sys
 from itertools import pairwise
+from typing import Any
 
 import typer
+from typer.core import TyperCommand
 from typer.exceptions import TyperException
 
 from harness.cli.commands import COMMANDS
@@ -19,8 +21,24 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
 )
+
+
+class _Command(TyperCommand):
+    """A command whose options count as not given where their value is empty, as with `make study TRIALS=`."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        valued = {name for option in self.params if not getattr(option, "is_flag", True) for name in option.opts}
+        kept: list[str] = []
+        for word in args:
+            if word == "" and kept and kept[-1] in valued:
+                kept.pop()
+            elif not (word.endswith("=") and word[:-1] in valued):
+                kept.append(word)
+        return super().parse_args(ctx, kept)
+
+
 for command in COMMANDS:
-    app.command(command.__name__.replace("_", "-"))(command)
+    app.command(command.__name__.replace("_", "-"), cls=_Command)(command)
 
 
 def main() -> None:

@@ -7,6 +7,7 @@ from typing import Any
 from harness import paths
 from harness.cli.console import console, show_json, show_table
 from harness.corpus import KNOWN, VARIANTS, at_hand
+from harness.corpus.overlap import in_percent
 from harness.report.summary import UNIT
 from harness.report.tables.studies import UNCONFIRMED
 from harness.store.find import searched_studies
@@ -34,6 +35,7 @@ def list_studies(storage: str | None, *, as_json: bool) -> None:
             _outcome(facts["best_dev_nats"], f"trial {facts['best_trial']}", _run(facts)),
             facts["ended_by"] or "not ended",
             f"{facts['corpus']} {facts['fingerprint']}",
+            "not recorded" if facts["dev_in_train"] is None else in_percent(facts["dev_in_train"]),
             facts["test_split"],
         )
         for facts in stored
@@ -42,7 +44,8 @@ def list_studies(storage: str | None, *, as_json: bool) -> None:
 
 
 _STUDIES_HEAD = (
-    "key", "finished", "dev of the winner (nats)", "best single run (nats)", "ended by", "corpus", "test split",
+    "key", "finished", "dev of the winner (nats)", "best single run (nats)", "ended by", "corpus", "dev in train",
+    "test split",
 )  # fmt: skip
 
 
@@ -69,6 +72,7 @@ def _study_facts(storage: Storage, record: StudyRecord) -> dict[str, Any]:
         "examples": record.corpus.examples,
         "asked": record.trials,
         "finished": sum(trial.status in FINISHED for trial in trials),
+        "dev_in_train": None if record.overlap is None else record.overlap.share,
         "best_dev_nats": None if best is None else best.dev_nats,
         "best_trial": None if best is None else best.number,
         "winner": None if won is None else won.name,

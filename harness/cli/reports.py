@@ -5,7 +5,7 @@ from __future__ import annotations
 from harness.cli.console import console, progress_console, show_json
 from harness.dashboard.board import show_all
 from harness.errors import StudyError
-from harness.report.conclusion import headline
+from harness.report.conclusion import headline, overlap_warning
 from harness.report.pages.comparison import write_comparison
 from harness.report.results import gather
 from harness.report.summary import summary
@@ -26,9 +26,12 @@ def rewrite_reports(name: str | None, corpus: str | None, storage: str | None, *
         raise StudyError("a report needs a study; the storage has none. Start one with make study.")
     documents = []
     for record in records:
-        folder, results, findings = write_report(opened, record)
+        folder, results, findings, notice = write_report(opened, record)
         show_all(opened, record.key, findings)
-        progress_console(as_json).print(f"{folder}: {headline(results)}")
+        for line in filter(None, (overlap_warning(results), f"{folder}: {headline(results)}")):
+            progress_console(as_json).print(line)
+        if notice:
+            progress_console(as_json).print(notice)
         documents.append({"folder": str(folder), "headline": headline(results), "summary": summary(results)})
     if as_json:
         show_json({"reports": documents})

@@ -55,6 +55,8 @@ def train_model(config: TrainConfig, corpus_name: str, out: Path | None, *, as_j
     corpus = load(corpus_name)
     progress = progress_console(as_json)
     progress.print(f"corpus {corpus.label}, fingerprint {corpus.fingerprint}; config {config.hash()}")
+    if corpus.overlap.line:
+        progress.print(corpus.overlap.line)
     progress.print("    step   examples  seconds       rate   train     dev  (nats per symbol, whole splits)")
 
     def on_evaluation(point: Evaluation) -> None:

@@ -9,7 +9,7 @@ from harness import paths
 from harness.cli.console import console, show_json, show_pairs, show_table
 from harness.cli.json_header import json_header
 from harness.cli.sparkline import sparkline
-from harness.report.conclusion import headline
+from harness.report.conclusion import headline, overlap_warning
 from harness.report.findings import findings
 from harness.report.results import Results, gather
 from harness.report.summary import summary
@@ -81,6 +81,8 @@ def _trial_facts(storage: Storage, study: StudyRecord, record: TrialRecord) -> d
 
 def _print_study(results: Results, facts: Mapping[str, Any]) -> None:
     record, trials, best = results.study, facts["trials"], results.best
+    if warning := overlap_warning(results):
+        console.print(warning)
     console.print(facts["headline"])
     ends = ("complete", "pruned", "diverged", "failed", "interrupted")
     counts = ", ".join(f"{trials[end]} {end}" for end in ends if trials[end])

@@ -13,7 +13,7 @@ from harness.cli.console import console, progress_console, show_json
 from harness.cli.panel import StudyDisplay
 from harness.cli.show import print_finalists
 from harness.dashboard.live import LiveBoard
-from harness.report.conclusion import headline
+from harness.report.conclusion import headline, overlap_warning
 from harness.report.results import Results, split_sizes
 from harness.report.summary import summary
 from harness.search.events import Event, OnEvent
@@ -78,16 +78,20 @@ def _announce(session: Session, to: Console) -> None:
         f"{record.trials} trials or {session.study.minutes:g} minutes, {session.workers} workers, "
         f"{record.sampler}, {record.pruner}, seed {record.seed}"
     )
+    if record.overlap is not None and record.overlap.line:
+        to.print(record.overlap.line)
 
 
 def _show_outcome(session: Session, report: Report) -> None:
     """The last lines of `make study`: how the search ended, its results, and what to do next."""
-    folder, results, findings = report
+    folder, results, findings, notice = report
     _show_ending(session, results)
     done, wanted = count_runs(session.storage, session.record, results.trials)
     print_finalists(session.record)
     if done < wanted:
         console.print(f"finalists: {done} of {wanted} runs with fresh seeds are done; make study runs the rest")
+    if warning := overlap_warning(results):
+        console.print(warning)
     console.print(headline(results))
     if results.chosen is not None and results.chosen.trial.verdict is not None:
         trial = results.chosen.trial
@@ -96,6 +100,8 @@ def _show_outcome(session: Session, report: Report) -> None:
         )
     for line in findings:
         console.print(f"  {line}")
+    if notice:
+        console.print(notice)
     key = session.record.key
     if (folder / "reported.html").is_file():
         console.print(f"see {folder}/reported.html (each reported figure and the one measured here)")

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, TypeVar
 
 from harness.corpus.contexts import ContextCounts, Examples, count_contexts, examples_of, vocabulary_of
+from harness.corpus.overlap import Overlap, overlap_of
 from harness.corpus.sources import Source, read_source
 from harness.corpus.split import SPLIT_SEED, train_and_dev_items
 
@@ -29,13 +30,23 @@ class Corpus:
     train_items: list[str]
     dev_items: list[str]
     fingerprint: str
-    """Twelve hexadecimal digits: a hash of the corpus bytes, the variant, the split rule and the split seed."""
+    """Twelve hexadecimal digits: a hash of the items, the variant, the split rule and the split seed."""
     _cache: dict[Hashable, Any] = field(default_factory=dict, repr=False, compare=False)
 
     @property
     def label(self) -> str:
         """Name and variant as used in keys and captions: `names`, `names-dedup`, `names-published`."""
         return self.source.name + self.source.variant.suffix
+
+    def known_as(self, fingerprint: str) -> bool:
+        """Whether a stored fingerprint is of this corpus: today's, or that of a version up to 0.3.0, over bytes."""
+        return fingerprint in self.fingerprints
+
+    @property
+    def fingerprints(self) -> tuple[str, ...]:
+        """Today's fingerprint, then those that versions up to 0.3.0 may have stored for the same items."""
+        earlier = (_fingerprint(digest, self.source) for digest in self.source.earlier_digests)
+        return tuple(dict.fromkeys((self.fingerprint, *earlier)))
 
     @property
     def vocabulary_size(self) -> int:
@@ -51,6 +62,11 @@ class Corpus:
             self._cache[key] = make()
         value: Value = self._cache[key]
         return value
+
+    @property
+    def overlap(self) -> Overlap:
+        """Dev items that are in train too, or differ from a train item only in their writing."""
+        return self.once("overlap", lambda: overlap_of(self.dev_items, self.train_items))
 
     def examples(self, split: OpenSplit, context_length: int) -> Examples:
         """Every (context, target) pair of a split, in the order of the items."""
@@ -86,13 +102,16 @@ def load(corpus: str, *, patience: float = 30.0) -> Corpus:
         CorpusError: see `harness.corpus.sources.read_source`.
     """
     source = read_source(corpus, patience=patience)
-    variant = source.variant
-    train_items, dev_items = train_and_dev_items(source.items, variant.rule)
-    stamp = "\n".join([source.digest, variant.name, variant.rule.text, str(SPLIT_SEED)])
+    train_items, dev_items = train_and_dev_items(source.items, source.variant.rule)
     return Corpus(
         source=source,
         vocabulary=vocabulary_of(source.items),
         train_items=train_items,
         dev_items=dev_items,
-        fingerprint=hashlib.sha256(stamp.encode("utf-8")).hexdigest()[:12],
+        fingerprint=_fingerprint(source.digest, source),
     )
+
+
+def _fingerprint(digest: str, source: Source) -> str:
+    stamp = "\n".join([digest, source.variant.name, source.variant.rule.text, str(SPLIT_SEED)])
+    return hashlib.sha256(stamp.encode("utf-8")).hexdigest()[:12]

@@ -13,9 +13,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from harness import paths
+from harness.corpus.encoding import decoded
 from harness.corpus.split import ONCE, PUBLISHED, SplitRule
 from harness.errors import CorpusError, CorpusUnavailable, nearest
-from harness.files import write_atomically
+from harness.files import is_utf_8, write_atomically
 
 NAMES_URL = "https://raw.githubusercontent.com/karpathy/makemore/988aa59/names.txt"
 MINIMUM_ITEMS = 100
@@ -49,7 +50,9 @@ class Source:
     variant: Variant
     items: tuple[str, ...]
     digest: str
-    """SHA-256 of the corpus bytes, before the variant is applied."""
+    """SHA-256 of the items, joined by newlines, before the variant is applied: how lines end is no part of it."""
+    earlier_digests: tuple[str, ...] = ()
+    """What versions up to 0.3.0 used instead: the SHA-256 of the bytes, as they are and with one newline at the end."""
 
 
 def read_source(spec: str, *, patience: float = 30.0) -> Source:
@@ -69,17 +72,24 @@ def read_source(spec: str, *, patience: float = 30.0) -> Source:
     if base in KNOWN:
         name, raw = base, _known(base, patience)
     elif path := _file(base):
+        if not is_utf_8(path):
+            raise CorpusError(
+                f"the path of a corpus must be UTF-8; got {str(path)!r}. Rename it, or set PYTHONUTF8=1 if the locale "
+                "has another encoding."
+            )
         spec = f"{path}{variant.suffix}"
-        name, raw = _name_of(path), _read(path)
+        name, base, raw = _name_of(path), str(path), _read(path)
     else:
         raise CorpusError(
             f"corpus must be one of {', '.join(known_specs())} or a path to a text file with one item per line; "
             f"got {spec!r}, which is not a file.{nearest(spec, known_specs())}"
         )
     items = _checked(_items(raw, base), base)
+    text = "\n".join(items).encode("utf-8")
+    digest, *earlier = (hashlib.sha256(form).hexdigest() for form in (text, raw, text + b"\n"))
     if variant is DEDUPLICATED:
         items = _checked(tuple(dict.fromkeys(items)), f"{base} without repeated items")
-    return Source(spec, name, variant, items, hashlib.sha256(raw).hexdigest())
+    return Source(spec, name, variant, items, digest, tuple(earlier))
 
 
 def _base_and_variant(spec: str) -> tuple[str, Variant]:
@@ -110,15 +120,8 @@ def at_hand(name: str) -> bool:
 
 
 def _items(raw: bytes, name: str) -> tuple[str, ...]:
-    try:
-        text = raw.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise CorpusError(
-            f"a corpus must be UTF-8 text; {name} has byte 0x{raw[error.start]:02x} at offset {error.start}. "
-            "Convert it, for example with iconv -t utf-8."
-        ) from None
     # Only newlines end an item. str.splitlines would also split at rarer separators inside items.
-    items = tuple(item for line in text.split("\n") if (item := line.strip()))
+    items = tuple(item for line in decoded(raw, name).split("\n") if (item := line.strip()))
     strange = next((c for item in items for c in set(item) if c != "\t" and unicodedata.category(c) == "Cc"), None)
     if strange is not None:
         raise CorpusError(

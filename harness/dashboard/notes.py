@@ -8,7 +8,7 @@ from typing import Any
 
 from harness.config import TrainConfig
 from harness.dashboard.curve_picture import outcome, run_name
-from harness.report.conclusion import headline
+from harness.report.conclusion import headline, overlap_warning
 from harness.report.results import Results, split_sizes
 from harness.report.tables.finalists import HEAD, caption, remarks, table_rows
 from harness.report.tables.table import markdown
@@ -119,7 +119,8 @@ def _settings(settings: dict[str, Any]) -> str:
 
 def study_note(results: Results, findings: Sequence[str] = ()) -> str:
     """The note of a search: the report's headline, the finalists, and the findings about the study as a whole."""
-    parts = [f"## {results.study.key}", f"**{headline(results)}**", _counts(results)]
+    first = [f"**{line}**" for line in (overlap_warning(results), headline(results)) if line]
+    parts = [f"## {results.study.key}", *first, _counts(results)]
     if results.study.ranking is not None:
         parts += ["### Finalists", _table(HEAD, table_rows(results.study.ranking)), caption(results)]
         parts += ["\n".join(f"- {line}" for line in lines)] if (lines := remarks(results.study)) else []

@@ -73,7 +73,7 @@ def open_holdout(
     if found is None:
         with sole_run(record.key):  # no search may run between freezing and claim
             record = storage.study(record.key) or record
-            claim = freeze(storage, record, corpus, build, _openings_of(storage, record))
+            claim = freeze(storage, record, corpus, build, _openings_of(storage, record, corpus))
             rows = _loaded(storage, claim, corpus, build)  # a list that cannot be scored must not be claimed
             entry = append(storage, record.key, "claimed", claim.model_dump(mode="json"))
     else:
@@ -94,10 +94,10 @@ def open_holdout(
     return opening, True
 
 
-def _openings_of(storage: Storage, record: StudyRecord) -> int:
+def _openings_of(storage: Storage, record: StudyRecord, corpus: Corpus) -> int:
     """Other studies of this storage that claimed the same test split."""
     claims = [entry.body for entry in entries(storage) if entry.step == "claimed" and entry.key != record.key]
-    return sum(claim["fingerprint"] == record.corpus.fingerprint for claim in claims)
+    return sum(corpus.known_as(claim["fingerprint"]) for claim in claims)
 
 
 def _refuse_unless_crashed(found: Opening, resume: bool) -> None:
@@ -150,7 +150,7 @@ def _scored(storage: Storage, record: StudyRecord, rows: list[_Row], corpus: Cor
         test_items=len(items),
         test_examples=int(symbols.sum()),
         seen_items=int(seen_in_train(items, [*corpus.train_items, *corpus.dev_items]).sum()),
-        elsewhere=_elsewhere(storage, record, items),
+        elsewhere=_elsewhere(storage, corpus, items),
         scores=tuple(scores),
         items_artifact=storage.keep_file(content, "holdout-items.safetensors", storage.optuna_study(record.key)),
     )
@@ -172,16 +172,16 @@ def _score(row: _Row, nats_SI: Floats, symbols: NDArray[np.int64]) -> Score:
     )
 
 
-def _elsewhere(storage: Storage, record: StudyRecord, items: list[str]) -> tuple[Elsewhere, ...]:
+def _elsewhere(storage: Storage, corpus: Corpus, items: list[str]) -> tuple[Elsewhere, ...]:
     """Other corpora searched on this storage, and how many of these test items are in their train or dev split."""
-    others = {r.corpus.fingerprint: r.corpus for r in storage.studies()}
-    others.pop(record.corpus.fingerprint, None)
+    records = [record.corpus for record in storage.studies()]
+    others = {facts.fingerprint: facts for facts in records if not corpus.known_as(facts.fingerprint)}
     found = []
     for facts in others.values():
         count: int | None = None
         try:
             other = load(facts.spec)
-            if other.fingerprint == facts.fingerprint:
+            if other.known_as(facts.fingerprint):
                 count = int(seen_in_train(items, [*other.train_items, *other.dev_items]).sum())
         except CorpusError:
             pass  # its file is gone

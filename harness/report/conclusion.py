@@ -12,7 +12,21 @@ from harness.store.finalist_record import Distance, Finalist
 
 
 def conclusion(results: Results) -> tuple[str, ...]:
-    """The sentences a report begins with: what won and by how much, its diagnosis, the state of the test split."""
+    """The sentences a report begins with: what won and by how much, its diagnosis, the state of the test split.
+
+    If many dev items are in train too, a warning comes first.
+    """
+    warning = overlap_warning(results)
+    return (*([f"{warning[0].upper()}{warning[1:]}."] if warning else []), *_outcome_sentences(results))
+
+
+def overlap_warning(results: Results) -> str:
+    """What makes the dev loss nearly meaningless, in one line; empty if few dev items are in train too."""
+    overlap = results.study.overlap
+    return overlap.line if overlap is not None and overlap.comes_first else ""
+
+
+def _outcome_sentences(results: Results) -> tuple[str, ...]:
     if results.chosen is None:
         return f"No trial of {results.study.key} is complete yet.", _test_split(results)
     if _all_out(results):

@@ -89,7 +89,7 @@ def findings(results: Results) -> list[str]:
     """What to know about a study as a whole, one sentence each; empty while no trial is complete."""
     if results.chosen is None:
         return []
-    return [*_edges(results), *_outcomes(results), *_importance(results)]
+    return [*_overlap(results), *_edges(results), *_outcomes(results), *_importance(results)]
 
 
 def _edges(results: Results) -> list[str]:
@@ -106,6 +106,12 @@ def _edges(results: Results) -> list[str]:
             same = whose.setdefault(replace(edge, value=0.0), [])  # whatever the value is
             same.append(f"trial {trial} ({roles.get(trial, 'tied with the best')}: {edge.value:.4g})")
     return [edge.words(" and ".join(names)) for edge, names in whose.items()]
+
+
+def _overlap(results: Results) -> list[str]:
+    """Dev items that are in train too, if there are some."""
+    overlap = results.study.overlap
+    return [overlap.line] if overlap is not None and overlap.line else []
 
 
 def _outcomes(results: Results) -> list[str]:

@@ -76,7 +76,7 @@ class Results:
             corpus = load(self.study.corpus.spec)
         except CorpusError:
             return None
-        return corpus if corpus.fingerprint == self.study.corpus.fingerprint else None
+        return corpus if corpus.known_as(self.study.corpus.fingerprint) else None
 
     @cached_property
     def model(self) -> tuple[Model, dict[str, Any]] | None:

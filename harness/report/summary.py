@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from dataclasses import asdict
 from typing import Any
 
 from harness.report.results import Results
@@ -27,6 +28,7 @@ def summary(results: Results) -> dict[str, Any]:
             "fingerprint": study.corpus.fingerprint,
             "items": study.corpus.items,
             "examples": study.corpus.examples,
+            "overlap": None if study.overlap is None else asdict(study.overlap),
         },
         "trials": {
             "asked": study.trials,

@@ -17,6 +17,7 @@ from harness.report.pages.reported import write_reported
 from harness.report.pages.study import Pieces, report_page
 from harness.report.plots import style
 from harness.report.plots.every import PLOTS
+from harness.report.plots.glyphs import notice
 from harness.report.plots.plot import Drawn, draw
 from harness.report.results import SAMPLES, Results, gather
 from harness.report.summary import to_json
@@ -36,6 +37,8 @@ class Report(NamedTuple):
     results: Results
     findings: list[str]
     """What to know about the study as a whole, one sentence each."""
+    notice: str
+    """A line to show: symbols that no installed font has; empty if there are none."""
 
 
 def write_report(storage: Storage, study: StudyRecord) -> Report:
@@ -66,7 +69,8 @@ def write_report(storage: Storage, study: StudyRecord) -> Report:
     write_reported(storage, results, folder, drawn)
     write_atomically(folder / "summary.json", to_json(results))
     write_index(storage)
-    return Report(folder, results, lines)
+    unknown = frozenset[str]().union(*(plot.as_code_points for plot in drawn.values()))
+    return Report(folder, results, lines, notice(unknown))
 
 
 def _write_finalists(folder: Path, results: Results, storage: Storage) -> None:

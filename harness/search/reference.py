@@ -19,7 +19,7 @@ from harness.model import CharMLP
 from harness.search.trial import STOPPED, STORAGE_FAULTS, Deadline, OnProgress, finish, reported_nats
 from harness.search.trial_queue import Started, failed_for_good, queue_lock, requeue
 from harness.store.checks import check_new
-from harness.store.keys import REFERENCE_RUNS, reference_key
+from harness.store.keys import REFERENCE_RUNS, reference_key, reference_keys
 from harness.store.provenance import commit, now
 from harness.store.storage import Storage
 from harness.store.study_record import CorpusFacts, StudyRecord
@@ -38,23 +38,28 @@ def fresh_seeds(count: int) -> list[int]:
     return [derive(REFERENCE_SEED, "repeat", number) for number in range(count)]
 
 
+def stored_key(storage: Storage, corpus: Corpus, seeds: int) -> str | None:
+    """Key that a corpus's reference is stored under; None if it is not stored, or was deleted in the dashboard."""
+    stored = {record.key for record in storage.studies()}
+    return next((key for key in reference_keys(corpus, seeds) if key in stored), None)
+
+
 def start_reference(
     storage: Storage, corpus: Corpus, facts: CorpusFacts, seeds: int = REFERENCE_RUNS
 ) -> tuple[str, bool]:
     """Create the reference's study unless its trial was started already; returns its key and whether it is settled."""
-    key = reference_key(corpus, seeds)
-    with queue_lock(key):  # two studies of one corpus may start at the same time
-        exists = storage.study(key) is not None  # records of a study deleted in the dashboard may be left
-        trials = storage.trials(key) if exists else []
-        if not exists:
-            settings = Settings(trials=1, seed=REFERENCE_SEED, seeds=seeds)
-            storage.create_study(
-                StudyRecord(
-                    key=key, name=REFERENCE.name, file="", corpus=facts, settings=settings, space={}, sampler="",
-                    pruner="", created=now(), commit=commit(),
-                )
-            )  # fmt: skip
-    return key, is_settled(trials)
+    new = reference_key(corpus, seeds)
+    with queue_lock(new):  # two studies of one corpus may start at the same time
+        if (key := stored_key(storage, corpus, seeds)) is not None:
+            return key, is_settled(storage.trials(key))
+        settings = Settings(trials=1, seed=REFERENCE_SEED, seeds=seeds)
+        storage.create_study(
+            StudyRecord(
+                key=new, name=REFERENCE.name, file="", corpus=facts, settings=settings, space={}, sampler="",
+                pruner="", created=now(), commit=commit(),
+            )
+        )  # fmt: skip
+    return new, False
 
 
 def is_settled(trials: Sequence[TrialRecord]) -> bool:

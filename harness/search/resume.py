@@ -180,7 +180,7 @@ def check_same_search(stored: StudyRecord, study: Study, corpus: Corpus, asked: 
         raise StudyError(
             f"a study keeps its {name}; {started} with {name.upper()}={before}, got {now_asked}. {_WAY_OUT}"
         )
-    if corpus.fingerprint != stored.corpus.fingerprint:
+    if not corpus.known_as(stored.corpus.fingerprint):
         raise StudyError(
             f"a study keeps its corpus; {started} on fingerprint {stored.corpus.fingerprint}, "
             f"{corpus.source.spec} now has {corpus.fingerprint}. {_WAY_OUT}"

@@ -16,7 +16,7 @@ from harness.search.events import Event, Job, OnEvent
 from harness.search.finalists import Reserve, read_round, start_round
 from harness.search.measurements import measured
 from harness.search.ranking import ranking_of
-from harness.search.reference import start_reference
+from harness.search.reference import start_reference, stored_key
 from harness.search.request import Request, with_settings
 from harness.search.resume import (
     check_dependencies,
@@ -36,7 +36,7 @@ from harness.search.trial_queue import (
 )
 from harness.store.checks import checked_items, stored_weights
 from harness.store.find import stored_reference
-from harness.store.keys import REFERENCE_RUNS, is_internal, reference_key
+from harness.store.keys import REFERENCE_RUNS, is_internal
 from harness.store.storage import Storage, open_storage
 from harness.store.study_record import CorpusFacts, EndedBy, StudyRecord
 from harness.store.trial_record import TrialRecord
@@ -304,5 +304,5 @@ def _reference(storage: Storage, checked: _Checked, record: StudyRecord) -> tupl
     seeds = max(REFERENCE_RUNS, record.seeds)
     if checked.study.reference:
         return start_reference(storage, checked.corpus, checked.facts, seeds)
-    key = reference_key(checked.corpus, seeds)
+    key = stored_key(storage, checked.corpus, seeds)
     return (key if stored_reference(storage, key) is not None else None), True

@@ -23,7 +23,12 @@ def is_internal(key: str) -> bool:
 
 
 def reference_key(corpus: Corpus, seeds: int = REFERENCE_RUNS) -> str:
-    return f"{_REFERENCES}{seeds}-seeds-{corpus.label}-{corpus.fingerprint[:8]}"
+    return reference_keys(corpus, seeds)[0]
+
+
+def reference_keys(corpus: Corpus, seeds: int = REFERENCE_RUNS) -> list[str]:
+    """Today's key of a reference, then the keys that versions up to 0.3.0 may have given it."""
+    return [f"{_REFERENCES}{seeds}-seeds-{corpus.label}-{each[:8]}" for each in corpus.fingerprints]
 
 
 def is_reference(key: str) -> bool:

@@ -122,8 +122,10 @@ def export(storage: Storage) -> Path:
 
 def exported(storage: Storage) -> Path:
     """The exported file in the results folder: `holdout.jsonl`, or with a hash of the address for another storage."""
-    is_default = storage.url == paths.default_storage()
-    mark = "" if is_default else f"-{hashlib.sha256(storage.url.encode()).hexdigest()[:8]}"
+    is_default = storage.file == paths.default_storage().resolve()
+    # The hash is that of versions before 0.4.0, which did not escape the path: the export keeps its name.
+    address = storage.url if storage.file is None else f"sqlite:///{storage.file}"
+    mark = "" if is_default else f"-{hashlib.sha256(address.encode()).hexdigest()[:8]}"
     return paths.results_folder() / f"holdout{mark}.jsonl"
 
 

@@ -67,7 +67,7 @@ def commit() -> str | None:
     """The checkout's commit, with `-dirty` if files differ from it; None outside a checkout."""
     try:
         command = ["git", "describe", "--always", "--dirty", "--abbrev=12", "--exclude=*"]
-        done = subprocess.run(command, cwd=paths.home(), capture_output=True, text=True, timeout=5, check=True)
+        done = subprocess.run(command, cwd=paths.home(), capture_output=True, encoding="utf-8", timeout=5, check=True)
     except (OSError, subprocess.SubprocessError):
         return None
     return done.stdout.strip()

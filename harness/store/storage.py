@@ -21,6 +21,7 @@ from optuna.artifacts import FileSystemArtifactStore, download_artifact, upload_
 from harness import paths
 from harness.errors import StorageError, StudyError, first_line
 from harness.files import explained
+from harness.store.address import file_of, url_of
 from harness.store.keys import finalists_key
 from harness.store.study_record import StudyRecord
 from harness.store.trial_record import TrialRecord
@@ -71,8 +72,11 @@ class OpeningRow(NamedTuple):
 class Storage:
     """An open database. Make one with `open_storage`."""
 
-    def __init__(self, url: str, backend: optuna.storages.RDBStorage, artifacts: Path) -> None:
-        self.url = url
+    def __init__(self, url: sql.URL, backend: optuna.storages.RDBStorage, artifacts: Path) -> None:
+        self.url = url.render_as_string(hide_password=False)
+        """Opens the same database again, from any folder."""
+        self.file = file_of(url)
+        """The SQLite file; None for another database."""
         self.backend = backend
         self.artifacts = FileSystemArtifactStore(str(artifacts))
         self._engine: sql.Engine = backend.engine
@@ -235,37 +239,38 @@ def open_storage(url: str | None = None, *, create: bool = False) -> Storage:
     """Open the database. The checks take at most 5 s.
 
     Args:
-        url: an SQLAlchemy URL or the path of an SQLite file; None for `results/studies.db`.
+        url: an SQLAlchemy URL or the path of an SQLite file; None or empty for `results/studies.db`.
         create: make it if it does not exist.
 
     Raises:
         StorageError: it does not exist, cannot be opened, is locked, or is not a database of this project.
     """
-    url = url or paths.default_storage()
-    if "://" not in url:
-        url = f"sqlite:///{Path(url).expanduser().resolve()}"
+    address = url_of(url)
+    file = file_of(address)
     artifacts = paths.results_folder() / "artifacts"
     with explained(artifacts):
         if create:
             artifacts.mkdir(parents=True, exist_ok=True)
-    if url.startswith("sqlite:///"):
-        _check_sqlite(Path(url.removeprefix("sqlite:///")), create)
+    if file is not None:
+        _check_sqlite(file, create)
     try:
         # Two processes that open a new database at the same time would both create its tables.
         with filelock.FileLock(paths.lock_file("storage")) if create else nullcontext():
-            backend = _opened(url)
+            backend = _opened(address)
     except (sql.exc.SQLAlchemyError, ImportError, RuntimeError, ValueError) as error:
         reason = first_line(error)[:160]
         raise StorageError(
-            f"a storage must be a database URL or the path of an SQLite file; {_without_password(url)} could not be "
-            f"opened ({reason}). Correct STORAGE, or leave it out for results/studies.db."
+            f"a storage must be a database URL or the path of an SQLite file; {address.render_as_string()} could not "
+            f"be opened ({reason}). Correct STORAGE, or leave it out for results/studies.db."
         ) from None
-    return Storage(url, backend, artifacts)
+    return Storage(address, backend, artifacts)
 
 
-def _opened(url: str) -> optuna.storages.RDBStorage:
-    sqlite = url.startswith("sqlite")
-    backend = optuna.storages.RDBStorage(url, engine_kwargs={"connect_args": {"timeout": 60}} if sqlite else {})
+def _opened(address: sql.URL) -> optuna.storages.RDBStorage:
+    sqlite = file_of(address) is not None
+    # Optuna takes a template in the format of str.format.
+    template = address.render_as_string(hide_password=False).replace("{", "{{").replace("}", "}}")
+    backend = optuna.storages.RDBStorage(template, engine_kwargs={"connect_args": {"timeout": 60}} if sqlite else {})
     if sqlite:
         _make_fast(backend.engine)
     _refuse_ledger_without_chain(backend.engine)
@@ -282,13 +287,6 @@ def _refuse_ledger_without_chain(engine: sql.Engine) -> None:
                     "a storage must keep its openings of the test split in a ledger with a hash chain; this one has "
                     "openings in the table of an earlier version. Read it with version 0.2.0, or name another STORAGE."
                 )
-
-
-def _without_password(url: str) -> str:
-    try:
-        return sql.engine.make_url(url).render_as_string(hide_password=True)
-    except sql.exc.ArgumentError:
-        return url
 
 
 def _check_sqlite(path: Path, create: bool) -> None:

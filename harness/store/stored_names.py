@@ -11,6 +11,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 from harness import paths
+from harness.errors import StorageError
 from harness.store.keys import is_internal
 
 _STUDIES = "SELECT key FROM harness_studies WHERE key IN (SELECT study_name FROM studies) ORDER BY key"
@@ -19,10 +20,10 @@ _TRIALS = "SELECT key, number FROM harness_trials ORDER BY number"
 
 def stored_trials(storage: str | None = None) -> dict[str, list[int]]:
     """Trial numbers by study key; empty if the file is missing, locked or not one of this project's."""
-    path = (storage or paths.default_storage()).removeprefix("sqlite:///")
-    if "://" in path:
+    path = _file(storage) if storage else paths.default_storage()
+    if path is None:
         return {}
-    address = f"file:{quote(str(Path(path).expanduser().resolve()))}?mode=ro"
+    address = f"file:{quote(str(path))}?mode=ro"
     try:
         with closing(sqlite3.connect(address, uri=True, timeout=0.1)) as connection:
             keys = [key for (key,) in connection.execute(_STUDIES) if not is_internal(key)]
@@ -33,3 +34,14 @@ def stored_trials(storage: str | None = None) -> dict[str, list[int]]:
             return trials
     except sqlite3.Error:
         return {}
+
+
+def _file(storage: str) -> Path | None:
+    if "://" not in storage:
+        return Path(storage).expanduser().resolve()
+    from harness.store.address import file_of, url_of  # SQLAlchemy is slow to import, and few type a URL
+
+    try:
+        return file_of(url_of(storage))
+    except StorageError:
+        return None

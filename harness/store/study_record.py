@@ -8,7 +8,7 @@ from typing import Any, Literal, NamedTuple, Self
 from pydantic import BaseModel
 
 from harness.config import TrainConfig
-from harness.corpus import Corpus, load
+from harness.corpus import Corpus, Overlap, load
 from harness.errors import StudyError
 from harness.lecture import LECTURE_FINGERPRINT, PUBLISHED_FINGERPRINT
 from harness.store.finalist_record import Distances, Ranking
@@ -110,6 +110,8 @@ class CorpusFacts(BaseModel, frozen=True):
     examples: dict[str, int]
     by_default: bool
     """Whether it was used because the user named no corpus."""
+    overlap: Overlap | None = None
+    """Dev items that are in train too; None if it was not recorded then (up to 0.3.0)."""
 
     @classmethod
     def of(cls, corpus: Corpus, *, by_default: bool) -> Self:
@@ -122,6 +124,7 @@ class CorpusFacts(BaseModel, frozen=True):
             items={"train": len(corpus.train_items), "dev": len(corpus.dev_items), "all": len(corpus.source.items)},
             examples={"train": train, "dev": dev, "all": sum(len(item) + 1 for item in corpus.source.items)},
             by_default=by_default,
+            overlap=corpus.overlap,
         )
 
     def load(self) -> Corpus:
@@ -132,7 +135,7 @@ class CorpusFacts(BaseModel, frozen=True):
             StudyError: it has other items now.
         """
         corpus = load(self.spec)
-        if corpus.fingerprint != self.fingerprint:
+        if not corpus.known_as(self.fingerprint):
             raise StudyError(
                 f"a study keeps its corpus, here {self.label} with fingerprint {self.fingerprint}; {self.spec} now has "
                 f"{corpus.fingerprint}. Restore the old file, or start another study with NAME=…."
@@ -193,6 +196,13 @@ class StudyRecord(BaseModel, frozen=True):
     """Ranking of the finalists; None until they are trained."""
     distances: Distances | None = None
     """From the outcome to the recipe and the best counted n-gram; None if not recorded, or if no weights are stored."""
+
+    @property
+    def overlap(self) -> Overlap | None:
+        """Dev items that are in train too; in a record of before 0.4.0 those that were measured for the best trial."""
+        if self.corpus.overlap is not None or self.dev_parts is None:
+            return self.corpus.overlap
+        return Overlap(self.dev_parts.seen_items + self.dev_parts.unseen_items, same=self.dev_parts.seen_items)
 
     @property
     def trials(self) -> int:

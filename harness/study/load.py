@@ -10,6 +10,7 @@ from pathlib import Path
 
 from harness import paths
 from harness.errors import HarnessError, StudyError, nearest
+from harness.files import is_utf_8
 from harness.model import Build, CharMLP
 from harness.study.definition import Study
 from harness.study.helpers import PACKAGE, AsWritten, Sources, serve_helpers
@@ -32,6 +33,8 @@ def load_study(name: str) -> tuple[Study, Path]:
             f"There are: {', '.join(known) or 'none'}.{nearest(Path(name).stem, known)} Name one of them, or write it."
         )
     path = path.resolve()
+    if not is_utf_8(path):
+        raise StudyError(f"the path of a study file must be UTF-8; got {str(path)!r}. Rename it, or set PYTHONUTF8=1.")
     name, texts = f"{PACKAGE}.{path.stem}", Sources()
     serve_helpers(path.parent, texts)
     specification = importlib.util.spec_from_file_location(name, path, loader=AsWritten(name, str(path), texts))

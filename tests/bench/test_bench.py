@@ -274,7 +274,7 @@ def test_trials_per_hour_count_from_the_first_start_to_the_last_end(monkeypatch:
 
 def test_the_study_that_is_timed_loads_and_suggests(tmp_path: Path):
     file = tmp_path / "timed.py"
-    file.write_text(throughput._STUDY.format(name="timed", steps=70, trials=5))
+    file.write_text(throughput._STUDY.format(name="timed", steps=70, trials=5), encoding="utf-8")
     study, _ = load_study(str(file))
     assert (study.name, study.trials, study.reference) == ("timed", 5, False)
     assert study.suggest(optuna.trial.FixedTrial({"unused": 0.5})).budget == Budget(steps=70)

@@ -101,18 +101,18 @@ def test_the_page_has_every_section_with_its_provenance_and_the_reason_for_a_mis
 def test_a_recipe_that_missed_its_target_is_marked_as_needing_more_time(tmp_path: Path):
     missed = ToTarget(2.17, "the lecture's", 11_897, 200_000, 60.0, 55.0, 70.0, 5, 2.18, None, 0)
     write.write_section(tmp_path, "target", [TARGETS[0], missed], MADE_BY)
-    assert "| no | > 60 (55 to 70) |" in (tmp_path / "target.md").read_text()
+    assert "| no | > 60 (55 to 70) |" in (tmp_path / "target.md").read_text(encoding="utf-8")
     assert list(pd.read_csv(tmp_path / "target.csv")["stands"]) == [True, False]
 
 
 def test_a_section_measured_again_takes_its_own_place_and_leaves_the_others(tmp_path: Path):
     written(tmp_path)
-    before = (tmp_path / "target.md").read_text()
+    before = (tmp_path / "target.md").read_text(encoding="utf-8")
     write.write_section(tmp_path, "study", ROWS[4:], MADE_BY | {"commit": "def"})
     page = (tmp_path / "bench.md").read_text(encoding="utf-8")
     assert page.count("commit abc") == 3
     assert page.count("commit def") == 1
-    assert (tmp_path / "target.md").read_text() == before
+    assert (tmp_path / "target.md").read_text(encoding="utf-8") == before
 
 
 @pytest.mark.parametrize(("commit", "said"), [("abc123-dirty", "abc123-dirty"), (None, "unknown")])

@@ -26,6 +26,8 @@ from tests.tiny_study import write_items, write_study
     ("arguments", "message"),
     [
         (["study", "nosuch"], "got 'nosuch'"),
+        (["study", "nosuch", "--trials", "", "--corpus=", "--minutes", ""], "got 'nosuch'"),
+        (["studies", "--storage", "", "--json"], "there is none at"),
         (["study", "tiny", "--corpus", "nmaes"], "Did you mean 'names'"),
         (["study", "tiny", "--sampler", "TPE"], "got 'TPE'. Did you mean 'TPESampler'?"),
         (["study", "tiny", "--pruner", "Median"], "Did you mean 'MedianPruner'"),
@@ -179,7 +181,9 @@ def test_settings_of_a_model_of_ones_own_are_read_as_json_or_text():
 
 
 def test_python_m_harness_is_the_same_program():
-    done = subprocess.run([sys.executable, "-m", "harness", "--help"], capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [sys.executable, "-m", "harness", "--help"], capture_output=True, encoding="utf-8", check=True
+    )
     for command in ("study", "report", "dashboard", "holdout", "train", "sample", "lr-range", "overfit", "rerun"):
         assert command in done.stdout
 

@@ -40,7 +40,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def python(program: str, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-c", program, *arguments]
-    return subprocess.run(command, capture_output=True, text=True, check=True, env=os.environ | environment)
+    return subprocess.run(command, capture_output=True, encoding="utf-8", check=True, env=os.environ | environment)
 
 
 @pytest.mark.parametrize("arguments", [["--help"], ["study", "--help"], ["train", "--help"], ["bench", "--help"]])

@@ -83,7 +83,7 @@ def test_a_study_is_searched_confirmed_and_reported_with_every_file(finished_pro
     assert "ended: all requested trials are finished" in shown
     assert "make holdout" in shown
     folder = finished_project.folder / "results" / KEY
-    summary = json.loads((folder / "summary.json").read_text())
+    summary = json.loads((folder / "summary.json").read_text(encoding="utf-8"))
     assert summary["trials"]["complete"] + summary["trials"]["pruned"] + summary["trials"]["diverged"] == 5
     assert summary["trials"]["ended_by"] == "trials"
     assert summary["reference"] is None
@@ -94,11 +94,11 @@ def test_a_study_is_searched_confirmed_and_reported_with_every_file(finished_pro
     assert trials["dev_nats"].min() == pytest.approx(summary["best"]["dev_nats"])
     drawn = {f"{plot.name}.{ending}" for plot in PLOTS for ending in ("csv", "png", "svg")}
     assert {path.name for path in (folder / "plots").iterdir()} == drawn | {"items.csv", "samples.csv"}
-    title, *samples = (folder / "samples.txt").read_text().splitlines()
+    title, *samples = (folder / "samples.txt").read_text(encoding="utf-8").splitlines()
     assert summary["corpus"]["fingerprint"] in title
     assert len(samples) == 20
-    assert "\\toprule" in (folder / "leaderboard.tex").read_text()
-    assert "counted bigram" in (folder / "leaderboard.md").read_text()
+    assert "\\toprule" in (folder / "leaderboard.tex").read_text(encoding="utf-8")
+    assert "counted bigram" in (folder / "leaderboard.md").read_text(encoding="utf-8")
 
 
 def test_a_report_is_rebuilt_to_the_same_bytes(finished_project: Project, home: Path):
@@ -114,7 +114,7 @@ def test_a_report_is_rebuilt_to_the_same_bytes(finished_project: Project, home: 
 
 def test_saved_weights_score_the_stated_dev_loss_in_plain_torch(searched: str, items: str):
     folder = paths.results_folder() / searched / "best"
-    facts = json.loads((folder / "config.json").read_text())
+    facts = json.loads((folder / "config.json").read_text(encoding="utf-8"))
     w = load_file(folder / "model.safetensors")
     dev = load(items).examples("dev", facts["config"]["model"]["context_length"])
     hidden = torch.tanh(torch.einsum("bte,teh->bh", w["embedding"][dev.contexts], w["w1"]) + w["b1"])
@@ -155,7 +155,7 @@ def test_a_rerun_reproduces_a_trial_to_the_last_bit(searched: str, capfd: pytest
 def test_samples_come_from_the_best_model_the_same_for_a_seed(searched: str, capfd: pytest.CaptureFixture[str]):
     assert run(["sample", searched, "--count", "20"]) == 0
     drawn = capfd.readouterr().out
-    assert drawn == (paths.results_folder() / searched / "samples.txt").read_text().split("\n", 1)[1]
+    assert drawn == (paths.results_folder() / searched / "samples.txt").read_text(encoding="utf-8").split("\n", 1)[1]
     assert run(["sample", str(paths.results_folder() / searched / "best"), "--count", "20"]) == 0
     assert capfd.readouterr().out == drawn
 
@@ -171,7 +171,7 @@ def test_the_test_split_is_opened_once(searched: str, items: str, capfd: pytest.
     assert run(["holdout", searched]) == 3
     assert "was opened" in capfd.readouterr().out
     assert recorded(open_storage(), searched) == opening
-    summary = json.loads((paths.results_folder() / searched / "summary.json").read_text())
+    summary = json.loads((paths.results_folder() / searched / "summary.json").read_text(encoding="utf-8"))
     assert summary["holdout"]["state"] == "scored"
     line = refused(["study", "tiny", "--corpus", items, "--trials", "9"], capfd)
     assert "closed once its test split is opened" in line
@@ -204,7 +204,7 @@ def test_workers_that_keep_dying_end_the_study_as_failed(
 ):
     monkeypatch.setattr("harness.search.engines.processes._MOST_DEATHS", 1)
     path = write_study("tiny", trials=3, first="import os; os.getpid() == PARENT or os._exit(7)")
-    path.write_text(path.read_text().replace("PARENT", str(os.getpid())))
+    path.write_text(path.read_text(encoding="utf-8").replace("PARENT", str(os.getpid())), encoding="utf-8")
     line = refused(["study", "tiny", "--corpus", items, "--workers", "1"], capfd)
     assert "worker 0 ended with exit code 7" in line
     assert open_storage().study(KEY).ended_by == "failed"

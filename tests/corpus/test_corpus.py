@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 import random
 import threading
@@ -182,6 +183,46 @@ def test_a_fingerprint_changes_with_the_content_and_not_with_the_place(write: Wr
     assert load(write(text.replace("ka", "ko", 1))).fingerprint != load(str(small_corpus_file)).fingerprint
 
 
+@pytest.mark.parametrize(
+    "content",
+    [
+        ITEMS + "\n",
+        ITEMS.replace("\n", "\r\n"),
+        "\ufeff" + ITEMS,
+        ITEMS.replace("\n", "\n\n") + "\n\n",
+        f"  {ITEMS} \n",
+    ],
+    ids=["final newline", "CRLF", "byte order mark", "blank lines", "white space around items"],
+)
+def test_a_fingerprint_is_one_of_items_and_not_of_bytes(write: WriteCorpus, content: str):
+    plain = load(write(ITEMS)).fingerprint
+    assert load(write(content)).fingerprint == plain == fingerprint_of_0_3_0(ITEMS.encode())
+
+
+def fingerprint_of_0_3_0(raw: bytes) -> str:
+    rule = "shuffle once, 80/10/10 by item"
+    stamp = "\n".join([hashlib.sha256(raw).hexdigest(), "canonical", rule, "42"])
+    return hashlib.sha256(stamp.encode()).hexdigest()[:12]
+
+
+def test_a_corpus_knows_the_fingerprint_that_version_0_3_0_gave_its_file(write: WriteCorpus):
+    windows = ITEMS.replace("\n", "\r\n").encode()
+    corpus = load(write(windows))
+    assert corpus.known_as(corpus.fingerprint)
+    assert corpus.known_as(fingerprint_of_0_3_0(windows))
+    assert not corpus.known_as(fingerprint_of_0_3_0(b"other"))
+
+
+def test_a_corpus_is_known_again_after_a_blank_line_was_added_to_a_file_that_0_3_0_searched(write: WriteCorpus):
+    stored = fingerprint_of_0_3_0(f"{ITEMS}\n".encode())
+    assert load(write(f"{ITEMS}\n\n")).known_as(stored)
+
+
+def test_a_fingerprint_of_a_variant_is_known_for_that_variant_only(write: WriteCorpus):
+    path = write(ITEMS + "\n")
+    assert not load(f"{path}-dedup").known_as(load(path).fingerprint)
+
+
 def test_a_path_loads_again_from_what_the_corpus_says_of_itself(write: WriteCorpus, monkeypatch: pytest.MonkeyPatch):
     path = Path(write(ITEMS))
     monkeypatch.chdir(path.parent)
@@ -328,14 +369,12 @@ def test_words_separated_by_tabs_stay_one_item(write: WriteCorpus):
         (b"", "at least 100 items, one per line, to be split three ways; {path} has 0"),
         ("anna\n" * 99, "at least 100 items, one per line, to be split three ways; {path} has 99"),
         (ITEMS + "\nnull\x00byte", r"{path} contains the control character '\x00'"),
-        (ITEMS.encode() + "\nZoë".encode("latin-1"), "{path} has byte 0xeb at offset 972"),
-        (ITEMS.encode("utf-16"), "{path} has byte 0xff at offset 0"),
         (
             ITEMS + "\n" + "verylongitem" * 100,
             "at most 1,000 characters; {path} has one of 1,200 that begins with 'very",
         ),
     ],
-    ids=["empty", "too small", "binary", "latin-1", "utf-16", "over-long item"],
+    ids=["empty", "too small", "binary", "over-long item"],
 )
 def test_an_unusable_file_is_refused_in_one_line_with_its_path(write: WriteCorpus, content: str | bytes, expected: str):
     path = write(content)

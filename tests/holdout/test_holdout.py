@@ -124,9 +124,9 @@ def test_every_figure_follows_from_the_csv_files(storage: Storage, items: Path, 
         assert score.deviation == (pytest.approx(own["test_nats"].std()) if len(own) > 1 else None)
         found = interval(nats, by_item["symbols"].to_numpy())
         assert (score.low, score.high) == pytest.approx((found.low, found.high))
-    summary = json.loads((folder / "summary.json").read_text())["holdout"]
+    summary = json.loads((folder / "summary.json").read_text(encoding="utf-8"))["holdout"]
     assert summary["scores"]["scores"][0]["test_nats"] == opening.scores.scores[0].test_nats
-    assert paper_line(opening) in (folder / "holdout.md").read_text()
+    assert paper_line(opening) in (folder / "holdout.md").read_text(encoding="utf-8")
 
 
 def test_the_ensemble_predicts_the_mean_of_its_members_probabilities(storage: Storage):
@@ -201,7 +201,7 @@ def test_an_opened_study_is_closed_and_keeps_its_settings(storage: Storage, item
 def test_openings_and_leaks_of_this_storage_are_counted(storage: Storage, items: Path, tmp_path: Path):
     stranger = tmp_path / "stranger.txt"
     test = sealed_test_items(load(str(items)).source.items)
-    stranger.write_text("\n".join([*test[:12], *(f"zz{n:03d}" for n in range(200))]))
+    stranger.write_text("\n".join([*test[:12], *(f"zz{n:03d}" for n in range(200))]), encoding="utf-8")
     write_study("other", trials=1)
     for corpus in (items, f"{items}-dedup", stranger):
         search(corpus, "other")
@@ -252,16 +252,16 @@ def test_without_finalists_the_best_trial_is_scored_alone(items: Path):
 @pytest.mark.slow
 def test_the_users_own_model_is_scored_and_a_changed_one_claims_nothing(items: Path):
     path = write_study("own", trials=2, finalists=1)
-    plain = path.read_text()
+    plain = path.read_text(encoding="utf-8")
     with_build(path, "from tests.strategies import build_plain as build\n")
     session = search(items, "own")
     assert session.record.own_model
-    path.write_text(plain)
+    path.write_text(plain, encoding="utf-8")
     with_build(path, "from tests.strategies import build_louder as build\n")
     with pytest.raises(StudyError, match=r"scored \d\.\d{4} on dev when it was stored and scores"):
         opened(session.storage, "own-items")
     assert ledger.entries(session.storage) == []
-    path.write_text(plain)
+    path.write_text(plain, encoding="utf-8")
     with_build(path, "from tests.strategies import build_plain as build\n")
     assert math.isfinite(opened(session.storage, "own-items").scores.scores[0].test_nats)
 

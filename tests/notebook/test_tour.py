@@ -11,7 +11,7 @@ TOUR = Path(__file__).parents[2] / "studies" / "tour.ipynb"
 
 
 def test_the_tour_is_kept_without_outputs():
-    cells = json.loads(TOUR.read_text())["cells"]
+    cells = json.loads(TOUR.read_text(encoding="utf-8"))["cells"]
     code = [cell for cell in cells if cell["cell_type"] == "code"]
     assert [cell["outputs"] for cell in code] == [[]] * len(code)
     assert {cell["execution_count"] for cell in code} == {None}

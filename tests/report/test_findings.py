@@ -92,7 +92,7 @@ def results_of(trials: int, **outcomes: int) -> Any:
     statuses = ["complete"] * trials + [status for status, count in outcomes.items() for _ in range(count)]
     verdict = "well fitted" if "improving" not in outcomes else "still improving"
     records = [SimpleNamespace(status=status, verdict=verdict) for status in statuses if status != "improving"]
-    unranked = SimpleNamespace(ranking=None)
+    unranked = SimpleNamespace(ranking=None, overlap=None)
     chosen = chosen_of(study) if trials else None
     return SimpleNamespace(study=unranked, optuna_study=study, trials=records, chosen=chosen)
 

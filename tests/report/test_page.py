@@ -41,7 +41,7 @@ def folder(project: Path) -> Path:
 
 @pytest.fixture
 def page(folder: Path) -> str:
-    return (folder / "report.html").read_text()
+    return (folder / "report.html").read_text(encoding="utf-8")
 
 
 class Balanced(HTMLParser):
@@ -175,7 +175,7 @@ def test_the_conclusion_says_that_the_test_split_was_opened_with_its_scores(proj
     shutil.copytree(project, home, dirs_exist_ok=True)
     assert run(["holdout", KEY]) == 0
     folder = paths.results_folder() / KEY
-    page = (folder / "report.html").read_text()
+    page = (folder / "report.html").read_text(encoding="utf-8")
     Balanced(page)
     scores = pd.read_csv(folder / "holdout.csv")
     winner = scores[scores["contender"] == scores["contender"].iloc[0]]
@@ -185,7 +185,7 @@ def test_the_conclusion_says_that_the_test_split_was_opened_with_its_scores(proj
 
 
 def test_the_index_links_every_study(project: Path):
-    page = (project / "results" / "index.html").read_text()
+    page = (project / "results" / "index.html").read_text(encoding="utf-8")
     Balanced(page)
     assert f'<a href="{KEY}/report.html">{KEY}</a>' in page
     assert "1 study" in page
@@ -202,7 +202,7 @@ def test_a_comparison_of_different_corpora_has_a_warning(project: Path, home: Pa
     other = replace(results, study=results.study.model_copy(update={"key": "tiny-other", "corpus": corpus}))
     folder = write_comparison([results, other]).parent
     assert folder == paths.results_folder() / f"compare-{KEY}-tiny-other"
-    page = (folder / "report.html").read_text()
+    page = (folder / "report.html").read_text(encoding="utf-8")
     found = Balanced(page)
     assert "These losses cannot be compared with each other" in page
     assert len(found.figures) == found.captions == 3
@@ -233,7 +233,9 @@ def test_the_leaderboard_has_the_requested_columns_and_format(
     assert [line.split(" | ")[2] for line in lines[4:7]] == ["2", "2", "1"]  # two finalists, one run of the search
     out = tmp_path / "board.tex"
     assert run(["table", KEY, "--format", "latex", "--out", str(out)]) == 0
-    assert out.read_text() == (project / "results" / KEY / "leaderboard.tex").read_text()
+    assert out.read_text(encoding="utf-8") == (project / "results" / KEY / "leaderboard.tex").read_text(
+        encoding="utf-8"
+    )
     capfd.readouterr()
     assert run(["table", KEY, "--format", "latx"]) == 2
     assert "Did you mean 'latex'?" in capfd.readouterr().err

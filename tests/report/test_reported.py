@@ -111,7 +111,10 @@ def test_the_page_compares_each_figure_with_the_measured_loss(folder: Path):
     assert list(frame["comes_out"].astype(object).where(frame["comes_out"].notna(), None)) == [False, True, False, None]
     assert list(frame["steps"].fillna(0)) == [0, 20, 40, 40]
     assert list(frame["n"]) == [1, 2, 2, 2]
-    page, text = (folder / "reported.html").read_text(), (folder / "reported.md").read_text()
+    page, text = (
+        (folder / "reported.html").read_text(encoding="utf-8"),
+        (folder / "reported.md").read_text(encoding="utf-8"),
+    )
     assert "1 of 3 reported figures are reproduced" in page
     assert "1 of 3 reported figures are reproduced" in text
     assert "(made up)" in page
@@ -122,7 +125,7 @@ def test_the_page_compares_each_figure_with_the_measured_loss(folder: Path):
 
 
 def test_the_page_is_one_file_that_loads_nothing_and_marks_samples(folder: Path):
-    page = (folder / "reported.html").read_text()
+    page = (folder / "reported.html").read_text(encoding="utf-8")
     assert not re.search(r"src=|https?://|@import|url\((?!#)", page)
     assert page.count("<svg") == page.count("<figcaption>") == 3
     assert len(re.findall(r"<li( class=\"seen\")?>[a-z]* <small>(new|in train)</small></li>", page)) == 20
@@ -130,7 +133,7 @@ def test_the_page_is_one_file_that_loads_nothing_and_marks_samples(folder: Path)
 
 
 def test_every_file_that_the_page_links_is_there(folder: Path):
-    links = re.findall(r'<a href="([^"]+)"', (folder / "reported.html").read_text())
+    links = re.findall(r'<a href="([^"]+)"', (folder / "reported.html").read_text(encoding="utf-8"))
     assert {"reported.csv", "plots/lr_range.csv", "plots/reported_embedding.csv", "report.html"} <= set(links)
     assert [link for link in links if not (folder / link).is_file()] == []
 

@@ -42,7 +42,7 @@ def test_entries_are_chained_each_to_the_one_before(storage: Storage):
     ]  # fmt: skip
     assert [e.previous for e in found] == [FIRST, *(e.hash for e in found[:-1])]
     assert head(storage) == found[-1].hash
-    assert exported(storage).read_text() == "".join(f"{e.line}\n" for e in found)
+    assert exported(storage).read_text(encoding="utf-8") == "".join(f"{e.line}\n" for e in found)
     assert verify(storage) == []
 
 

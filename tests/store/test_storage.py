@@ -54,7 +54,7 @@ def test_a_folder_in_place_of_the_file_is_refused(tmp_path: Path):
 
 def test_a_results_path_that_is_not_a_folder_is_refused_with_the_fix():
     paths.results_folder().parent.mkdir(parents=True, exist_ok=True)
-    paths.results_folder().write_text("in the way")
+    paths.results_folder().write_text("in the way", encoding="utf-8")
     with pytest.raises(StorageError, match="set HARNESS_HOME"):
         open_storage(create=True)
 

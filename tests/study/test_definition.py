@@ -33,13 +33,13 @@ def test_an_unknown_study_is_refused_with_the_nearest_name():
 
 def test_a_study_file_that_does_not_import_is_one_line():
     path = write_study("tiny")
-    path.write_text("import nothing_of_that_name")
+    path.write_text("import nothing_of_that_name", encoding="utf-8")
     with pytest.raises(StudyError, match="raised ModuleNotFoundError: No module named 'nothing_of_that_name'"):
         load_study("tiny")
 
 
 def test_a_study_file_without_a_study_says_what_to_add():
-    write_study("tiny").write_text("STUDY = 3")
+    write_study("tiny").write_text("STUDY = 3", encoding="utf-8")
     with pytest.raises(StudyError, match=r"must define STUDY = Study\(…\)"):
         load_study("tiny")
 

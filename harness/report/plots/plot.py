@@ -48,6 +48,8 @@ class Drawn:
     """An element for inclusion in a page, coloured by the page's CSS variables."""
     wide: bool
     empty: bool
+    as_code_points: frozenset[str] = frozenset()
+    """Symbols that no installed font has."""
 
 
 def draw(plot: Plot[Shown], shown: Shown, folder: Path, **stamps: str) -> Drawn:
@@ -61,7 +63,7 @@ def draw(plot: Plot[Shown], shown: Shown, folder: Path, **stamps: str) -> Drawn:
     """
     frame = plot.data(shown)
     figure = plot.draw(frame, shown)
-    style.settle(figure)
+    unknown = frozenset(style.settle(figure))
     vector = io.StringIO()
     figure.savefig(vector, format="svg", metadata={"Date": None})
     write_atomically(folder / f"{plot.name}.csv", frame.assign(**stamps).to_csv(index=False))
@@ -69,7 +71,8 @@ def draw(plot: Plot[Shown], shown: Shown, folder: Path, **stamps: str) -> Drawn:
     with replacing(folder / f"{plot.name}.png") as path:
         figure.savefig(path)
     alt = "There is nothing to show yet." if frame.empty else plot.alt(frame)
-    return Drawn(plot.name, plot.title, plot.reading, alt, inline(vector.getvalue(), plot.name), plot.wide, frame.empty)
+    svg = inline(vector.getvalue(), plot.name)
+    return Drawn(plot.name, plot.title, plot.reading, alt, svg, plot.wide, frame.empty, unknown)
 
 
 def inline(svg: str, name: str) -> str:

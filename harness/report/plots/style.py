@@ -20,6 +20,7 @@ from matplotlib.figure import Figure
 from matplotlib.transforms import blended_transform_factory
 
 from harness.report.palette import BLACK, BLUE, FRAME, GREEN, GREY, GRID, INK, LEVELS, ORANGE, SKY, VERMILION
+from harness.report.plots.glyphs import make_readable
 
 VERDICTS = {
     "well fitted": GREEN,
@@ -43,7 +44,7 @@ def level_map() -> ListedColormap:
 
 @contextmanager
 def look() -> Iterator[None]:
-    """Apply the style to everything drawn inside the context."""
+    """Apply the style to everything drawn inside the context, and nothing of the user's own matplotlibrc."""
     settings: dict[str, Any] = {
         **sns.axes_style("whitegrid"),
         **sns.plotting_context("paper"),
@@ -69,7 +70,9 @@ def look() -> Iterator[None]:
         "svg.hashsalt": "harness",  # so that the same figure gives the same file
         "svg.fonttype": "none",
     }
-    with mpl.rc_context(cast("Any", settings)):  # seaborn's keys are plain strings
+    with mpl.rc_context():
+        mpl.rcdefaults()
+        mpl.rcParams.update(cast("Any", settings))  # seaborn's keys are plain strings
         yield
 
 
@@ -80,12 +83,18 @@ def figure(width: float, height: float, columns: int = 1, rows: int = 1, **grid:
     return made, [axis for row in axes for axis in row]
 
 
-def settle(made: Figure) -> None:
-    """Compute the layout once. Otherwise each file that is written computes it twice."""
+def settle(made: Figure) -> set[str]:
+    """Compute the layout once. Otherwise each file that is written computes it twice.
+
+    Returns:
+        The symbols that are drawn as code points, because no installed font has them.
+    """
+    unknown = make_readable(made)
     engine = made.get_layout_engine()
     if engine is not None:
         engine.execute(made)
         made.set_layout_engine(None)
+    return unknown
 
 
 def empty(why: str, caption: str) -> Figure:

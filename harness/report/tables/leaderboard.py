@@ -227,12 +227,15 @@ def caption(results: Results) -> str:
 def _parts(results: Results) -> str:
     """The chosen trial's dev loss on items that are also in train, and on the others."""
     parts = results.study.dev_parts
-    if parts is None or parts.seen_nats is None or parts.unseen_nats is None:
+    if parts is None or parts.seen_nats is None:
         return ""
     over = "" if parts.seeds == 1 else f" (mean of {parts.seeds} fresh seeds)"
+    scores = f"trial {parts.trial}{over} scores {parts.seen_nats:.4f} on them"
+    if parts.unseen_nats is None:
+        return f" All {parts.seen_items:,} dev items are also in train: {scores}, and nothing measures it on new items."
     return (
         f" {parts.seen_items:,} of {parts.seen_items + parts.unseen_items:,} dev items are also in train: "
-        f"trial {parts.trial}{over} scores {parts.seen_nats:.4f} on them and {parts.unseen_nats:.4f} on the others."
+        f"{scores} and {parts.unseen_nats:.4f} on the others."
     )
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import pandas as pd
 
+from harness.corpus.overlap import in_percent
 from harness.lecture import RECIPE
 from harness.report.results import Results
 from harness.report.tables.table import Column, nats, whole
@@ -25,6 +26,7 @@ COLUMNS = (
     Column("corrected", "nats", nats, words="corrected for selection"),
     Column("recipe", "nats", nats, words=f"{RECIPE}, mean of its seeds"),
     Column("counted", "nats", nats, words="best counted n-gram"),
+    Column("in_train", show=in_percent, number=False, words="dev items in train"),
     Column("train", "nats", nats),
     Column("verdict", number=False, words="verdict of its run in the search"),
     Column("parameters", show=whole),
@@ -58,6 +60,7 @@ def _row(results: Results) -> dict[str, Any]:
         "dev": results.dev_nats,
         "recipe": None if results.reference is None else results.reference.dev_nats,
         "counted": None if study.ngrams is None else study.ngrams.best.dev_nats,
+        "in_train": None if study.overlap is None else study.overlap.share,
         "complete": Counter(record.status for record in results.trials)["complete"],
         "trials": len(results.trials),
         "seconds": sum(record.seconds or 0.0 for record in results.trials),
