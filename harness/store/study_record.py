@@ -237,7 +237,7 @@ class Chosen(NamedTuple):
     @property
     def advice(self) -> str:
         """What to change next: the trial's own advice, unless it asks for fresh seeds that the winner already has."""
-        if self.runs and self.trial.verdict == "well fitted":
+        if self.runs and self.trial.verdict in ("well fitted", "at the floor"):
             return f"Confirmed on {len(self.runs)} fresh seeds; more trials or a wider space may find a better config."
         return self.trial.advice
 

@@ -7,14 +7,16 @@ fresh trials.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from typing import Literal
 
 from harness.config import InverseTime, TrainConfig
 from harness.model import multiplier
+from harness.train.counted import GAIN
 from harness.train.moves import Move, moves
 
-Verdict = Literal["diverged", "still improving", "overfitting", "underfitting", "well fitted"]
+Verdict = Literal["diverged", "still improving", "overfitting", "underfitting", "well fitted", "at the floor"]
 
 JITTER = 0.01
 """Nats. If dev rises by more than this between evaluations near the end, the rate is too high for a lower plateau.
@@ -30,8 +32,8 @@ In the lecture the last rate is a tenth of the first.
 SHORT_CONTEXT = 3
 """Symbols. Up to this context length, the advice is to lengthen the context first.
 
-It is the lecture's own length, and one of the knobs the lecture leaves to its listeners. Two more symbols
-lowered dev in 9 of 9 trials, by 0.026 to 0.124.
+Not if counted n-grams gain nothing by it. It is the lecture's own length, and one of the knobs the lecture leaves to
+its listeners. Two more symbols lowered dev in 9 of 9 trials, by 0.026 to 0.124.
 """
 BOTTLENECK = 16
 """Numbers per symbol. Below this embedding size, the advice is to enlarge the embedding next.
@@ -61,6 +63,7 @@ def advise(verdict: Verdict, config: TrainConfig, evidence: Mapping[str, float])
         "overfitting": _against_overfitting,
         "underfitting": _against_underfitting,
         "well fitted": lambda *_: iter(()),
+        "at the floor": lambda *_: iter(()),
     }[verdict]
     return next((possible[name] for name in wanted(config, evidence) if name in possible), None)
 
@@ -89,7 +92,7 @@ def _against_overfitting(config: TrainConfig, _evidence: Mapping[str, float]) ->
 def _against_underfitting(config: TrainConfig, evidence: Mapping[str, float]) -> Iterator[str]:
     if jumps_about(config, evidence) or decays_at_once(config):
         yield "decay"
-    if config.model.context_length <= SHORT_CONTEXT:
+    if config.model.context_length <= SHORT_CONTEXT and evidence.get("longer_gain", math.inf) > GAIN:
         yield "longer context"
     if config.model.embedding_size < BOTTLENECK:
         yield "larger embedding"

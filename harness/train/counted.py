@@ -64,6 +64,45 @@ def best_counted(corpus: Corpus, context_length: int) -> Counted:
     return _lowest(kneser_ney(corpus, context_length))
 
 
+LOOKAHEAD = 2
+"""Symbols by which the advice lengthens a context, and by which counted n-grams may therefore look further."""
+GAIN = 0.005
+"""Nats. Counted n-grams that gain less by a longer context gain nothing: their loss on dev varies by as much."""
+
+
+@dataclass(frozen=True)
+class Limit:
+    """What counting shows about the lowest loss that can be reached on a corpus."""
+
+    order: int
+    """The shortest n-gram that no longer one beats on dev by more than GAIN."""
+    longer_gain: Nats
+    """How much the best n-gram with LOOKAHEAD more symbols of context is better on dev than the best without them."""
+    floor: Nats
+    """An estimate of the entropy of a symbol given the context of that n-gram, from train."""
+    floor_error: Nats
+    """The estimate's correction for the number of contexts: the floor is about as uncertain."""
+
+
+def limit_of(corpus: Corpus, context_length: int) -> Limit:
+    """The limit for networks of this context length.
+
+    The floor is the conditional entropy of the train targets, plus (pairs - contexts) / 2N, since entropy estimated by
+    counting is too low by about that (Miller 1955).
+    """
+    longer = kneser_ney(corpus, context_length + LOOKAHEAD)
+    lowest = min(each.dev_nats for each in longer)
+    shortest = next(each for each in longer if each.dev_nats <= lowest + GAIN)
+    counts = corpus.counts("train", max(1, shortest.order - 1))
+    correction = (len(counts.counts) - len(counts.contexts)) / (2 * counts.total)
+    return Limit(
+        order=shortest.order,
+        longer_gain=_lowest(longer[: context_length + 1]).dev_nats - lowest,
+        floor=counts.conditional_entropy() + correction,
+        floor_error=correction,
+    )
+
+
 def kneser_ney(corpus: Corpus, context_length: int) -> tuple[Counted, ...]:
     """Every order from 1 to the context length plus one."""
     # The longest n-gram covers the longest item and both of its boundaries. Higher orders score the same.

@@ -258,7 +258,7 @@ def test_the_users_own_model_is_scored_and_a_changed_one_claims_nothing(items: P
     assert session.record.own_model
     path.write_text(plain, encoding="utf-8")
     with_build(path, "from tests.strategies import build_louder as build\n")
-    with pytest.raises(StudyError, match=r"scored \d\.\d{4} on dev when it was stored and scores"):
+    with pytest.raises(StudyError, match=r"its model predicts otherwise with the same weights"):
         opened(session.storage, "own-items")
     assert ledger.entries(session.storage) == []
     path.write_text(plain, encoding="utf-8")

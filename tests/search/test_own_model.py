@@ -118,7 +118,7 @@ def test_its_settings_are_shown_as_parameters(found: Any):
     assert rows["model.extra.activation"] in ("relu", "tanh")
     trial = found.trials[0]
     layers = trial.config.model.extra["layers"]
-    assert f"extra.layers {layers}, extra.version 2" in trial_note(trial, found.study, None)
+    assert f"layers {layers}, version 2" in trial_note(trial, found.study, None)
 
 
 @pytest.mark.slow

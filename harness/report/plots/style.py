@@ -24,12 +24,20 @@ from harness.report.plots.glyphs import make_readable
 
 VERDICTS = {
     "well fitted": GREEN,
+    "at the floor": BLUE,
     "underfitting": SKY,
     "overfitting": VERMILION,
     "still improving": ORANGE,
     "diverged": BLACK,
 }
-MARKERS = {"well fitted": "o", "underfitting": "v", "overfitting": "^", "still improving": "D", "diverged": "X"}
+MARKERS = {
+    "well fitted": "o",
+    "at the floor": "s",
+    "underfitting": "v",
+    "overfitting": "^",
+    "still improving": "D",
+    "diverged": "X",
+}
 STATUSES = {"complete": (BLUE, "o"), "pruned": (GREY, "x"), "diverged": (BLACK, "X"), "failed": (VERMILION, "P")}
 
 NARROW, WIDE = 4.5, 9.8
