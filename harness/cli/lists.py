@@ -31,7 +31,7 @@ def list_studies(storage: str | None, *, as_json: bool) -> None:
             f"{facts['finished']} of {facts['asked']}",
             "-" if facts["best_dev_nats"] is None else f"{facts['best_dev_nats']:.4f}",
             "-" if facts["best_trial"] is None else str(facts["best_trial"]),
-            facts["ended_by"] or "not ended",
+            facts["exhausted"] or facts["ended_by"] or "not ended",
             f"{facts['corpus']} {facts['fingerprint']}",
             facts["test_split"],
         )
@@ -55,6 +55,7 @@ def _study_facts(storage: Storage, record: StudyRecord) -> dict[str, Any]:
         "best_trial": None if best is None else best.number,
         "winner": None if record.ranking is None else record.ranking.winner,
         "ended_by": record.ended_by,
+        "exhausted": record.exhausted,
         "test_split": test_split,
     }
 

@@ -142,5 +142,7 @@ def _outcome(name: str, record: TrialRecord) -> str:
         return f"{name} complete: dev {record.dev_nats:.4f}{seeds}, train {record.train_nats:.4f}, {record.verdict}"
     if record.status in ("failed", "interrupted"):
         return f"{name} {record.status}: {record.failure}"
+    if record.pruned_because is not None:
+        return f"{name} pruned: {record.pruned_because}"
     at = "" if record.dev_nats is None else f" at dev {record.dev_nats:.4f}"
     return f"{name} {record.status}{at}"

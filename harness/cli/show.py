@@ -90,7 +90,7 @@ def _print_study(results: Results, facts: Mapping[str, Any]) -> None:
     show_pairs(
         [
             ("corpus", results.label),
-            ("trials", f"{counts or 'none'} of {record.trials} requested; ended by {record.ended_by or 'nothing yet'}"),
+            ("trials", f"{counts or 'none'} of {record.trials} requested; ended by {record.ending or 'nothing yet'}"),
             ("best of the search", best_of_search),
             ("search", f"{record.sampler}, {record.pruner}, seed {record.seed}"),
             ("started", f"{record.created}, commit {record.commit or 'unknown'}, {record.file or 'a notebook'}"),
@@ -138,6 +138,7 @@ def _outcome_rows(record: TrialRecord) -> list[tuple[str, str]]:
         ("evidence", ", ".join(f"{name} {_short(value)}" for name, value in record.evidence.items())),
         ("advice", record.advice),
         ("failure", record.failure or ""),
+        ("pruned", record.pruned_because or ""),
     ]
 
 

@@ -23,6 +23,7 @@ from harness.search.session import Session, run_study
 from harness.store.quiet import quiet_optuna
 from harness.store.trial_record import FINISHED
 from harness.train.threads import one_thread
+from harness.words import counted, number_of
 
 if TYPE_CHECKING:
     from harness.report.write import Report
@@ -75,7 +76,8 @@ def _announce(session: Session, to: Console) -> None:
     to.print(f"{'resuming' if session.resumed else 'starting'} {record.key}")
     to.print(
         f"corpus {record.corpus.label}, fingerprint {record.corpus.fingerprint}, {split_sizes(record)}; "
-        f"{record.trials} trials or {session.study.minutes:g} minutes, {session.workers} workers, "
+        f"{counted(record.trials, 'trial')} or {number_of(session.study.minutes, 'minute')}, "
+        f"{counted(session.workers, 'worker')}, "
         f"{record.sampler}, {record.pruner}, seed {record.seed}"
     )
 
@@ -109,7 +111,11 @@ def _show_outcome(session: Session, report: Report) -> None:
 def _show_ending(session: Session, results: Results) -> None:
     finished, wanted = sum(trial.status in FINISHED for trial in results.trials), session.record.trials
     if session.nothing_left:
-        console.print(f"nothing is left to do: {finished} of {wanted} trials are finished (TRIALS=… for more)")
+        why, more = f"{finished} of {counted(wanted, 'trial')} finished", "TRIALS=… for more"
+        if session.record.ended_by == "sampler":
+            why, more = session.record.ending, "SAMPLER=… to search on"
+        console.print(f"nothing is left to do: {why} ({more})")
     else:
         reasons = {"trials": "all requested trials are finished", "minutes": "the time limit was reached"}
-        console.print(f"ended: {reasons.get(session.record.ended_by or '', '')}, {finished} of {wanted}")
+        reason = reasons.get(session.record.ended_by or "", session.record.ending)
+        console.print(f"ended: {reason}, {finished} of {counted(wanted, 'trial')}")

@@ -12,7 +12,7 @@ from harness.report.conclusion import headline
 from harness.report.results import Results, split_sizes
 from harness.report.tables.finalists import HEAD, caption, table_rows
 from harness.report.tables.table import markdown
-from harness.search.trial_queue import MOST_ATTEMPTS
+from harness.search.trial_queue import MOST_ATTEMPTS, failed_for_good
 from harness.store.keys import REFERENCE_RUNS, is_reference, searched_by
 from harness.store.study_record import StudyRecord
 from harness.store.trial_record import TrialRecord
@@ -61,10 +61,13 @@ def trial_note(record: TrialRecord, study: StudyRecord, picture: str | None, sam
 
 def _diagnosis(record: TrialRecord) -> str:
     if record.status in ("failed", "interrupted"):
-        retried = record.status == "interrupted" or record.attempt + 1 < MOST_ATTEMPTS
-        retry = "It is tried again: a later trial has the same parameters and seed." if retried else ""
+        retry = "It is tried again: a later trial has the same parameters and seed."
+        if failed_for_good(record):
+            retry = "It is not tried again: suggest() always fails for these parameters." if record.fails_always else ""
         attempt = f"Attempt {record.attempt + 1} of {MOST_ATTEMPTS}." if record.status == "failed" else ""
         return f"**{record.status.capitalize()}.** {attempt} {retry}\n\n```\n{record.failure}\n```"
+    if record.pruned_because is not None:
+        return f"**Pruned by the study's own code**, so it has no losses.\n\n```\n{record.pruned_because}\n```"
     if record.status == "pruned":
         return _PRUNED
     optuna_status = " Optuna lists it as pruned." if record.status == "diverged" else ""
@@ -146,7 +149,7 @@ def _counts(results: Results) -> str:
         for status in ("complete", "pruned", "diverged", "failed", "interrupted")
         if counted[status]
     )
-    ended_by = results.study.ended_by or "not ended"
+    ended_by = results.study.ending or "not ended"
     ended = {"trials": "all of them are finished", "minutes": "the time limit was reached"}.get(ended_by, ended_by)
     return f"Trials: {counts or 'none finished'} of {results.study.trials} requested; {ended}."
 

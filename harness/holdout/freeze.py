@@ -74,7 +74,7 @@ def predictors(storage: Storage, contender: Contender, corpus: Corpus, build: Bu
 
 def _refuse_unfinished(storage: Storage, record: StudyRecord, trials: list[TrialRecord]) -> None:
     way_out = "Finish it with make study first."
-    if record.ended_by not in ("trials", "minutes"):
+    if record.ended_by not in ("trials", "minutes", "sampler"):
         raise StudyError(
             f"the search must end before the test split is opened; that of {record.key} has not ended. {way_out}"
         )

@@ -22,21 +22,25 @@ from harness.search.resume import check_same_search, new_record, resumed_record
 from harness.search.trial_queue import (
     Counts,
     closed,
+    how_exhausted,
     queue_lock,
     requeue_orphans,
+    sampler_for,
     search_is_complete,
+    sees_nothing_new,
     sole_run,
 )
 from harness.store.find import stored_reference
 from harness.store.keys import REFERENCE_RUNS, is_internal, reference_key
 from harness.store.storage import Storage, open_storage
-from harness.store.study_record import CorpusFacts, EndedBy, StudyRecord
+from harness.store.study_record import CorpusFacts, StudyRecord
 from harness.store.trial_record import TrialRecord
 from harness.study.definition import Study
 from harness.study.experiment import check_first
 from harness.study.load import load_study
 from harness.study.settings import Settings, merged
 from harness.study.space import Space, check_sampler, space_of
+from harness.study.stoppable import StoppableStudy
 
 FALLBACK = "ssa-2017"
 _FALLBACK_PATIENCE_S = 5.0
@@ -171,7 +175,9 @@ def _start_or_resume(storage: Storage, checked: _Checked) -> tuple[Session, Job]
 def _resume(session: Session, stored: StudyRecord, job: Job) -> Session:
     storage, record, key = session.storage, session.record, session.record.key
     trials, optuna_study = storage.trials(key), storage.optuna_study(key)
-    search_is_done = Counts.of(optuna_study.get_trials(deepcopy=False)).reach(job.target) and job.reference is None
+    _reconsider_stop(session, stored, optuna_study)
+    counts = Counts.of(optuna_study, optuna_study.get_trials(deepcopy=False))
+    search_is_done = counts.reach(job.target) and job.reference is None
     nothing_left = search_is_done and read_round(storage, record, trials).is_settled(record.ranking)
     if storage.is_opened(key):
         if not nothing_left:
@@ -183,6 +189,27 @@ def _resume(session: Session, stored: StudyRecord, job: Job) -> Session:
         with queue_lock(key):  # this process is the sole runner, whatever owners the trials name
             requeue_orphans(storage, optuna_study, all_running=True)
     return replace(session, record=record, nothing_left=nothing_left, trials=trials, search_is_done=search_is_done)
+
+
+def _reconsider_stop(session: Session, stored: StudyRecord, optuna_study: StoppableStudy) -> None:
+    """A search that its sampler ended goes on with another sampler, a larger grid, or more trials than were wanted."""
+    record = session.record
+    optuna_study.sampler = sampler_for(session.study, record.seed, 0)
+    if record.sampler != stored.sampler or record.trials > stored.trials:
+        optuna_study.set_stopped(False)
+    sees_nothing_new(optuna_study, optuna_study.get_trials(deepcopy=False))
+
+
+def _ending(session: Session, job: Job) -> dict[str, str]:
+    """What ended the search, for its record."""
+    study = session.storage.optuna_study(job.key)
+    counts = Counts.of(study, study.get_trials(deepcopy=False))
+    if counts.finished >= session.record.trials:
+        return {"ended_by": "trials"}
+    if not counts.reach(job.target):
+        return {"ended_by": "minutes"}
+    study.sampler = sampler_for(session.study, session.record.seed, 0)
+    return {"ended_by": "sampler", "exhausted": how_exhausted(study)}
 
 
 def _job(study: Study, record: StudyRecord, file: str, settings: Settings, reference: str | None) -> Job:
@@ -201,18 +228,18 @@ def _job(study: Study, record: StudyRecord, file: str, settings: Settings, refer
 def _search(session: Session, job: Job, on_event: OnEvent, run: RunJob) -> StudyRecord:
     storage, record, trials = session.storage, session.record, session.trials
     if not session.nothing_left:
-        ended_by: EndedBy = "failed"
+        ending = {"ended_by": "failed"}
         try:
             if not session.search_is_done:
                 run(job.reserving(session.trials), session.workers, storage, on_event)
             trials = storage.trials(job.key)
             _train_finalists(session, job, trials, on_event=on_event, run=run)
-            ended_by = "trials" if search_is_complete(storage, job.key, job.target) else "minutes"
+            ending = _ending(session, job)
         except KeyboardInterrupt:
-            ended_by = "interrupted"
+            ending = {"ended_by": "interrupted"}
             raise
         finally:
-            record = record.model_copy(update={"ended_by": ended_by})
+            record = record.model_copy(update={"exhausted": "", **ending})
             storage.write_study(record)
     finalists = read_round(storage, record, trials)
     if not finalists.is_settled(record.ranking):

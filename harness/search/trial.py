@@ -12,7 +12,7 @@ from optuna.trial import TrialState
 
 from harness.corpus import Corpus
 from harness.model import Build
-from harness.search.trial_queue import Started, requeue
+from harness.search.trial_queue import Started, reason_of, requeue, told
 from harness.store.storage import Storage
 from harness.store.trial_record import Status, TrialRecord, finite
 from harness.store.weights import facts_of, pack
@@ -64,7 +64,7 @@ def run_trial(
     record, handle = started.record, started.handle
     study = handle.study
     if record.config is None:
-        return requeue(storage, started, record, "failed", record.failure or "suggest() gave no config")
+        return _without_config(storage, started, record)
     pruned = False
     percents: set[int] = set()
 
@@ -85,8 +85,10 @@ def run_trial(
         result = train(config, corpus, build=build, on_evaluation=on_evaluation)
     except STORAGE_FAULTS:
         raise
+    except optuna.TrialPruned as pruning:
+        return _prune(storage, handle, record.model_copy(update={"pruned_because": told(pruning, "the model")}))
     except Exception as error:  # the user's model, or an impossible shape: keep the reason and continue the search
-        return requeue(storage, started, record, "failed", f"{type(error).__name__}: {error}")
+        return requeue(storage, started, record, "failed", reason_of(error))
     record = record.with_result(result)
     if result.status == "stopped" and not pruned:
         return requeue(storage, started, record, "interrupted", STOPPED)
@@ -98,6 +100,21 @@ def run_trial(
         return storage.keep_file(pack(result.model, facts), f"trial-{record.number}.safetensors", handle)
 
     return finish(storage, handle, record, result=result, corpus=corpus, weights=weights)
+
+
+def _without_config(storage: Storage, started: Started, record: TrialRecord) -> TrialRecord:
+    if record.pruned_because is not None:
+        return _prune(storage, started.handle, record)
+    return requeue(storage, started, record, "failed", record.failure or "suggest() gave no config")
+
+
+def _prune(storage: Storage, handle: optuna.Trial, record: TrialRecord) -> TrialRecord:
+    """Store a trial that the study's own code pruned: finished, without losses."""
+    record = record.model_copy(update={"status": "pruned"})
+    storage.write_trial(handle.study.study_name, record)
+    _show_columns(handle, record)
+    handle.study.tell(handle, state=TrialState.PRUNED)
+    return record
 
 
 def finish(

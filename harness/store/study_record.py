@@ -17,7 +17,7 @@ from harness.study.experiment import Experiment
 from harness.study.settings import Settings
 from harness.train import Baselines, LrRange
 
-EndedBy = Literal["trials", "minutes", "interrupted", "failed"]
+EndedBy = Literal["trials", "minutes", "sampler", "interrupted", "failed"]
 
 
 class RangeTest(BaseModel, frozen=True):
@@ -161,6 +161,8 @@ class StudyRecord(BaseModel, frozen=True):
     """Key of the lecture's recipe on this corpus; None if this study shows none."""
     ended_by: EndedBy | None = None
     """What ended the last session; None while one runs, or if it was killed."""
+    exhausted: str = ""
+    """How the sampler ended the search, as in `grid exhausted, 4 of 4 points`; empty if it did not."""
     range_test: RangeTest | None = None
     bigram: Baseline | None = None
     ngrams: Ngrams | None = None
@@ -174,6 +176,11 @@ class StudyRecord(BaseModel, frozen=True):
     def trials(self) -> int:
         """Number of finished trials requested."""
         return self.settings.trials or 0
+
+    @property
+    def ending(self) -> str:
+        """What ended the last session, in words; empty while one runs, or if it was killed."""
+        return self.exhausted if self.ended_by == "sampler" and self.exhausted else self.ended_by or ""
 
     @property
     def finalists(self) -> int:

@@ -75,6 +75,10 @@ class TrialRecord(BaseModel, frozen=True):
     evidence: dict[str, float | None] = {}
     advice: str = ""
     failure: str | None = None
+    fails_always: bool = False
+    """Whether suggest() raised the same error once more for the same parameters, so that trying again is useless."""
+    pruned_because: str | None = None
+    """Why the study's own code pruned the trial with `optuna.TrialPruned`; None if it did not."""
     versions: dict[str, str] = {}
     weights_artifact: str | None = None
     """Artifact id, if the weights were kept."""

@@ -9,9 +9,11 @@ from typing import Any
 import optuna
 from optuna.distributions import distribution_to_json
 from optuna.samplers import RandomSampler
+from optuna.trial import TrialState
 
 from harness.errors import ConfigError, HarnessError, TrialsFailed, first_line
 from harness.study.definition import Study, check_config
+from harness.study.stoppable import ScratchStudy
 
 _DRAWS = 200
 
@@ -26,7 +28,7 @@ class Space:
     """The values that all configs share, by dotted key: what `suggest` fixes. A changed budget or batch size would mix
     two kinds of trials in one study, and no distribution would show it."""
     fails: bool
-    """Whether `suggest` raises for some draws."""
+    """Whether `suggest` raises for some draws, other than to prune them."""
 
 
 def space_of(study: Study) -> Space:
@@ -34,9 +36,9 @@ def space_of(study: Study) -> Space:
 
     Raises:
         ConfigError: a draw's config breaks a rule, or has a budget in seconds.
-        TrialsFailed: `suggest` raises for every draw.
+        TrialsFailed: `suggest` raises for every draw, or prunes every draw.
     """
-    scratch = optuna.create_study(sampler=RandomSampler(seed=0))
+    scratch = ScratchStudy(RandomSampler(seed=0))
     met: dict[str, set[str]] = {}
     configs: list[set[tuple[str, Any]]] = []
     reasons = set()
@@ -47,10 +49,17 @@ def space_of(study: Study) -> Space:
             configs.append(set(config.model_copy(update={"seed": 0}).by_key().items()))
         except HarnessError:
             raise
+        except optuna.TrialPruned:  # its way to say that it does not want this point
+            pass
         except Exception as error:  # a trial with this draw would fail; others may not
             reasons.add(f"{type(error).__name__}: {error}")
         for parameter, distribution in trial.distributions.items():
             met.setdefault(parameter, set()).add(distribution_to_json(distribution))
+    if not configs and not reasons:
+        raise TrialsFailed(
+            f"suggest() must accept some points; that of {study.name} raises TrialPruned for each of {_DRAWS} random "
+            "draws. Loosen its conditions, or narrow the ranges to where they hold."
+        )
     if not configs:
         raise TrialsFailed(
             f"suggest() of {study.name} fails for every draw, with {min(reasons)!r}. Fix it in the study file."
@@ -68,13 +77,18 @@ def check_sampler(study: Study, space: Space) -> None:
     Raises:
         ConfigError: it cannot search this space, or needs a package that is not installed.
     """
-    scratch = optuna.create_study(sampler=study.sampler(0))
+    scratch = ScratchStudy(study.sampler(0))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         for value in (3.0, 2.0, 1.0):
+            if scratch.is_stopped:  # a space of one or two points
+                return
             trial = scratch.ask()
             try:
                 study.suggest(trial)
+            except optuna.TrialPruned:
+                scratch.tell(trial, state=TrialState.PRUNED)
+                continue
             except (ImportError, ValueError, NotImplementedError) as error:
                 if space.fails:
                     continue
