@@ -5,8 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import NamedTuple
 
+import filelock
+
 from harness import paths
-from harness.files import write_atomically
+from harness.files import rewriting, write_atomically
 from harness.report.findings import findings
 from harness.report.frames import curves_frame, trials_frame
 from harness.report.losses import items_frame, samples_frame
@@ -25,6 +27,9 @@ from harness.store.storage import Storage
 from harness.store.study_record import StudyRecord
 from harness.store.weights import save_folder, unpack
 
+_LASTING = ("best/", "holdout")
+"""What an earlier report wrote and a later one may replace but never deletes: a model, and the trace of an opening."""
+
 
 class Report(NamedTuple):
     """A report that was written."""
@@ -33,16 +38,27 @@ class Report(NamedTuple):
     results: Results
     findings: list[str]
     """What to know about the study as a whole, one sentence each."""
+    failures: list[str]
+    """Plots that could not be drawn, one line each. The report says so in their places."""
 
 
 def write_report(storage: Storage, study: StudyRecord) -> Report:
-    """Write a study's page, tables, plots, best model and samples.
+    """Write a study's page, tables, plots, best model and samples: all of them, or the earlier report stays.
 
     Raises:
         StorageError: the files cannot be written, or stored weights are missing or corrupt.
     """
     results = gather(storage, study)
     folder = paths.results_folder() / study.key
+    with filelock.FileLock(paths.lock_file(f"{study.key}.report")), rewriting(folder, _LASTING) as new:
+        lines, drawn = _write_all(new, storage, results)
+    write_index(storage)
+    return Report(folder, results, lines, [plot.failure for plot in drawn.values() if plot.failure])
+
+
+def _write_all(folder: Path, storage: Storage, results: Results) -> tuple[list[str], dict[str, Drawn]]:
+    """Write the report into an empty folder; returns its findings and its plots by name."""
+    study = results.study
     write_atomically(folder / "trials.csv", trials_frame(results).to_csv(index=False))
     write_atomically(folder / "curves.csv", curves_frame(results).to_csv(index=False))
     forms: dict[str, Format] = {"csv": "csv", "md": "md", "tex": "latex"}
@@ -58,8 +74,7 @@ def write_report(storage: Storage, study: StudyRecord) -> Report:
     drawn = _write_page(folder, results, lines)
     write_reported(storage, results, folder, drawn)
     write_atomically(folder / "summary.json", to_json(results))
-    write_index(storage)
-    return Report(folder, results, lines)
+    return lines, drawn
 
 
 def _write_finalists(folder: Path, results: Results, storage: Storage) -> None:

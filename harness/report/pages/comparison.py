@@ -19,8 +19,8 @@ from harness.report.tables.studies import studies_frame
 from harness.report.tables.table import Column, cells
 
 
-def write_comparison(several: list[Results]) -> Path:
-    """Write the page and its data into `results/compare-A-B/`; returns the page's path.
+def write_comparison(several: list[Results]) -> tuple[Path, list[str]]:
+    """Write the page and its data into `results/compare-A-B/`; returns the page's path, and what could not be drawn.
 
     Raises:
         StorageError: the files cannot be written.
@@ -41,7 +41,7 @@ def write_comparison(several: list[Results]) -> Path:
         drawn=drawn,
     )
     write_atomically(folder / "report.html", page)
-    return folder / "report.html"
+    return folder / "report.html", [plot.failure for plot in drawn if plot.failure]
 
 
 def _configs(several: list[Results]) -> pd.DataFrame:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import io
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Generic, TypeVar
 
 import pandas as pd
 from matplotlib.figure import Figure
 
+from harness.errors import HarnessError, in_one_line
 from harness.files import replacing, write_atomically
 from harness.report import palette
 from harness.report.plots import style
@@ -48,6 +49,44 @@ class Drawn:
     """An element for inclusion in a page, coloured by the page's CSS variables."""
     wide: bool
     empty: bool
+    failure: str = ""
+    """Why it could not be drawn, in one line; the figure then says the same."""
+
+
+@dataclass(frozen=True)
+class Made:
+    """A plot's numbers and its figure."""
+
+    frame: pd.DataFrame
+    figure: Figure
+    alt: str
+    vector: str
+    """The figure as SVG."""
+    failure: str = ""
+
+
+def make(plot: Plot[Shown], shown: Shown) -> Made:
+    """Compute and draw a plot. If that fails, the figure says why: the rest of a report can do without one plot.
+
+    Raises:
+        HarnessError: what is stored is missing or damaged.
+    """
+    try:
+        frame = plot.data(shown)
+        return _drawn(frame, plot.draw(frame, shown), lambda: plot.alt(frame))
+    except HarnessError:
+        raise
+    except Exception as error:
+        failure = f"{plot.name} could not be drawn: {in_one_line(error)}"
+        nothing = pd.DataFrame({"failure": [failure]})
+        return replace(_drawn(nothing, style.empty(failure, ""), lambda: failure), failure=failure)
+
+
+def _drawn(frame: pd.DataFrame, figure: Figure, alt: Callable[[], str]) -> Made:
+    style.settle(figure)
+    vector = io.StringIO()
+    figure.savefig(vector, format="svg", metadata={"Date": None})
+    return Made(frame, figure, "There is nothing to show yet." if frame.empty else alt(), vector.getvalue())
 
 
 def draw(plot: Plot[Shown], shown: Shown, folder: Path, **stamps: str) -> Drawn:
@@ -58,18 +97,23 @@ def draw(plot: Plot[Shown], shown: Shown, folder: Path, **stamps: str) -> Drawn:
 
     Raises:
         StorageError: the files cannot be written.
+        HarnessError: what is stored is missing or damaged.
     """
-    frame = plot.data(shown)
-    figure = plot.draw(frame, shown)
-    style.settle(figure)
-    vector = io.StringIO()
-    figure.savefig(vector, format="svg", metadata={"Date": None})
-    write_atomically(folder / f"{plot.name}.csv", frame.assign(**stamps).to_csv(index=False))
-    write_atomically(folder / f"{plot.name}.svg", vector.getvalue())
+    made = make(plot, shown)
+    write_atomically(folder / f"{plot.name}.csv", made.frame.assign(**stamps).to_csv(index=False))
+    write_atomically(folder / f"{plot.name}.svg", made.vector)
     with replacing(folder / f"{plot.name}.png") as path:
-        figure.savefig(path)
-    alt = "There is nothing to show yet." if frame.empty else plot.alt(frame)
-    return Drawn(plot.name, plot.title, plot.reading, alt, inline(vector.getvalue(), plot.name), plot.wide, frame.empty)
+        made.figure.savefig(path)
+    return Drawn(
+        plot.name,
+        plot.title,
+        plot.reading,
+        made.alt,
+        inline(made.vector, plot.name),
+        plot.wide,
+        empty=made.frame.empty or bool(made.failure),
+        failure=made.failure,
+    )
 
 
 def inline(svg: str, name: str) -> str:
