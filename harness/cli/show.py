@@ -11,6 +11,7 @@ from harness.cli.json_header import json_header
 from harness.cli.sparkline import sparkline
 from harness.report.conclusion import headline
 from harness.report.findings import findings
+from harness.report.parameters import drawn_parameters
 from harness.report.results import Results, gather
 from harness.report.summary import summary
 from harness.report.tables.finalists import HEAD, table_rows
@@ -72,6 +73,7 @@ def _trial_facts(storage: Storage, study: StudyRecord, record: TrialRecord) -> d
     return {"study": study.key, **json_header(study.corpus), **record.model_dump(mode="json")} | {
         "config_hash": None if record.config is None else record.config.hash(),
         "steps_per_s": record.steps_per_s,
+        "parameters_drawn": drawn_parameters(study, record),
         "repeated_as": [number for number in repeats if number != record.number],
         "weights_file": None if weights is None else str(paths.results_folder() / "artifacts" / weights),
         "finalist": None if finalist is None else finalist.model_dump(mode="json"),
@@ -150,7 +152,7 @@ def _origin_rows(record: TrialRecord, facts: Mapping[str, Any]) -> list[tuple[st
         as_finalist = f"mean dev {nats_if_known(finalist['dev_nats'])} over {len(finalist['runs'])} fresh seeds"
     return [
         ("as a finalist", as_finalist),
-        ("parameters drawn", ", ".join(f"{name} {_short(value)}" for name, value in record.params.items())),
+        ("parameters drawn", ", ".join(f"{name} {_short(value)}" for name, value in facts["parameters_drawn"].items())),
         ("seed", str(record.seed)),
         ("attempt", f"{record.attempt + 1}" + ("" if record.root is None else f", repeats trial {record.root}")),
         ("repeated as", repeats),

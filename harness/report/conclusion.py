@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shlex
+from collections import Counter
 
 from harness.lecture import LECTURE_DEV
 from harness.report.results import Results
@@ -13,7 +14,7 @@ from harness.store.finalist_record import Finalist
 def conclusion(results: Results) -> tuple[str, ...]:
     """The sentences a report begins with: what won and by how much, its diagnosis, the state of the test split."""
     if results.chosen is None:
-        return f"No trial of {results.study.key} is complete yet.", _test_split(results)
+        return f"No trial of {results.study.key} is complete{_instead(results)}.", _test_split(results)
     if _all_out(results):
         first = "No finalist can win: each of them has a seed that did not finish."
     else:
@@ -26,7 +27,7 @@ def headline(results: Results) -> str:
     """The outcome in one line: what won, its losses, how they compare, and the state of the test split."""
     key, best, won = results.study.key, results.best, results.won
     if best is None:
-        return f"{key}: no complete trial yet"
+        return f"{key}: no trial is complete{_instead(results)}"
     if _all_out(results):
         return f"{key}: no finalist can win, each has a seed that did not finish"
     if won is None:
@@ -41,6 +42,12 @@ def headline(results: Results) -> str:
     test_split = "sealed" if opening is None else f"{opening.state} {opening.scored or ''}".rstrip()
     outcome = "; ".join([first, *_comparisons(results)]) + _recipe_note(results)
     return f"{outcome}; {results.label}; test split {test_split}"
+
+
+def _instead(results: Results) -> str:
+    """How the trials ended where none is complete: `: 3 pruned, 1 diverged`, or ` yet`."""
+    counts = Counter(record.status for record in results.trials if record.status != "running")
+    return f": {', '.join(f'{count} {status}' for status, count in counts.most_common())}" if counts else " yet"
 
 
 def _all_out(results: Results) -> bool:

@@ -16,7 +16,9 @@ import numpy as np
 from optuna.distributions import BaseDistribution, FloatDistribution, IntDistribution
 
 from harness.report.frames import FEW_TRIALS, importance_frame
+from harness.report.parameters import columns_of_study
 from harness.report.results import Results
+from harness.store.trial_record import Status
 
 EDGE = 0.05
 """Share of a range, on its own scale, that counts as its edge."""
@@ -85,22 +87,37 @@ def _downwards(distribution: FloatDistribution | IntDistribution, number: float)
 
 
 def findings(results: Results) -> list[str]:
-    """What to know about a study as a whole, one sentence each; empty while no trial is complete."""
+    """What to know about a study as a whole, one sentence each; while no trial is complete, only what was lost."""
     if results.chosen is None:
-        return []
+        return _outcomes(results)
     best = results.optuna_study.get_trials(deepcopy=False)[results.chosen.trial.number]
-    return [*map(str, edges(best.params, best.distributions)), *_outcomes(results), *_importance(results)]
+    names = columns_of_study(results.study, results.trials)
+    params = {names[name]: value for name, value in best.params.items()}
+    distributions = {names[name]: kind for name, kind in best.distributions.items()}
+    return [*map(str, edges(params, distributions)), *_outcomes(results), *_importance(results)]
 
 
 def _outcomes(results: Results) -> list[str]:
     lines = []
     counted = Counter(record.status for record in results.trials)
-    lost, all_trials = counted["failed"] + counted["diverged"], sum(counted.values())
-    if lost >= LOST * all_trials:
-        lines.append(f"{lost} of {all_trials} trials failed or diverged: lower the learning rates, or fix the model")
+    all_trials = sum(counted.values())
+    ways_out: dict[Status, str] = {
+        "diverged": "lower the learning rates",
+        "failed": "fix suggest() or the model, or narrow the space to where they work",
+    }
+    if counted["failed"] + counted["diverged"] >= LOST * max(1, all_trials):
+        for status, way_out in ways_out.items():
+            if counted[status]:
+                lines.append(f"{counted[status]} of {all_trials} trials {status}: {way_out}")
+    refused = sum(record.pruned_because is not None for record in results.trials)
+    if refused >= LOST * max(1, all_trials):
+        lines.append(
+            f"{refused} of {all_trials} trials were pruned by the study's own code before they had losses: narrow the "
+            "ranges to where its conditions hold"
+        )
     verdicts = Counter(record.verdict for record in results.trials if record.status == "complete")
     improving, complete = verdicts["still improving"], counted["complete"]
-    if improving >= UNFINISHED * complete:
+    if complete and improving >= UNFINISHED * complete:
         lines.append(f"{improving} of {complete} complete trials were still improving at their end: raise the budget")
     return lines
 

@@ -13,6 +13,7 @@ from optuna.importance import PedAnovaImportanceEvaluator, get_param_importances
 from optuna.trial import FrozenTrial
 
 from harness.lecture import LECTURE_DEV, RECIPE
+from harness.report.parameters import columns_of_study, parameters_frame
 from harness.report.results import Results
 from harness.store.trial_record import TrialRecord
 from harness.store.weights import unpack
@@ -26,9 +27,7 @@ def trials_frame(results: Results) -> pd.DataFrame:
     """One row per trial: outcome, losses, cost, parameters, corpus and fingerprint."""
     rows = [_row(record) for record in results.trials]
     frame = pd.DataFrame(rows, columns=None if rows else list(_row(TrialRecord(number=0, seed=0))))
-    parameters = pd.DataFrame([record.params for record in results.trials], index=frame.index)
-    taken = set(frame.columns)
-    frame = frame.join(parameters.rename(columns=lambda name: f"{name}_param" if name in taken else name))
+    frame = frame.join(parameters_frame(results))
     frame = frame.astype(dict.fromkeys(("parameters", "steps", "root"), "Int64"))
     return frame.assign(corpus=results.study.corpus.label, fingerprint=results.study.corpus.fingerprint)
 
@@ -36,7 +35,7 @@ def trials_frame(results: Results) -> pd.DataFrame:
 def _row(record: TrialRecord) -> dict[str, Any]:
     names = (
         "status", "verdict", "train_nats", "dev_nats", "gap", "gap_error", "parameters", "seconds", "steps",
-        "steps_per_s", "seed", "attempt", "root", "failure", "advice",
+        "steps_per_s", "seed", "attempt", "root", "failure", "pruned_because", "advice",
     )  # fmt: skip
     row = {"trial": record.number} | {name: getattr(record, name) for name in names}
     return row | {"config_hash": None if record.config is None else record.config.hash()}
@@ -82,8 +81,9 @@ def importance_frame(results: Results) -> pd.DataFrame:
     resampled = pd.DataFrame([_importances(generator.choices(complete, k=len(complete))) for _ in range(_RESAMPLES)])
     resampled = resampled.reindex(columns=list(shares)).fillna(0.0)
     ranked = sorted(shares.items(), key=lambda pair: -pair[1])
+    columns_of = columns_of_study(results.study, results.trials)
     rows = [
-        (name, share, resampled[name].quantile(0.05), resampled[name].quantile(0.95), len(complete))
+        (columns_of[name], share, resampled[name].quantile(0.05), resampled[name].quantile(0.95), len(complete))
         for name, share in ranked
     ]
     return pd.DataFrame(rows, columns=columns)
@@ -140,15 +140,16 @@ def complete_frame(results: Results) -> pd.DataFrame:
     return frame[(frame["status"] == "complete") & frame["dev_nats"].notna()]
 
 
-def search_columns(results: Results, frame: pd.DataFrame) -> dict[str, str]:
-    """Parameters of the search space that have a value in the frame, and the columns that hold them."""
-    names = {name: f"{name}_param" if f"{name}_param" in frame else name for name in results.study.space}
-    return {name: column for name, column in names.items() if column in frame and frame[column].notna().any()}
+def search_columns(results: Results, frame: pd.DataFrame) -> list[str]:
+    """Columns of the parameters of the search space that have a value in the frame."""
+    columns = columns_of_study(results.study)
+    return [column for column in columns.values() if column in frame and frame[column].notna().any()]
 
 
-def is_log(results: Results, parameter: str) -> bool:
-    """Whether a parameter is searched on a logarithmic scale."""
-    return bool(getattr(json_to_distribution(results.study.space[parameter][0]), "log", False))
+def is_log(results: Results, column: str) -> bool:
+    """Whether the parameter of a column is searched on a logarithmic scale; False for any other column."""
+    names = {column: name for name, column in columns_of_study(results.study).items()}
+    return column in names and bool(getattr(json_to_distribution(results.study.space[names[column]][0]), "log", False))
 
 
 def lines_frame(results: Results) -> pd.DataFrame:

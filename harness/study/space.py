@@ -7,11 +7,12 @@ from dataclasses import dataclass
 from typing import Any
 
 import optuna
-from optuna.distributions import distribution_to_json
+from optuna.distributions import CategoricalDistribution, distribution_to_json
 from optuna.samplers import RandomSampler
 from optuna.trial import TrialState
 
 from harness.errors import ConfigError, HarnessError, TrialsFailed, first_line
+from harness.study.choices import check_choices
 from harness.study.definition import Study, check_config
 from harness.study.stoppable import ScratchStudy
 
@@ -35,7 +36,7 @@ def space_of(study: Study) -> Space:
     """A study's space, examined before anything starts.
 
     Raises:
-        ConfigError: a draw's config breaks a rule, or has a budget in seconds.
+        ConfigError: a draw's config breaks a rule, or has a budget in seconds; or a choice could not be stored.
         TrialsFailed: `suggest` raises for every draw, or prunes every draw.
     """
     scratch = ScratchStudy(RandomSampler(seed=0))
@@ -54,6 +55,8 @@ def space_of(study: Study) -> Space:
         except Exception as error:  # a trial with this draw would fail; others may not
             reasons.add(f"{type(error).__name__}: {error}")
         for parameter, distribution in trial.distributions.items():
+            if isinstance(distribution, CategoricalDistribution):
+                check_choices(parameter, distribution.choices)
             met.setdefault(parameter, set()).add(distribution_to_json(distribution))
     if not configs and not reasons:
         raise TrialsFailed(
@@ -86,10 +89,10 @@ def check_sampler(study: Study, space: Space) -> None:
             trial = scratch.ask()
             try:
                 study.suggest(trial)
+                scratch.tell(trial, value)
             except optuna.TrialPruned:
                 scratch.tell(trial, state=TrialState.PRUNED)
-                continue
-            except (ImportError, ValueError, NotImplementedError) as error:
+            except (ImportError, ValueError, TypeError, NotImplementedError) as error:
                 if space.fails:
                     continue
                 name, reason = type(scratch.sampler).__name__, first_line(error).rstrip(".")
@@ -98,4 +101,3 @@ def check_sampler(study: Study, space: Space) -> None:
                 ) from None
             except Exception:  # suggest() itself failed; `space_of` has checked that
                 continue
-            scratch.tell(trial, value)

@@ -116,7 +116,7 @@ def test_few_trials_are_reported_as_too_few():
 @pytest.mark.parametrize(("failed", "found"), [(2, False), (10, True)])
 def test_many_failed_or_diverged_trials_are_a_finding(failed: int, found: bool):
     lines = findings(results_of(20, failed=failed))
-    assert (f"{failed} of {20 + failed} trials failed or diverged" in " ".join(lines)) == found
+    assert (f"{failed} of {20 + failed} trials failed: fix suggest()" in " ".join(lines)) == found
 
 
 def test_runs_that_ended_too_early_are_a_finding():

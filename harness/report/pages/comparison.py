@@ -11,6 +11,7 @@ from harness.files import write_atomically
 from harness.report.conclusion import config_rows
 from harness.report.pages.index import shown_studies
 from harness.report.pages.template import Shown, render_page
+from harness.report.parameters import columns_of_study
 from harness.report.plots import style
 from harness.report.plots.compare import COMPARED
 from harness.report.plots.plot import draw
@@ -50,7 +51,8 @@ def _configs(several: list[Results]) -> pd.DataFrame:
     for results in several:
         study = results.study
         settings = {"sampler": study.sampler, "pruner": study.pruner, "seed of the study": str(study.seed)}
-        space = {f"space.{name}": "; ".join(kinds) for name, kinds in study.space.items()}
+        names = columns_of_study(study)
+        space = {f"space.{names[name]}": "; ".join(kinds) for name, kinds in study.space.items()}
         columns[study.key] = dict(config_rows(results)) | settings | space
     frame = pd.DataFrame(columns).rename_axis("key").reset_index()
     return frame.assign(differs=frame[list(columns)].nunique(axis=1, dropna=False) > 1)

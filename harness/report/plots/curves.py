@@ -106,8 +106,8 @@ def _trial_curves(results: Results) -> pd.DataFrame:
 
 def draw_trial_curves(frame: pd.DataFrame, results: Results) -> Figure:
     runs, levels = frame[frame["examples"].notna()], frame[frame["examples"].isna()]
-    if runs.empty:
-        return style.empty("no evaluations yet", results.label)
+    if runs["dev_nats"].notna().sum() == 0:
+        return style.empty("no evaluation with a finite loss yet", results.label)
     figure, (axes,) = style.figure(style.NARROW, 4.3)
     axes.set_title("Dev loss of every trial")
     for _, points in runs.groupby("run"):

@@ -22,6 +22,7 @@ from harness.report.frames import (
     lines_frame,
     search_columns,
 )
+from harness.report.parameters import levels_of_study
 from harness.report.plots import style
 from harness.report.plots.curves import counted
 from harness.report.plots.plot import Plot
@@ -95,10 +96,17 @@ def _alt_importance(frame: pd.DataFrame) -> str:
 
 
 def by_parameter(results: Results) -> pd.DataFrame:
-    """Complete trials with their dev nats and a column for each parameter of the search space."""
+    """Complete trials with their dev nats and a column for each parameter of the search space.
+
+    A parameter without a numeric scale is categorical, with its choices as text and in their order.
+    """
     frame = complete_frame(results)
-    columns = search_columns(results, frame)
-    return frame[["trial", "dev_nats", *columns.values()]].rename(columns={c: name for name, c in columns.items()})
+    frame = frame[["trial", "dev_nats", *search_columns(results, frame)]]
+    for column, levels in levels_of_study(results.study).items():
+        if column in frame:
+            texts = [None if pd.isna(value) else str(value) for value in frame[column]]
+            frame = frame.assign(**{column: pd.Categorical(texts, categories=levels)})
+    return frame
 
 
 def draw_slices(frame: pd.DataFrame, results: Results) -> Figure:
@@ -114,7 +122,7 @@ def draw_slices(frame: pd.DataFrame, results: Results) -> Figure:
         order = points["trial"].rank(pct=True)
         looks = {"c": order, "cmap": style.level_map(), "vmin": 0, "vmax": 1}
         style.scatter(axis, x, points["dev_nats"], **looks)
-        axis.set_xlabel(f"{name} (n={len(points)})")
+        axis.set_xlabel(style.as_written(f"{name} (n={len(points)})"))
     for axis in axes[len(names) :]:
         axis.set_axis_off()
     focus(axes[0], frame["dev_nats"], [])
@@ -131,10 +139,10 @@ def _scaled_axis(axes: Axes, values: pd.Series, name: str, results: Results) -> 
     """Set the axis to the parameter's own scale; returns the values' positions on it."""
     levels = levels_of(values)
     if levels is not None:
-        axes.set_xticks(range(len(levels)), [short(level) for level in levels])
+        axes.set_xticks(range(len(levels)), [style.as_written(short(level)) for level in levels])
         axes.set_xlim(-0.5, len(levels) - 0.5)
         axes.tick_params(axis="x", rotation=28 if len(levels) > 4 else 0, labelsize=7.5)
-        return values.map({level: place for place, level in enumerate(levels)})
+        return values.astype(object).map({level: place for place, level in enumerate(levels)})
     if is_log(results, name):
         axes.set_xscale("log")
         decades = float(np.log10(values.max() / values.min()))
@@ -148,10 +156,11 @@ def _scaled_axis(axes: Axes, values: pd.Series, name: str, results: Results) -> 
 
 
 def levels_of(values: pd.Series) -> list[Any] | None:
-    """The choices of a categorical parameter, in order; None for a parameter with a numeric scale."""
-    if pd.api.types.is_numeric_dtype(values) and values.name != "batch_size":
-        return None
-    return sorted(values.unique(), key=lambda value: (isinstance(value, str), value))
+    """The choices that occur of a parameter of `by_parameter`, in order; None for one with a numeric scale."""
+    if isinstance(values.dtype, pd.CategoricalDtype):
+        there = set(values.dropna())
+        return [level for level in values.dtype.categories if level in there]
+    return sorted(values.unique()) if values.name == "batch_size" else None
 
 
 def _alt_slices(frame: pd.DataFrame) -> str:

@@ -1,0 +1,101 @@
+"""A study's parameters as columns of frames and tables: their names, their values, and the order of their choices."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import pandas as pd
+from optuna.distributions import CategoricalDistribution, json_to_distribution
+
+from harness.report.results import Results
+from harness.store.study_record import StudyRecord
+from harness.store.trial_record import TrialRecord
+
+MEASURED = frozenset((
+    "advice", "attempt", "axis", "behind", "behind_high", "behind_low", "best", "best_so_far", "bin",
+    "chosen", "complete", "config_hash", "contender", "corpus", "counted", "dev", "dev_nats", "deviation",
+    "ended_by", "examples", "experiment", "explained", "failure", "fingerprint", "floor", "gap",
+    "gap_error", "high", "importance", "item", "key", "line", "low", "lowest_dev_nats", "mean_dev_nats",
+    "n", "name", "nats", "nats_per_symbol", "note", "number", "optimism", "out", "p_better", "parameter",
+    "parameters", "pareto", "place", "position", "pruned_because", "recipe", "root", "run", "search",
+    "search_nats", "seconds", "seed", "seeds", "seen_in_train", "share", "spread", "standard_error",
+    "state", "status", "step", "steps", "steps_per_s", "study", "symbol", "symbols", "test_split", "tied",
+    "train", "train_nats", "trial", "trials", "value", "verdict", "winner", "x", "x_bin", "x_values", "y",
+    "y_bin", "y_values",
+))  # fmt: skip
+"""Names that columns with measured or stored facts have anywhere: in frames, csv files, tables and the dashboard."""
+
+
+def column_names(parameters: Iterable[str]) -> dict[str, str]:
+    """The column of each parameter: its own name, or with `_param` after it if a measured column has that name."""
+    names = set(parameters)
+    columns = {name: name for name in names - MEASURED}
+    for name in sorted(names & MEASURED):
+        column = f"{name}_param"
+        while column in MEASURED or column in columns.values():
+            column += "_param"
+        columns[name] = column
+    return columns
+
+
+def columns_of_study(study: StudyRecord, trials: Iterable[TrialRecord] = ()) -> dict[str, str]:
+    """The column of each parameter of a study, in the order of its space, then of those that only some trials have."""
+    drawn = dict.fromkeys([*study.space, *(name for trial in trials for name in trial.params)])
+    names = column_names(drawn)
+    return {name: names[name] for name in drawn}
+
+
+def parameters_frame(results: Results) -> pd.DataFrame:
+    """One row per trial, one column per parameter; missing where a trial did not draw it.
+
+    Numbers, texts and truth values stay what they are. A parameter whose choices are of several kinds, or lists, is
+    text in all its rows, None as `None`.
+    """
+    columns = {}
+    for name, column in columns_of_study(results.study, results.trials).items():
+        choices = choices_of(results.study, name)
+        texts = {} if len(_kinds(choices)) <= 1 else dict(zip(map(repr, choices), texts_of(choices), strict=True))
+        columns[column] = [
+            None if name not in record.params else texts.get(repr(record.params[name]), record.params[name])
+            for record in results.trials
+        ]
+    return pd.DataFrame(columns, index=range(len(results.trials))).infer_objects()
+
+
+def levels_of_study(study: StudyRecord) -> dict[str, list[str]]:
+    """By column, the choices of each parameter that has no numeric scale, as text and in their order."""
+    found = {}
+    for name, column in columns_of_study(study).items():
+        choices = choices_of(study, name)
+        if _kinds(choices) - {"number"}:
+            found[column] = texts_of(choices)
+    return found
+
+
+def choices_of(study: StudyRecord, parameter: str) -> list[Any]:
+    """The choices of a categorical parameter, each once; none for a parameter with a range."""
+    found: dict[str, Any] = {}
+    for kind in study.space.get(parameter, []):
+        distribution = json_to_distribution(kind)
+        if isinstance(distribution, CategoricalDistribution):
+            found |= {repr(choice): choice for choice in distribution.choices}
+    return list(found.values())
+
+
+def texts_of(choices: Sequence[Any]) -> list[str]:
+    """Choices as text, and texts in quotes if one of them reads like another choice, as "1" and 1 do."""
+    texts = list(map(str, choices))
+    return texts if len(set(texts)) == len(texts) else list(map(repr, choices))
+
+
+def _kinds(choices: Sequence[Any]) -> set[str]:
+    kinds = {type(choice).__name__ for choice in choices}
+    kinds = {"number" if kind in ("int", "float") else kind for kind in kinds}
+    return kinds if kinds <= {"number", "str", "bool"} or len(kinds) > 1 else {*kinds, "shown as text"}
+
+
+def drawn_parameters(study: StudyRecord, record: TrialRecord) -> dict[str, Any]:
+    """The parameters of one trial by the names of their columns."""
+    names = columns_of_study(study, [record])
+    return {names[name]: "None" if value is None else value for name, value in record.params.items()}
