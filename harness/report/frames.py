@@ -8,9 +8,9 @@ from typing import Any
 
 import optuna
 import pandas as pd
-from optuna.distributions import json_to_distribution
+from optuna.distributions import CategoricalDistribution, json_to_distribution
 from optuna.importance import PedAnovaImportanceEvaluator, get_param_importances
-from optuna.trial import FrozenTrial
+from optuna.trial import FrozenTrial, create_trial
 
 from harness.lecture import LECTURE_DEV, RECIPE
 from harness.report.parameters import columns_of_study, parameters_frame
@@ -73,7 +73,8 @@ def importance_frame(results: Results) -> pd.DataFrame:
     shared by all of them.
     """
     columns = ["parameter", "importance", "low", "high", "n"]
-    complete = [t for t in results.optuna_study.get_trials(deepcopy=False) if t.state.name == "COMPLETE"]
+    trials = results.optuna_study.get_trials(deepcopy=False)
+    complete = [_with_texts(trial) for trial in trials if trial.state.name == "COMPLETE"]
     shares = _importances(complete)
     if not shares:
         return pd.DataFrame(columns=columns)
@@ -87,6 +88,15 @@ def importance_frame(results: Results) -> pd.DataFrame:
         for name, share in ranked
     ]
     return pd.DataFrame(rows, columns=columns)
+
+
+def _with_texts(trial: FrozenTrial) -> FrozenTrial:
+    """A complete trial with its categorical parameters as text: PED-ANOVA needs choices that can be hashed."""
+    params, kinds = dict(trial.params), dict(trial.distributions)
+    for name, kind in trial.distributions.items():
+        if isinstance(kind, CategoricalDistribution):
+            params[name], kinds[name] = repr(params[name]), CategoricalDistribution(list(map(repr, kind.choices)))
+    return create_trial(value=trial.value, params=params, distributions=kinds)
 
 
 def _importances(complete: list[FrozenTrial]) -> dict[str, float]:
