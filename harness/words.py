@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 
-def counted(count: int, thing: str, things: str = "") -> str:
+def plural(count: int, thing: str, things: str = "") -> str:
     """`1 trial`, `2 trials`, `1,000 trials`.
 
     Args:

@@ -13,6 +13,7 @@ from harness.search.finalists import read_round
 from harness.search.session import Session
 from harness.store.find import stored_reference
 from harness.store.trial_record import FINISHED, TrialRecord, best_trial
+from harness.words import plural
 
 _RECENT = 3
 
@@ -86,8 +87,10 @@ class Progress:
 
     def counts(self) -> str:
         best = "" if self.best is None else f", best dev {self.best.dev_nats:.4f} (trial {self.best.number})"
-        finalists = "" if self.round is None else f", {self.round.done} of {self.round.wanted} runs of finalists"
-        return f"{self.finished} of {self.record.trials} trials{best}{finalists}, {self.seconds_left()} s left"
+        finalists = "" if self.round is None else f", {self.round.done} of {plural(self.round.wanted, 'finalist run')}"
+        return (
+            f"{self.finished} of {plural(self.record.trials, 'trial')}{best}{finalists}, {self.seconds_left()} s left"
+        )
 
     def seconds_left(self) -> int:
         return max(0, round(self.session.ends_at - time.time()))

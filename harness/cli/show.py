@@ -21,6 +21,7 @@ from harness.store.quiet import quiet_optuna
 from harness.store.storage import Storage, open_storage
 from harness.store.study_record import StudyRecord
 from harness.store.trial_record import TrialRecord, thinned
+from harness.words import plural
 
 _CURVE_ROWS = 10
 
@@ -109,7 +110,9 @@ def _print_study(results: Results, facts: Mapping[str, Any]) -> None:
 def print_finalists(study: StudyRecord) -> None:
     """The ranking as a table, once there is one."""
     if study.ranking is not None:
-        console.print(f"finalists: dev nats per symbol over {len(study.ranking.seeds)} fresh seeds each, paired")
+        console.print(
+            f"finalists: dev nats per symbol over {plural(len(study.ranking.seeds), 'fresh seed')} each, paired"
+        )
         show_table(HEAD, table_rows(study.ranking))
 
 
@@ -149,7 +152,9 @@ def _origin_rows(record: TrialRecord, facts: Mapping[str, Any]) -> list[tuple[st
     repeats = ", ".join(f"trial {number}" for number in facts["repeated_as"])
     as_finalist = ""
     if finalist is not None:
-        as_finalist = f"mean dev {nats_if_known(finalist['dev_nats'])} over {len(finalist['runs'])} fresh seeds"
+        as_finalist = (
+            f"mean dev {nats_if_known(finalist['dev_nats'])} over {plural(len(finalist['runs']), 'fresh seed')}"
+        )
     return [
         ("as a finalist", as_finalist),
         ("parameters drawn", ", ".join(f"{name} {_short(value)}" for name, value in facts["parameters_drawn"].items())),

@@ -24,7 +24,7 @@ from harness.search.session import Session, run_study
 from harness.store.quiet import quiet_optuna
 from harness.store.trial_record import FINISHED
 from harness.train.threads import one_thread
-from harness.words import counted, number_of
+from harness.words import number_of, plural
 
 if TYPE_CHECKING:
     from harness.report.write import Report
@@ -98,8 +98,8 @@ def _announce(session: Session, to: Console) -> None:
     to.print(f"{'resuming' if session.resumed else 'starting'} {record.key}")
     to.print(
         f"corpus {record.corpus.label}, fingerprint {record.corpus.fingerprint}, {split_sizes(record)}; "
-        f"{counted(record.trials, 'trial')} or {number_of(session.study.minutes, 'minute')}, "
-        f"{counted(session.workers, 'worker')}, "
+        f"{plural(record.trials, 'trial')} or {number_of(session.study.minutes, 'minute')}, "
+        f"{plural(session.workers, 'worker')}, "
         f"{record.sampler}, {record.pruner}, seed {record.seed}"
     )
 
@@ -111,7 +111,9 @@ def _show_outcome(session: Session, report: Report) -> None:
     done, wanted = count_runs(session.storage, session.record, results.trials)
     print_finalists(session.record)
     if done < wanted:
-        console.print(f"finalists: {done} of {wanted} runs with fresh seeds are done; make study runs the rest")
+        console.print(
+            f"finalists: {done} of {plural(wanted, 'run')} with fresh seeds are done; make study runs the rest"
+        )
     console.print(headline(results))
     if results.chosen is not None and results.chosen.trial.verdict is not None:
         trial = results.chosen.trial
@@ -133,11 +135,11 @@ def _show_outcome(session: Session, report: Report) -> None:
 def _show_ending(session: Session, results: Results) -> None:
     finished, wanted = sum(trial.status in FINISHED for trial in results.trials), session.record.trials
     if session.nothing_left:
-        why, more = f"{finished} of {counted(wanted, 'trial')} finished", "TRIALS=… for more"
+        why, more = f"{finished} of {plural(wanted, 'trial')} finished", "TRIALS=… for more"
         if session.record.ended_by == "sampler":
             why, more = session.record.ending, "SAMPLER=… to search on"
         console.print(f"nothing is left to do: {why} ({more})")
     else:
         reasons = {"trials": "all requested trials are finished", "minutes": "the time limit was reached"}
         reason = reasons.get(session.record.ended_by or "", session.record.ending)
-        console.print(f"ended: {reason}, {finished} of {counted(wanted, 'trial')}")
+        console.print(f"ended: {reason}, {finished} of {plural(wanted, 'trial')}")

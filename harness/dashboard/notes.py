@@ -16,6 +16,7 @@ from harness.search.trial_queue import MOST_ATTEMPTS, failed_for_good
 from harness.store.keys import REFERENCE_RUNS, is_reference, searched_by
 from harness.store.study_record import StudyRecord
 from harness.store.trial_record import TrialRecord
+from harness.words import plural
 
 _EVIDENCE = {
     "log_vocabulary": "log V, the loss of a uniform guess",
@@ -55,7 +56,7 @@ def trial_note(record: TrialRecord, study: StudyRecord, picture: str | None, sam
         parts.append(_config(record.config))
     if samples:
         drawn = "\n".join(samples)
-        parts.append(f"**{len(samples)} items drawn from it** (seed 0):\n\n```\n{drawn}\n```")
+        parts.append(f"**{plural(len(samples), 'item')} drawn from it** (seed 0):\n\n```\n{drawn}\n```")
     return "\n\n".join(parts) + "\n"
 
 
@@ -87,7 +88,7 @@ def _losses(record: TrialRecord, study: StudyRecord) -> str:
         ],
     )
     exact = f"Exact means over whole splits{'; ± is the standard error over items' if error else ''}"
-    size = [] if record.parameters is None else [f"{record.parameters:,} parameters"]
+    size = [] if record.parameters is None else [f"{plural(record.parameters, 'parameter')}"]
     cost = [] if record.seconds is None else [f"{record.seconds:.1f} s of training"]
     return f"{table}\n\n{'; '.join([exact, study.corpus.short, *size, *cost])}."
 
@@ -160,7 +161,7 @@ def side_study_note(record: StudyRecord) -> str:
     if is_reference(record.key):
         return (
             f"## The lecture's recipe, the reference of every study on {record.corpus.label}\n\nOne trial, the mean of "
-            f"{record.seeds or REFERENCE_RUNS} seeds of the lecture's last hand-tuned run. It is not part of "
+            f"{plural(record.seeds or REFERENCE_RUNS, 'seed')} of the lecture's last hand-tuned run. It is not part of "
             f"any search: a trial without parameters would mislead the sampler.\n\n{where}\n"
         )
     search = searched_by(record.key)

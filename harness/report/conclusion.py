@@ -9,6 +9,7 @@ from collections import Counter
 from harness.lecture import LECTURE_DEV
 from harness.report.results import Results
 from harness.store.finalist_record import Finalist
+from harness.words import plural
 
 
 def conclusion(results: Results) -> tuple[str, ...]:
@@ -35,7 +36,8 @@ def headline(results: Results) -> str:
     else:
         search = "" if won.search_nats is None else f"; {won.search_nats:.4f} in the search"
         first = (
-            f"winner {won.name}: dev {won.dev_nats:.4f} nats (mean of {len(won.runs)} fresh seeds, {_interval(won)}"
+            f"winner {won.name}: dev {won.dev_nats:.4f} nats (mean of {plural(len(won.runs), 'fresh seed')}, "
+            f"{_interval(won)}"
             f"{search}; train {won.train_nats:.4f})"
         )
     opening = results.opening
@@ -60,7 +62,7 @@ def _outcome(results: Results) -> str:
     if won is not None:
         return (
             f"{won.name[0].upper()}{won.name[1:]} won with a dev loss of {won.dev_nats:.4f} nats per symbol (mean of "
-            f"{len(won.runs)} fresh seeds, {_interval(won)})"
+            f"{plural(len(won.runs), 'fresh seed')}, {_interval(won)})"
         )
     assert best is not None  # the caller has checked that a trial is complete
     return (

@@ -19,6 +19,7 @@ from harness.report.frames import FEW_TRIALS, importance_frame
 from harness.report.parameters import columns_of_study
 from harness.report.results import Results
 from harness.store.trial_record import Status
+from harness.words import plural
 
 EDGE = 0.05
 """Share of a range, on its own scale, that counts as its edge."""
@@ -91,7 +92,7 @@ def findings(results: Results) -> list[str]:
     if results.chosen is None:
         return _outcomes(results)
     best = results.optuna_study.get_trials(deepcopy=False)[results.chosen.trial.number]
-    names = columns_of_study(results.study, results.trials)
+    names = columns_of_study(results.study, best.params)
     params = {names[name]: value for name, value in best.params.items()}
     distributions = {names[name]: kind for name, kind in best.distributions.items()}
     return [*map(str, edges(params, distributions)), *_outcomes(results), *_importance(results)]
@@ -108,17 +109,20 @@ def _outcomes(results: Results) -> list[str]:
     if counted["failed"] + counted["diverged"] >= LOST * max(1, all_trials):
         for status, way_out in ways_out.items():
             if counted[status]:
-                lines.append(f"{counted[status]} of {all_trials} trials {status}: {way_out}")
+                lines.append(f"{counted[status]} of {plural(all_trials, 'trial')} {status}: {way_out}")
     refused = sum(record.pruned_because is not None for record in results.trials)
     if refused >= LOST * max(1, all_trials):
         lines.append(
-            f"{refused} of {all_trials} trials were pruned by the study's own code before they had losses: narrow the "
+            f"{refused} of {plural(all_trials, 'trial')} were pruned by the study's own code before they had "
+            f"losses: narrow the "
             "ranges to where its conditions hold"
         )
     verdicts = Counter(record.verdict for record in results.trials if record.status == "complete")
     improving, complete = verdicts["still improving"], counted["complete"]
     if complete and improving >= UNFINISHED * complete:
-        lines.append(f"{improving} of {complete} complete trials were still improving at their end: raise the budget")
+        lines.append(
+            f"{improving} of {plural(complete, 'complete trial')} were still improving at their end: raise the budget"
+        )
     return lines
 
 
@@ -128,10 +132,11 @@ def _importance(results: Results) -> list[str]:
         return []
     n = int(frame["n"].iloc[0])
     if n < FEW_TRIALS:
-        return [f"{n} complete trials are too few to tell which parameters mattered (at least {FEW_TRIALS} are needed)"]
+        few = f"{plural(n, 'complete trial')} {'is' if n == 1 else 'are'} too few"
+        return [f"{few} to tell which parameters mattered (at least {FEW_TRIALS} are needed)"]
     top = frame.iloc[0]
     if top["low"] <= 1 / len(frame):  # the share that chance alone would give each of them
-        return [f"no parameter mattered clearly more than the others (n={n} complete trials)"]
+        return [f"no parameter mattered clearly more than the others (n={plural(n, 'complete trial')})"]
     lines = [
         f"the parameter that mattered most near the optimum: {top['parameter']}, {top['importance']:.0%} "
         f"({top['low']:.0%} to {top['high']:.0%} over resampled trials, n={n})"

@@ -82,7 +82,7 @@ def importance_frame(results: Results) -> pd.DataFrame:
     resampled = pd.DataFrame([_importances(generator.choices(complete, k=len(complete))) for _ in range(_RESAMPLES)])
     resampled = resampled.reindex(columns=list(shares)).fillna(0.0)
     ranked = sorted(shares.items(), key=lambda pair: -pair[1])
-    columns_of = columns_of_study(results.study, results.trials)
+    columns_of = columns_of_study(results.study, shares)
     rows = [
         (columns_of[name], share, resampled[name].quantile(0.05), resampled[name].quantile(0.95), len(complete))
         for name, share in ranked

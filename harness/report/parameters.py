@@ -13,18 +13,12 @@ from harness.store.study_record import StudyRecord
 from harness.store.trial_record import TrialRecord
 
 MEASURED = frozenset((
-    "advice", "attempt", "axis", "behind", "behind_high", "behind_low", "best", "best_so_far", "bin",
-    "chosen", "complete", "config_hash", "contender", "corpus", "counted", "dev", "dev_nats", "deviation",
-    "ended_by", "examples", "experiment", "explained", "failure", "fingerprint", "floor", "gap",
-    "gap_error", "high", "importance", "item", "key", "line", "low", "lowest_dev_nats", "mean_dev_nats",
-    "n", "name", "nats", "nats_per_symbol", "note", "number", "optimism", "out", "p_better", "parameter",
-    "parameters", "pareto", "place", "position", "pruned_because", "recipe", "root", "run", "search",
-    "search_nats", "seconds", "seed", "seeds", "seen_in_train", "share", "spread", "standard_error",
-    "state", "status", "step", "steps", "steps_per_s", "study", "symbol", "symbols", "test_split", "tied",
-    "train", "train_nats", "trial", "trials", "value", "verdict", "winner", "x", "x_bin", "x_values", "y",
-    "y_bin", "y_values",
+    "advice", "attempt", "best", "best_so_far", "config_hash", "corpus", "dev", "dev_nats", "failure",
+    "fingerprint", "gap", "gap_error", "high", "low", "n", "note", "number", "parameters", "place",
+    "pruned_because", "root", "run", "search", "seconds", "seed", "spread", "state", "status", "steps",
+    "steps_per_s", "tied", "train", "train_nats", "trial", "value", "verdict",
 ))  # fmt: skip
-"""Names that columns with measured or stored facts have anywhere: in frames, csv files, tables and the dashboard."""
+"""Names of columns that stand beside those of parameters, in any frame or table, and Optuna's own for a trial."""
 
 
 def column_names(parameters: Iterable[str]) -> dict[str, str]:
@@ -39,11 +33,15 @@ def column_names(parameters: Iterable[str]) -> dict[str, str]:
     return columns
 
 
-def columns_of_study(study: StudyRecord, trials: Iterable[TrialRecord] = ()) -> dict[str, str]:
-    """The column of each parameter of a study, in the order of its space, then of those that only some trials have."""
-    drawn = dict.fromkeys([*study.space, *(name for trial in trials for name in trial.params)])
-    names = column_names(drawn)
-    return {name: names[name] for name in drawn}
+def columns_of_study(study: StudyRecord, drawn: Iterable[str] = ()) -> dict[str, str]:
+    """The column of each parameter of a study, in the order of its space.
+
+    Args:
+        drawn: parameters that trials have; a rare one may be missing in the stored space.
+    """
+    parameters = list(dict.fromkeys([*study.space, *drawn]))
+    names = column_names(parameters)
+    return {name: names[name] for name in parameters}
 
 
 def parameters_frame(results: Results) -> pd.DataFrame:
@@ -53,7 +51,8 @@ def parameters_frame(results: Results) -> pd.DataFrame:
     text in all its rows, None as `None`.
     """
     columns = {}
-    for name, column in columns_of_study(results.study, results.trials).items():
+    drawn = [name for record in results.trials for name in record.params]
+    for name, column in columns_of_study(results.study, drawn).items():
         choices = choices_of(results.study, name)
         texts = {} if len(_kinds(choices)) <= 1 else dict(zip(map(repr, choices), texts_of(choices), strict=True))
         columns[column] = [
@@ -84,9 +83,9 @@ def choices_of(study: StudyRecord, parameter: str) -> list[Any]:
 
 
 def texts_of(choices: Sequence[Any]) -> list[str]:
-    """Choices as text, and texts in quotes if one of them reads like another choice, as "1" and 1 do."""
+    """Choices as text, and a text in quotes if it reads like another choice, as "1" and 1 do."""
     texts = list(map(str, choices))
-    return texts if len(set(texts)) == len(texts) else list(map(repr, choices))
+    return [repr(choice) if texts.count(str(choice)) > 1 else str(choice) for choice in choices]
 
 
 def _kinds(choices: Sequence[Any]) -> set[str]:
@@ -97,5 +96,5 @@ def _kinds(choices: Sequence[Any]) -> set[str]:
 
 def drawn_parameters(study: StudyRecord, record: TrialRecord) -> dict[str, Any]:
     """The parameters of one trial by the names of their columns."""
-    names = columns_of_study(study, [record])
+    names = columns_of_study(study, record.params)
     return {names[name]: "None" if value is None else value for name, value in record.params.items()}

@@ -35,7 +35,7 @@ from harness.study.stoppable import (
     points_of_grid,
 )
 from harness.train import derive
-from harness.words import counted
+from harness.words import plural
 
 MOST_ATTEMPTS = 3
 """A trial that fails with an error is tried again at most twice."""
@@ -158,10 +158,10 @@ def how_exhausted(study: StoppableStudy) -> str:
     trials = study.get_trials(deepcopy=False)
     given, points = points_of_grid(trials)
     if points:
-        return f"grid exhausted, {given} of {counted(points, 'point')}"
+        return f"grid exhausted, {given} of {plural(points, 'point')}"
     if goes_through_all_points(study.sampler):
         tried = {repr(sorted(trial.params.items())) for trial in trials}
-        return f"space exhausted, {counted(len(tried), 'point')}"
+        return f"space exhausted, {plural(len(tried), 'point')}"
     return f"study.stop() was called, by {type(study.sampler).__name__} or by suggest()"
 
 
@@ -319,6 +319,6 @@ def _stop_if_hopeless(records: list[TrialRecord]) -> None:
     same_reason = len({_gist(record.failure or "") for record in failed}) == 1
     if different >= HOPELESS_AFTER and (same_reason or different >= 3 * HOPELESS_AFTER):
         raise TrialsFailed(
-            f"every one of the first {len(failed)} trials failed, the last with {failed[-1].failure!r}. "
+            f"every one of the first {plural(len(failed), 'trial')} failed, the last with {failed[-1].failure!r}. "
             "Fix suggest() or build in the study file, then run it under another NAME."
         )

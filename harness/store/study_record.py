@@ -16,6 +16,7 @@ from harness.store.upgrade import SCHEMA
 from harness.study.experiment import Experiment
 from harness.study.settings import Settings
 from harness.train import Baselines, LrRange
+from harness.words import plural
 
 EndedBy = Literal["trials", "minutes", "sampler", "interrupted", "failed"]
 
@@ -211,7 +212,8 @@ class Chosen(NamedTuple):
     def advice(self) -> str:
         """What to change next: the trial's own advice, unless it asks for fresh seeds that the winner already has."""
         if self.runs and self.trial.verdict == "well fitted":
-            return f"Confirmed on {len(self.runs)} fresh seeds; more trials or a wider space may find a better config."
+            seeds = plural(len(self.runs), "fresh seed")
+            return f"Confirmed on {seeds}; more trials or a wider space may find a better config."
         return self.trial.advice
 
     @classmethod

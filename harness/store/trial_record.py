@@ -13,6 +13,7 @@ from harness.store.provenance import Owner
 from harness.store.upgrade import SCHEMA
 from harness.study.experiment import Experiment
 from harness.train import Evaluation, TrainResult, Verdict
+from harness.words import plural
 
 _MOST_POINTS = 50
 Item = TypeVar("Item")
@@ -90,7 +91,7 @@ class TrialRecord(BaseModel, frozen=True):
     def dev_spread(self) -> str:
         """`mean of 5 seeds from 2.15 to 2.16`; an empty string for a run of one seed."""
         found = [run.dev_nats for run in self.seeds if run.status == "complete" and run.dev_nats is not None]
-        return f"mean of {len(found)} seeds from {min(found):.4f} to {max(found):.4f}" if found else ""
+        return f"mean of {plural(len(found), 'seed')} from {min(found):.4f} to {max(found):.4f}" if found else ""
 
     @property
     def original(self) -> int:

@@ -65,8 +65,13 @@ def results_of(trials: int, **outcomes: int) -> Any:
     study.add_trials([random_trial(chance) for _ in range(trials)])
     statuses = ["complete"] * trials + [status for status, count in outcomes.items() for _ in range(count)]
     verdict = "well fitted" if "improving" not in outcomes else "still improving"
-    records = [SimpleNamespace(status=status, verdict=verdict) for status in statuses if status != "improving"]
-    return SimpleNamespace(optuna_study=study, trials=records, chosen=chosen_of(study) if trials else None)
+    records = [
+        SimpleNamespace(status=status, verdict=verdict, pruned_because=None)
+        for status in statuses
+        if status != "improving"
+    ]
+    chosen = chosen_of(study) if trials else None
+    return SimpleNamespace(optuna_study=study, trials=records, chosen=chosen, study=SimpleNamespace(space={}))
 
 
 def chosen_of(study: optuna.Study) -> SimpleNamespace:

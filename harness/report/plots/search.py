@@ -28,6 +28,7 @@ from harness.report.plots.curves import counted
 from harness.report.plots.plot import Plot
 from harness.report.results import Results
 from harness.report.tables.table import short
+from harness.words import plural
 
 _FEWEST = 3
 """Trials that must have a conditional parameter for its slice to be drawn."""
@@ -67,7 +68,7 @@ def focus(axes: Axes, losses: pd.Series, marks: list[float]) -> None:
 
 def _alt_history(frame: pd.DataFrame) -> str:
     best = frame["best_so_far"].dropna()
-    ended = f"Dev loss of {len(frame)} trials in order: {counted(frame['status'].value_counts())}."
+    ended = f"Dev loss of {plural(len(frame), 'trial')} in order: {counted(frame['status'].value_counts())}."
     if best.empty:
         return ended
     reached = int(frame.loc[frame["dev_nats"] == best.iloc[-1], "trial"].iloc[0])
@@ -85,14 +86,14 @@ def draw_importance(frame: pd.DataFrame, results: Results) -> Figure:
     axes.set_title("Importance of the parameters")
     n = int(frame["n"].iloc[0])
     few = f", too few to be reliable (at least {FEW_TRIALS} are needed)" if n < FEW_TRIALS else ""
-    text = f"PED-ANOVA, n={n} complete trials{few}; lines: 90 % of resamples; dotted line: chance"
+    text = f"PED-ANOVA, n={plural(n, 'complete trial')}{few}; lines: 90 % of resamples; dotted line: chance"
     style.small_print(figure, f"{text}\n{results.label}")
     return figure
 
 
 def _alt_importance(frame: pd.DataFrame) -> str:
     shares = [f"{row.parameter} {row.importance:.0%} ({row.low:.0%} to {row.high:.0%})" for row in frame.itertuples()]
-    return f"Bars of importance over {frame['n'].iloc[0]} complete trials: {', '.join(shares)}."
+    return f"Bars of importance over {plural(int(frame['n'].iloc[0]), 'complete trial')}: {', '.join(shares)}."
 
 
 def by_parameter(results: Results) -> pd.DataFrame:
@@ -131,7 +132,9 @@ def draw_slices(frame: pd.DataFrame, results: Results) -> Figure:
     figure.suptitle("One slice for each parameter", x=0.01, ha="left", weight="bold", size=10)
     rare = [name for name in frame.columns[2:] if name not in names]
     left_out = f"not shown, since fewer than {_FEWEST} trials have it: {', '.join(rare)} · " if rare else ""
-    style.small_print(figure, f"n={len(frame)} complete trials; later ones are darker · {left_out}{results.label}")
+    style.small_print(
+        figure, f"n={plural(len(frame), 'complete trial')}; later ones are darker · {left_out}{results.label}"
+    )
     return figure
 
 
@@ -167,7 +170,7 @@ def _alt_slices(frame: pd.DataFrame) -> str:
     best = frame.sort_values("dev_nats").iloc[0]
     values = ", ".join(f"{name} {short(best[name])}" for name in frame.columns[2:] if pd.notna(best[name]))
     n, number = len(frame), best["trial"]
-    return f"Dev loss of {n} complete trials against each parameter. The best, trial {number}, has {values}."
+    return f"Dev loss of {plural(n, 'complete trial')} against each parameter. The best, trial {number}, has {values}."
 
 
 HISTORY = Plot(

@@ -19,6 +19,7 @@ from harness.report.plots.plot import Plot
 from harness.report.plots.search import TOO_FEW, by_parameter, levels_of
 from harness.report.results import Results
 from harness.report.tables.table import short
+from harness.words import plural
 
 _BINS = 5
 _BEST = 0.1
@@ -51,7 +52,7 @@ def draw_parallel(frame: pd.DataFrame, results: Results) -> Figure:
         axes.spines[side].set_visible(False)
     style.legend_above(axes, columns=3)
     style.small_print(
-        figure, f"n={len(frame)} complete trials; only parameters that all of them have · {results.label}"
+        figure, f"n={plural(len(frame), 'complete trial')}; only parameters that all of them have · {results.label}"
     )
     return figure
 
@@ -84,7 +85,7 @@ def _alt_parallel(frame: pd.DataFrame) -> str:
         for name in frame.columns[2:]
         if best[name].notna().all() and levels_of(frame[name]) is None
     ]
-    return f"A line for each of {len(frame)} complete trials. Best tenth ({len(best)}): {', '.join(ranges)}."
+    return f"A line for each of {plural(len(frame), 'complete trial')}. Best tenth ({len(best)}): {', '.join(ranges)}."
 
 
 def _pair(results: Results) -> pd.DataFrame:
@@ -155,7 +156,8 @@ def _alt_pair(frame: pd.DataFrame) -> str:
     best = frame.sort_values("mean_dev_nats").iloc[0]
     place = f"{best['x']} {best['x_values']}, {best['y']} {best['y_values']}"
     return (
-        f"Heat map of mean dev loss over {best['x']} and {best['y']}, {len(frame)} cells with trials. Lowest: "
+        f"Heat map of mean dev loss over {best['x']} and {best['y']}, {plural(len(frame), 'cell')} with trials. "
+        f"Lowest: "
         f"{best['mean_dev_nats']:.4f} (n={best['n']}) at {place}."
     )
 

@@ -9,6 +9,7 @@ from harness.report.tables.table import markdown, nats_if_known
 from harness.store.finalist_record import Finalist, Ranking
 from harness.store.storage import Storage
 from harness.store.weights import unpack_arrays
+from harness.words import plural
 
 
 def runs_frame(results: Results) -> pd.DataFrame:
@@ -90,7 +91,8 @@ def caption(results: Results) -> str:
     if ranking is None:
         return f"The finalists of {results.study.key} have not been trained yet."
     return (
-        f"Finalists of {results.study.key}, each trained with the same {len(ranking.seeds)} fresh seeds. Losses are in "
+        f"Finalists of {results.study.key}, each trained with the same "
+        f"{plural(len(ranking.seeds), 'fresh seed')}. Losses are in "
         f"nats per symbol, exact means over the whole split ({results.label}). The 95 % intervals are from "
         f"{ranking.resamples:,} resamples of seeds and items, paired across contenders. With few seeds S, the part of "
         "the interval that is due to seeds is too narrow by a factor of sqrt((S - 1) / S). Spread is the standard "

@@ -13,6 +13,7 @@ from harness.report.tables.table import Column, Format, chosen, nats, render, sh
 from harness.store.finalist_record import Finalist
 from harness.store.trial_record import SeedRun, TrialRecord
 from harness.train.diagnose import SEED_SPAN
+from harness.words import plural
 
 SHOWN = 10
 
@@ -194,7 +195,8 @@ def caption(results: Results) -> str:
         )
     else:
         rows = (
-            f"Finalists are means over {len(ranking.seeds)} fresh seeds, with 95 % intervals over seeds and items and "
+            f"Finalists are means over {plural(len(ranking.seeds), 'fresh seed')}, with 95 % intervals over "
+            f"seeds and items and "
             "the standard deviation between seeds. The trials below them are single runs of the search, so their "
             "losses are optimistic. The winner is bold; † marks trials that are statistically tied with the lowest "
             "mean."
