@@ -14,7 +14,7 @@ from harness.files import write_atomically
 from harness.search.engines.processes import run_workers
 from harness.search.events import Event, Job, OnEvent
 from harness.search.finalists import Reserve, read_round, start_round
-from harness.search.measurements import measured
+from harness.search.measurements import closing_s, measured
 from harness.search.ranking import ranking_of
 from harness.search.reference import start_reference
 from harness.search.request import Request, with_settings
@@ -95,6 +95,8 @@ class _Checked:
     space: Space
     corpus: Corpus
     facts: CorpusFacts
+    began: float
+    """When the session began, in seconds since the epoch."""
 
 
 def search(
@@ -112,6 +114,7 @@ def search(
         file: the study's file; empty if it has none.
         run: the engine.
     """
+    began = request.began or time.time()
     study = replace(study, name=request.name or study.name)
     asked = request.settings
     space = space_of(with_settings(study, asked))
@@ -127,7 +130,9 @@ def search(
         raise StudyError(
             f"a study's name may not start with reference- or finalists-; got {study.name!r}. Give it another NAME."
         )
-    checked = _Checked(key=key, study=study, file=file, asked=asked, space=space, corpus=corpus, facts=facts)
+    checked = _Checked(
+        key=key, study=study, file=file, asked=asked, space=space, corpus=corpus, facts=facts, began=began
+    )
     with sole_run(key):
         session, job = _start_or_resume(storage, checked)
         session = replace(session, notice=notice)
@@ -152,7 +157,7 @@ def _start_or_resume(storage: Storage, checked: _Checked) -> tuple[Session, Job]
     )
     reference, is_settled = _reference(storage, checked, record)
     record = record.model_copy(update={"reference": reference, "ended_by": None})
-    job = _job(study, record, file, replace(settings, storage=storage.url), None if is_settled else reference)
+    job = _job(study, record, checked, replace(settings, storage=storage.url), None if is_settled else reference)
     session = Session(
         storage=storage,
         study=study,
@@ -212,14 +217,15 @@ def _ending(session: Session, job: Job) -> dict[str, str]:
     return {"ended_by": "sampler", "exhausted": how_exhausted(study)}
 
 
-def _job(study: Study, record: StudyRecord, file: str, settings: Settings, reference: str | None) -> Job:
-    seconds = 60 * study.minutes
+def _job(study: Study, record: StudyRecord, checked: _Checked, settings: Settings, reference: str | None) -> Job:
+    total = 60 * study.minutes
+    seconds = total - closing_s(checked.corpus, total)
     return Job(
-        study_file=file,
+        study_file=checked.file,
         key=record.key,
         settings=settings,
         target=record.trials,
-        ends_at=time.time() + seconds,
+        ends_at=checked.began + seconds,
         reference=reference if study.reference else None,
         reserve=Reserve(record.finalists, record.seeds, settings.number_of_workers, seconds),
     )

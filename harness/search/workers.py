@@ -37,6 +37,9 @@ class Worker:
             self.study = round_study(self.storage, job.finalists_of, self.study)
         assert job.settings.corpus is not None  # a job names the corpus of its study
         self.corpus: Corpus = load(job.settings.corpus)
+        if job.reserve is not None and job.sent_at is not None:
+            # Twice what this worker needed to start: to end takes some seconds too.
+            self.job = replace(job, reserve=job.reserve._replace(start_s=2 * (time.time() - job.sent_at)))
         self.deadline.at = job.ends_at - job.reserve_s
         self._has_tried_reference = False
         self._finished = 0
