@@ -87,7 +87,8 @@ class Progress:
 
     def counts(self) -> str:
         best = "" if self.best is None else f", best dev {self.best.dev_nats:.4f} (trial {self.best.number})"
-        finalists = "" if self.round is None else f", {self.round.done} of {plural(self.round.wanted, 'run')} of finalists"
+        runs = "" if self.round is None else plural(self.round.wanted, "run")
+        finalists = "" if self.round is None else f", {self.round.done} of {runs} of finalists"
         return (
             f"{self.finished} of {plural(self.record.trials, 'trial')}{best}{finalists}, {self.seconds_left()} s left"
         )

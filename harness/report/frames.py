@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import random
 import warnings
 from typing import Any
 
 import optuna
 import pandas as pd
-from optuna.distributions import CategoricalDistribution, json_to_distribution
+from optuna.distributions import CategoricalDistribution
 from optuna.importance import PedAnovaImportanceEvaluator, get_param_importances
 from optuna.trial import FrozenTrial, create_trial
 
@@ -159,7 +160,7 @@ def search_columns(results: Results, frame: pd.DataFrame) -> list[str]:
 def is_log(results: Results, column: str) -> bool:
     """Whether the parameter of a column is searched on a logarithmic scale; False for any other column."""
     names = {column: name for name, column in columns_of_study(results.study).items()}
-    return column in names and bool(getattr(json_to_distribution(results.study.space[names[column]][0]), "log", False))
+    return column in names and bool(json.loads(results.study.space[names[column]][0])["attributes"].get("log"))
 
 
 def lines_frame(results: Results) -> pd.DataFrame:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Sequence
 from typing import Any
 
 import pandas as pd
-from optuna.distributions import CategoricalDistribution, json_to_distribution
 
 from harness.report.results import Results
 from harness.store.study_record import StudyRecord
@@ -76,9 +76,8 @@ def choices_of(study: StudyRecord, parameter: str) -> list[Any]:
     """The choices of a categorical parameter, each once; none for a parameter with a range."""
     found: dict[str, Any] = {}
     for kind in study.space.get(parameter, []):
-        distribution = json_to_distribution(kind)
-        if isinstance(distribution, CategoricalDistribution):
-            found |= {repr(choice): choice for choice in distribution.choices}
+        # Read as JSON, because Optuna's own class warns of lists whenever it is made.
+        found |= {repr(choice): choice for choice in json.loads(kind)["attributes"].get("choices", [])}
     return list(found.values())
 
 

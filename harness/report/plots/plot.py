@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import re
+import textwrap
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -79,7 +80,7 @@ def make(plot: Plot[Shown], shown: Shown) -> Made:
     except Exception as error:
         failure = f"{plot.name} could not be drawn: {in_one_line(error)}"
         nothing = pd.DataFrame({"failure": [failure]})
-        return replace(_drawn(nothing, style.empty(failure, ""), lambda: failure), failure=failure)
+        return replace(_drawn(nothing, style.empty(textwrap.fill(failure, 56), ""), lambda: failure), failure=failure)
 
 
 def _drawn(frame: pd.DataFrame, figure: Figure, alt: Callable[[], str]) -> Made:
