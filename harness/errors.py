@@ -50,6 +50,14 @@ def first_line(error: BaseException) -> str:
     return next(iter(str(error).strip().splitlines()), type(error).__name__)
 
 
+def in_one_line(error: Exception) -> str:
+    """What an error says, in one line: its message if it is one of ours, else its type and the message's first line."""
+    if isinstance(error, HarnessError):
+        return " ".join(str(error).split())
+    message = str(error).strip()
+    return f"{type(error).__name__}: {first_line(error)}" if message else type(error).__name__
+
+
 def nearest(word: str, known: list[str]) -> str:
     """` Did you mean 'x'?` if a known name is similar or starts with the word, ignoring case; else an empty string."""
     folded = {name.casefold(): name for name in reversed(known)}

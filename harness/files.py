@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import errno
 import os
+import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from harness.errors import StorageError
+
+_MANIFEST = ".written"
+"""A file that lists what `rewriting` has written into its folder."""
 
 
 def write_atomically(path: Path, content: str | bytes) -> None:
@@ -47,6 +51,37 @@ def is_utf_8(path: Path) -> bool:
     except UnicodeEncodeError:
         return False
     return True
+
+
+@contextmanager
+def rewriting(folder: Path, lasting: tuple[str, ...] = ()) -> Iterator[Path]:
+    """A temporary folder beside `folder`. If the block succeeds, its files take their places there, all at the end.
+
+    Files that an earlier block wrote and this one did not are deleted, unless their path starts with one of `lasting`.
+    Whatever else is there stays. If the block fails or the process is killed in it, `folder` is unchanged. Only one
+    process at a time may write a folder.
+
+    Raises:
+        StorageError: there is no permission or no space to write there.
+    """
+    temporary, manifest = folder.parent / f".{folder.name}.new", folder / _MANIFEST
+    with explained(folder):
+        shutil.rmtree(temporary, ignore_errors=True)  # of a process that was killed
+        temporary.mkdir(parents=True)
+        try:
+            yield temporary
+            written = sorted(path.relative_to(temporary).as_posix() for path in temporary.rglob("*") if path.is_file())
+            earlier = manifest.read_text(encoding="utf-8").splitlines() if manifest.is_file() else []
+            write_atomically(manifest, "\n".join(sorted({*earlier, *written})))  # for whoever follows a crash here
+            for name in written:
+                (folder / name).parent.mkdir(parents=True, exist_ok=True)
+                (temporary / name).replace(folder / name)
+            for name in set(earlier) - set(written):
+                if not name.startswith(lasting):
+                    (folder / name).unlink(missing_ok=True)
+            write_atomically(manifest, "\n".join(written))
+        finally:
+            shutil.rmtree(temporary, ignore_errors=True)
 
 
 @contextmanager

@@ -14,7 +14,7 @@ import harness
 ROOT = Path(harness.__file__).resolve().parents[1]
 LAYERS = (
     {"errors"},
-    {"config", "files", "paths"},
+    {"config", "files", "paths", "words"},
     {"lecture"},
     {"corpus"},
     {"model"},

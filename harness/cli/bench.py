@@ -20,6 +20,7 @@ from harness.errors import ConfigError, nearest
 from harness.lecture import LECTURE_FINGERPRINT
 from harness.store.quiet import quiet_optuna
 from harness.train.threads import one_thread
+from harness.words import plural
 
 _SECTIONS = ["steps", "exact", "target", "study", "advice"]
 
@@ -95,7 +96,7 @@ def _measured_targets(corpus: Corpus, to: Console) -> list[target.ToTarget]:
         to.print(
             f"  {row.target:g} {row.recipe:14} {outcome}: {short(row.seconds)} s "
             f"({short(row.low)} to {short(row.high)}) {row.steps:,} steps, {row.parameters:,} parameters, "
-            f"{row.reached} of {row.seeds} seeds reached it, mean dev {row.dev_nats:.4f}{p}"
+            f"{row.reached} of {plural(row.seeds, 'seed')} reached it, mean dev {row.dev_nats:.4f}{p}"
         )
     return targets
 

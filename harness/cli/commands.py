@@ -5,6 +5,7 @@ Each body imports the module that does the work, so that help and shell completi
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 from typing import Annotated
 
@@ -42,7 +43,7 @@ def study(
         int | None, typer.Option(help="Finished trials at which the search ends.", show_default=STUDYS_OWN)
     ] = None,
     minutes: Annotated[
-        float | None, typer.Option(help="Minutes of wall time, finalists included.", show_default=STUDYS_OWN)
+        float | None, typer.Option(help="Minutes of wall time, finalists and report included.", show_default=STUDYS_OWN)
     ] = None,
     finalists: Annotated[
         int | None, typer.Option(help="Best trials to train again; 0 for none.", show_default=STUDYS_OWN)
@@ -64,6 +65,7 @@ def study(
     as_json: AsJson = False,
 ) -> None:
     """Search a study's space on all cores, or resume the search; write results/KEY."""
+    began = time.time()  # before the imports, which take seconds
     from harness.cli.study import run_search
     from harness.search.request import Request
     from harness.study.settings import Settings
@@ -72,7 +74,7 @@ def study(
         trials=trials, minutes=minutes, finalists=finalists, seeds=seeds, seed=seed, sampler=sampler, pruner=pruner,
         workers=workers, corpus=corpus, storage=storage,
     )  # fmt: skip
-    run_search(Request(study=name, name=called, settings=settings), as_json=as_json)
+    run_search(Request(study=name, name=called, settings=settings, began=began), as_json=as_json)
 
 
 def studies(storage: StorageUrl = None, as_json: AsJson = False) -> None:

@@ -31,6 +31,11 @@ def progress_console(as_json: bool) -> Console:
     return _stderr_console if as_json else console
 
 
+def complain(message: str) -> None:
+    """Print a failure on stderr, in one line."""
+    print(f"harness: {' '.join(message.split())}", file=sys.stderr)
+
+
 def show_json(document: Mapping[str, Any]) -> None:
     """Print one JSON document on stdout, with null for every number that is not finite."""
     print(json.dumps(_with_nulls(document), indent=2, allow_nan=False))

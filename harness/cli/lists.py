@@ -33,7 +33,7 @@ def list_studies(storage: str | None, *, as_json: bool) -> None:
             f"{facts['finished']} of {facts['asked']}",
             _outcome(facts["winner_dev_nats"], facts["winner"], f"mean of {_seeds(facts['winner_seeds'])}"),
             _outcome(facts["best_dev_nats"], f"trial {facts['best_trial']}", _run(facts)),
-            facts["ended_by"] or "not ended",
+            facts["exhausted"] or facts["ended_by"] or "not ended",
             f"{facts['corpus']} {facts['fingerprint']}",
             "not recorded" if facts["dev_in_train"] is None else in_percent(facts["dev_in_train"]),
             facts["test_split"],
@@ -79,6 +79,7 @@ def _study_facts(storage: Storage, record: StudyRecord) -> dict[str, Any]:
         "winner_dev_nats": None if won is None else won.dev_nats,
         "winner_seeds": 0 if won is None else len(won.runs),
         "ended_by": record.ended_by,
+        "exhausted": record.exhausted,
         "test_split": test_split,
     }
 

@@ -16,6 +16,7 @@ from harness.cli.sparkline import sparkline
 from harness.lecture import LECTURE_DEV
 from harness.search.events import Event
 from harness.search.session import Session
+from harness.words import plural
 
 _PLAIN_EVERY_S = 30.0
 _LABEL_WIDTH = 10
@@ -100,7 +101,7 @@ def _bars(progress: Progress, text_width: int, plain: bool) -> list[Text]:
     text = f"{progress.finished} of {wanted}, {progress.seconds_left()} s left"
     lines = [_labelled("trials", _bar(progress.finished, wanted, text, text_width, plain))]
     if (finalists := progress.round) is not None:
-        text = f"{finalists.done} of {finalists.wanted} runs"
+        text = f"{finalists.done} of {plural(finalists.wanted, 'run')}"
         lines.append(_labelled("finalists", _bar(finalists.done, finalists.wanted, text, text_width, plain)))
         means = [f"trial {trial} {nats:.4f} ({seeds})" for nats, seeds, trial in finalists.means]
         lines += _packed("means", means, text_width)
@@ -154,7 +155,7 @@ def _workers(workers: dict[int, WorkerState], most: int) -> list[Text]:
     ]
     if len(rows) <= most:
         return rows
-    return [*rows[: most - 1], Text(f"and {len(rows) - most + 1} more workers", style="dim")]
+    return [*rows[: most - 1], Text(f"and {plural(len(rows) - most + 1, 'more worker')}", style="dim")]
 
 
 def _worker_text(worker: WorkerState, widest: int) -> str:

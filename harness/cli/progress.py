@@ -13,6 +13,7 @@ from harness.search.finalists import read_round
 from harness.search.session import Session
 from harness.store.find import stored_reference
 from harness.store.trial_record import FINISHED, TrialRecord, best_trial
+from harness.words import plural
 
 _RECENT = 3
 
@@ -86,8 +87,11 @@ class Progress:
 
     def counts(self) -> str:
         best = "" if self.best is None else f", best dev {self.best.dev_nats:.4f} (trial {self.best.number})"
-        finalists = "" if self.round is None else f", {self.round.done} of {self.round.wanted} runs of finalists"
-        return f"{self.finished} of {self.record.trials} trials{best}{finalists}, {self.seconds_left()} s left"
+        runs = "" if self.round is None else plural(self.round.wanted, "run")
+        finalists = "" if self.round is None else f", {self.round.done} of {runs} of finalists"
+        return (
+            f"{self.finished} of {plural(self.record.trials, 'trial')}{best}{finalists}, {self.seconds_left()} s left"
+        )
 
     def seconds_left(self) -> int:
         return max(0, round(self.session.ends_at - time.time()))
@@ -142,5 +146,7 @@ def _outcome(name: str, record: TrialRecord) -> str:
         return f"{name} complete: dev {record.dev_nats:.4f}{seeds}, train {record.train_nats:.4f}, {record.verdict}"
     if record.status in ("failed", "interrupted"):
         return f"{name} {record.status}: {record.failure}"
+    if record.pruned_because is not None:
+        return f"{name} pruned: {record.pruned_because}"
     at = "" if record.dev_nats is None else f" at dev {record.dev_nats:.4f}"
     return f"{name} {record.status}{at}"

@@ -35,6 +35,7 @@ from harness.train import (
     train,
 )
 from harness.train.threads import one_thread
+from harness.words import plural
 
 
 def read_config(file: Path | None, assignments: list[str] | None) -> TrainConfig:
@@ -170,7 +171,8 @@ def overfit_batch(config: TrainConfig, corpus_name: str, *, as_json: bool) -> No
 def _show_probe(probe: OverfitProbe, config: TrainConfig, corpus: Corpus) -> None:
     console.print(f"{corpus.label} · fingerprint {corpus.fingerprint} · config {config.hash()} · nats per symbol")
     console.print(
-        f"one batch of {probe.examples} examples: {probe.reached:.4f} nats after {probe.steps} steps; "
+        f"one batch of {plural(probe.examples, 'example')}: {probe.reached:.4f} nats after "
+        f"{plural(probe.steps, 'step')}; "
         f"floor {probe.floor:.4f} (entropy of its targets given their contexts)"
     )
     console.print("passed" if probe.passed else "FAILED: the model is too small for the batch, or cannot learn")

@@ -11,6 +11,7 @@ from harness.cli.json_header import json_header
 from harness.cli.sparkline import sparkline
 from harness.report.conclusion import headline, overlap_warning
 from harness.report.findings import findings
+from harness.report.parameters import drawn_parameters
 from harness.report.results import Results, gather
 from harness.report.summary import summary
 from harness.report.tables.finalists import HEAD, remarks, table_rows
@@ -21,6 +22,7 @@ from harness.store.quiet import quiet_optuna
 from harness.store.storage import Storage, open_storage
 from harness.store.study_record import StudyRecord
 from harness.store.trial_record import TrialRecord, thinned
+from harness.words import plural
 
 _CURVE_ROWS = 10
 
@@ -73,6 +75,7 @@ def _trial_facts(storage: Storage, study: StudyRecord, record: TrialRecord) -> d
     return {"study": study.key, **json_header(study.corpus), **record.model_dump(mode="json")} | {
         "config_hash": None if record.config is None else record.config.hash(),
         "steps_per_s": record.steps_per_s,
+        "parameters_drawn": drawn_parameters(study, record),
         "repeated_as": [number for number in repeats if number != record.number],
         "weights_file": None if weights is None else str(paths.results_folder() / "artifacts" / weights),
         "finalist": None if finalist is None else finalist.model_dump(mode="json"),
@@ -93,7 +96,7 @@ def _print_study(results: Results, facts: Mapping[str, Any]) -> None:
     show_pairs(
         [
             ("corpus", results.label),
-            ("trials", f"{counts or 'none'} of {record.trials} requested; ended by {record.ended_by or 'nothing yet'}"),
+            ("trials", f"{counts or 'none'} of {record.trials} requested; ended by {record.ending or 'nothing yet'}"),
             ("best of the search", best_of_search),
             ("search", f"{record.sampler}, {record.pruner}, seed {record.seed}"),
             ("weights", f"{len(results.checked)} sets of stored weights have the loss that was recorded"),
@@ -113,7 +116,9 @@ def _print_study(results: Results, facts: Mapping[str, Any]) -> None:
 def print_finalists(study: StudyRecord) -> None:
     """The ranking as a table, once there is one."""
     if study.ranking is not None:
-        console.print(f"finalists: dev nats per symbol over {len(study.ranking.seeds)} fresh seeds each, paired")
+        console.print(
+            f"finalists: dev nats per symbol over {plural(len(study.ranking.seeds), 'fresh seed')} each, paired"
+        )
         show_table(HEAD, table_rows(study.ranking))
         for line in remarks(study):
             console.print(f"  {line}")
@@ -146,6 +151,7 @@ def _outcome_rows(record: TrialRecord) -> list[tuple[str, str]]:
         ("evidence", ", ".join(f"{name} {_short(value)}" for name, value in record.evidence.items())),
         ("advice", record.advice),
         ("failure", record.failure or ""),
+        ("pruned", record.pruned_because or ""),
     ]
 
 
@@ -154,10 +160,12 @@ def _origin_rows(record: TrialRecord, facts: Mapping[str, Any]) -> list[tuple[st
     repeats = ", ".join(f"trial {number}" for number in facts["repeated_as"])
     as_finalist = ""
     if finalist is not None:
-        as_finalist = f"mean dev {nats_if_known(finalist['dev_nats'])} over {len(finalist['runs'])} fresh seeds"
+        as_finalist = (
+            f"mean dev {nats_if_known(finalist['dev_nats'])} over {plural(len(finalist['runs']), 'fresh seed')}"
+        )
     return [
         ("as a finalist", as_finalist),
-        ("parameters drawn", ", ".join(f"{name} {_short(value)}" for name, value in record.params.items())),
+        ("parameters drawn", ", ".join(f"{name} {_short(value)}" for name, value in facts["parameters_drawn"].items())),
         ("seed", str(record.seed)),
         ("attempt", f"{record.attempt + 1}" + ("" if record.root is None else f", repeats trial {record.root}")),
         ("repeated as", repeats),

@@ -12,10 +12,11 @@ from harness.report.conclusion import headline, overlap_warning
 from harness.report.results import Results, split_sizes
 from harness.report.tables.finalists import HEAD, caption, remarks, table_rows
 from harness.report.tables.table import markdown
-from harness.search.trial_queue import MOST_ATTEMPTS
+from harness.search.trial_queue import MOST_ATTEMPTS, failed_for_good
 from harness.store.keys import REFERENCE_RUNS, is_reference, searched_by
 from harness.store.study_record import StudyRecord
 from harness.store.trial_record import TrialRecord
+from harness.words import plural
 
 _EVIDENCE = {
     "log_vocabulary": "log V, the loss of a uniform guess",
@@ -55,16 +56,19 @@ def trial_note(record: TrialRecord, study: StudyRecord, picture: str | None, sam
         parts.append(_config(record.config))
     if samples:
         drawn = "\n".join(samples)
-        parts.append(f"**{len(samples)} items drawn from it** (seed 0):\n\n```\n{drawn}\n```")
+        parts.append(f"**{plural(len(samples), 'item')} drawn from it** (seed 0):\n\n```\n{drawn}\n```")
     return "\n\n".join(parts) + "\n"
 
 
 def _diagnosis(record: TrialRecord) -> str:
     if record.status in ("failed", "interrupted"):
-        retried = record.status == "interrupted" or record.attempt + 1 < MOST_ATTEMPTS
-        retry = "It is tried again: a later trial has the same parameters and seed." if retried else ""
+        retry = "It is tried again: a later trial has the same parameters and seed."
+        if failed_for_good(record):
+            retry = "It is not tried again: suggest() always fails for these parameters." if record.fails_always else ""
         attempt = f"Attempt {record.attempt + 1} of {MOST_ATTEMPTS}." if record.status == "failed" else ""
         return f"**{record.status.capitalize()}.** {attempt} {retry}\n\n```\n{record.failure}\n```"
+    if record.pruned_because is not None:
+        return f"**Pruned by the study's own code**, so it has no losses.\n\n```\n{record.pruned_because}\n```"
     if record.status == "pruned":
         return _PRUNED
     optuna_status = " Optuna lists it as pruned." if record.status == "diverged" else ""
@@ -84,7 +88,7 @@ def _losses(record: TrialRecord, study: StudyRecord) -> str:
         ],
     )
     exact = f"Exact means over whole splits{'; ± is the standard error over items' if error else ''}"
-    size = [] if record.parameters is None else [f"{record.parameters:,} parameters"]
+    size = [] if record.parameters is None else [f"{plural(record.parameters, 'parameter')}"]
     cost = [] if record.seconds is None else [f"{record.seconds:.1f} s of training"]
     return f"{table}\n\n{'; '.join([exact, study.corpus.short, *size, *cost])}."
 
@@ -145,7 +149,7 @@ def _counts(results: Results) -> str:
         for status in ("complete", "pruned", "diverged", "failed", "interrupted")
         if counted[status]
     )
-    ended_by = results.study.ended_by or "not ended"
+    ended_by = results.study.ending or "not ended"
     ended = {"trials": "all of them are finished", "minutes": "the time limit was reached"}.get(ended_by, ended_by)
     return f"Trials: {counts or 'none finished'} of {results.study.trials} requested; {ended}."
 
@@ -156,7 +160,7 @@ def side_study_note(record: StudyRecord) -> str:
     if is_reference(record.key):
         return (
             f"## The lecture's recipe, the reference of every study on {record.corpus.label}\n\nOne trial, the mean of "
-            f"{record.seeds or REFERENCE_RUNS} seeds of the lecture's last hand-tuned run. It is not part of "
+            f"{plural(record.seeds or REFERENCE_RUNS, 'seed')} of the lecture's last hand-tuned run. It is not part of "
             f"any search: a trial without parameters would mislead the sampler.\n\n{where}\n"
         )
     search = searched_by(record.key)

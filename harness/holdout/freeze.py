@@ -18,6 +18,7 @@ from harness.store.study_record import Chosen, StudyRecord
 from harness.store.trial_record import FINISHED, SeedRun, TrialRecord
 from harness.store.weights import pack, restore, sha256, unpack
 from harness.train import split_nats
+from harness.words import plural
 
 
 def freeze(storage: Storage, record: StudyRecord, corpus: Corpus, build: Build, openings_before: int) -> Claim:
@@ -74,7 +75,7 @@ def predictors(storage: Storage, contender: Contender, corpus: Corpus, build: Bu
 
 def _refuse_unfinished(storage: Storage, record: StudyRecord, trials: list[TrialRecord]) -> None:
     way_out = "Finish it with make study first."
-    if record.ended_by not in ("trials", "minutes"):
+    if record.ended_by not in ("trials", "minutes", "sampler"):
         raise StudyError(
             f"the search must end before the test split is opened; that of {record.key} has not ended. {way_out}"
         )
@@ -154,7 +155,7 @@ def _of_runs(storage: Storage, what: str, runs: tuple[SeedRun, ...], *, own_mode
 
 def _ensemble(storage: Storage, winner: Contender, corpus: Corpus, build: Build) -> Contender:
     row = winner.model_copy(
-        update={"what": f"ensemble of the winner's {len(winner.weights)} seeds", "kind": "ensemble"}
+        update={"what": f"ensemble of the winner's {plural(len(winner.weights), 'seed')}", "kind": "ensemble"}
     )
     (model,) = predictors(storage, row, corpus, build)
     nats = {f"{s}_nats": split_nats(model, corpus.counts(s, row.context_length)) for s in ("train", "dev")}

@@ -13,6 +13,7 @@ from harness.report.conclusion import conclusion
 from harness.report.results import Results
 from harness.report.tables.leaderboard import caption, columns_of, leaderboard_frame
 from harness.report.tables.table import TIED, Cell, cells, chosen
+from harness.words import plural
 
 _COLUMNS = ("place", "run", "dev", "low", "high", "n", "train", "gap", "verdict", "parameters", "seconds", "note")
 """Columns of the leaderboard, without the empty ones. `StudyResults.leaderboard` has all."""
@@ -38,7 +39,7 @@ def _counts(results: Results) -> str:
     """`20 trials requested: 12 complete, 7 pruned, 1 diverged`."""
     counter = Counter(record.status for record in results.trials)
     counts = ", ".join(f"{count} {status}" for status, count in counter.most_common()) or "none started"
-    return f"{results.study.trials} trials requested: {counts}"
+    return f"{plural(results.study.trials, 'trial')} requested: {counts}"
 
 
 def _table(results: Results) -> Iterator[str]:

@@ -124,13 +124,12 @@ class StudyResults:
     def _drawn(self, plot: Plot[Results]) -> tuple[pd.DataFrame, Figure]:
         """A plot's numbers and its figure."""
         from harness.report.plots import style
+        from harness.report.plots.plot import make
         from harness.store.quiet import quiet_optuna
 
         with style.look(), quiet_optuna():
-            frame = plot.data(self._results)
-            figure = plot.draw(frame, self._results)
-            style.settle(figure)
-        return frame, figure
+            made = make(plot, self._results)
+        return made.frame, made.figure
 
     def samples(self, count: int = 20, seed: int = 0) -> list[str]:
         """New items from the chosen model, the same for the same seed. Empty while no trial is complete.

@@ -31,7 +31,7 @@ class Study(definition.Study):
 
         Args:
             trials: number of finished trials at which the search ends, including those of earlier runs.
-            minutes: wall time of this session, finalists included.
+            minutes: wall time of this session, finalists included; a report is not written.
             corpus: a known corpus, or the path of a text with one item per line.
             finalists: best trials to train again.
             seeds: fresh seeds for each finalist.

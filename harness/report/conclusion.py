@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shlex
+from collections import Counter
 from typing import Any
 
 from harness.lecture import LECTURE_DEV, RECIPE
@@ -28,7 +29,7 @@ def overlap_warning(results: Results) -> str:
 
 def _outcome_sentences(results: Results) -> tuple[str, ...]:
     if results.chosen is None:
-        return f"No trial of {results.study.key} is complete yet.", _test_split(results)
+        return f"No trial of {results.study.key} is complete{_instead(results)}.", _test_split(results)
     if _all_out(results):
         first = "No finalist can win: each of them has a seed that did not finish."
     else:
@@ -41,7 +42,7 @@ def headline(results: Results) -> str:
     """The outcome in one line: what won, its losses, how they compare, and the state of the test split."""
     key, best, won = results.study.key, results.best, results.won
     if best is None:
-        return f"{key}: no complete trial yet"
+        return f"{key}: no trial is complete{_instead(results)}"
     if _all_out(results):
         return f"{key}: no finalist can win, each has a seed that did not finish"
     if won is None:
@@ -57,6 +58,12 @@ def headline(results: Results) -> str:
     test_split = "sealed" if opening is None else f"{opening.state} {opening.scored or ''}".rstrip()
     outcome = "; ".join([first, *_comparisons(results)]) + _recipe_note(results)
     return f"{outcome}; {results.label}; test split {test_split}"
+
+
+def _instead(results: Results) -> str:
+    """How the trials ended where none is complete: `: 3 pruned, 1 diverged`, or ` yet`."""
+    counts = Counter(record.status for record in results.trials if record.status != "running")
+    return f": {', '.join(f'{count} {status}' for status, count in counts.most_common())}" if counts else " yet"
 
 
 def _all_out(results: Results) -> bool:

@@ -16,7 +16,10 @@ import numpy as np
 from optuna.distributions import BaseDistribution, FloatDistribution, IntDistribution
 
 from harness.report.frames import FEW_TRIALS, importance_frame
+from harness.report.parameters import columns_of_study
 from harness.report.results import Results
+from harness.store.trial_record import Status
+from harness.words import plural
 
 EDGE = 0.05
 """Share of a range, on its own scale, that counts as its edge."""
@@ -86,9 +89,9 @@ def _downwards(distribution: FloatDistribution | IntDistribution, number: float)
 
 
 def findings(results: Results) -> list[str]:
-    """What to know about a study as a whole, one sentence each; empty while no trial is complete."""
+    """What to know about a study as a whole, one sentence each; while no trial is complete, only what was lost."""
     if results.chosen is None:
-        return []
+        return _outcomes(results)
     return [*_overlap(results), *_edges(results), *_outcomes(results), *_importance(results)]
 
 
@@ -102,7 +105,9 @@ def _edges(results: Results) -> list[str]:
     roles = {number: "the winner" if won else "the best of the search"}
     whose: dict[Edge, list[str]] = {}
     for trial in dict.fromkeys((number, *tied)):
-        for edge in edges(trials[trial].params, trials[trial].distributions):
+        params, kinds = trials[trial].params, trials[trial].distributions
+        names = columns_of_study(results.study, params)
+        for edge in edges({names[n]: value for n, value in params.items()}, {names[n]: kinds[n] for n in params}):
             same = whose.setdefault(replace(edge, value=0.0), [])  # whatever the value is
             same.append(f"trial {trial} ({roles.get(trial, 'tied with the best')}: {edge.value:.4g})")
     return [edge.words(" and ".join(names)) for edge, names in whose.items()]
@@ -117,13 +122,28 @@ def _overlap(results: Results) -> list[str]:
 def _outcomes(results: Results) -> list[str]:
     lines = []
     counted = Counter(record.status for record in results.trials)
-    lost, all_trials = counted["failed"] + counted["diverged"], sum(counted.values())
-    if lost >= LOST * all_trials:
-        lines.append(f"{lost} of {all_trials} trials failed or diverged: lower the learning rates, or fix the model")
+    all_trials = sum(counted.values())
+    ways_out: dict[Status, str] = {
+        "diverged": "lower the learning rates",
+        "failed": "fix suggest() or the model, or narrow the space to where they work",
+    }
+    if counted["failed"] + counted["diverged"] >= LOST * max(1, all_trials):
+        for status, way_out in ways_out.items():
+            if counted[status]:
+                lines.append(f"{counted[status]} of {plural(all_trials, 'trial')} {status}: {way_out}")
+    refused = sum(record.pruned_because is not None for record in results.trials)
+    if refused >= LOST * max(1, all_trials):
+        lines.append(
+            f"{refused} of {plural(all_trials, 'trial')} were pruned by the study's own code before they had "
+            f"losses: narrow the "
+            "ranges to where its conditions hold"
+        )
     verdicts = Counter(record.verdict for record in results.trials if record.status == "complete")
     improving, complete = verdicts["still improving"], counted["complete"]
-    if improving >= UNFINISHED * complete:
-        lines.append(f"{improving} of {complete} complete trials were still improving at their end: raise the budget")
+    if complete and improving >= UNFINISHED * complete:
+        lines.append(
+            f"{improving} of {plural(complete, 'complete trial')} were still improving at their end: raise the budget"
+        )
     return lines
 
 
@@ -133,10 +153,11 @@ def _importance(results: Results) -> list[str]:
         return []
     n = int(frame["n"].iloc[0])
     if n < FEW_TRIALS:
-        return [f"{n} complete trials are too few to tell which parameters mattered (at least {FEW_TRIALS} are needed)"]
+        few = f"{plural(n, 'complete trial')} {'is' if n == 1 else 'are'} too few"
+        return [f"{few} to tell which parameters mattered (at least {FEW_TRIALS} are needed)"]
     top = frame.iloc[0]
     if top["low"] <= 1 / len(frame):  # the share that chance alone would give each of them
-        return [f"no parameter mattered clearly more than the others (n={n} complete trials)"]
+        return [f"no parameter mattered clearly more than the others (n={plural(n, 'complete trial')})"]
     lines = [
         f"the parameter that mattered most near the optimum: {top['parameter']}, {top['importance']:.0%} "
         f"({top['low']:.0%} to {top['high']:.0%} over resampled trials, n={n})"

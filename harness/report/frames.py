@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import json
 import random
 import warnings
 from typing import Any
 
 import optuna
 import pandas as pd
-from optuna.distributions import json_to_distribution
+from optuna.distributions import CategoricalDistribution
 from optuna.importance import PedAnovaImportanceEvaluator, get_param_importances
-from optuna.trial import FrozenTrial
+from optuna.trial import FrozenTrial, create_trial
 
 from harness.lecture import LECTURE_DEV, RECIPE
+from harness.report.parameters import columns_of_study, parameters_frame
 from harness.report.results import Results
 from harness.store.trial_record import TrialRecord
 from harness.store.weights import unpack
@@ -26,9 +28,7 @@ def trials_frame(results: Results) -> pd.DataFrame:
     """One row per trial: outcome, losses, cost, parameters, corpus and fingerprint."""
     rows = [_row(record) | {"weights": results.weights_of([record])} for record in results.trials]
     frame = pd.DataFrame(rows, columns=None if rows else [*_row(TrialRecord(number=0, seed=0)), "weights"])
-    parameters = pd.DataFrame([record.params for record in results.trials], index=frame.index)
-    taken = set(frame.columns)
-    frame = frame.join(parameters.rename(columns=lambda name: f"{name}_param" if name in taken else name))
+    frame = frame.join(parameters_frame(results))
     frame = frame.astype(dict.fromkeys(("parameters", "steps", "root", "segment"), "Int64"))
     return frame.assign(corpus=results.study.corpus.label, fingerprint=results.study.corpus.fingerprint)
 
@@ -36,7 +36,8 @@ def trials_frame(results: Results) -> pd.DataFrame:
 def _row(record: TrialRecord) -> dict[str, Any]:
     names = (
         "status", "verdict", "train_nats", "dev_nats", "gap", "gap_error", "parameters", "seconds", "steps",
-        "steps_per_s", "seed", "attempt", "root", "segment", "failure", "advice",
+        "steps_per_s", "seed", "attempt", "root", "segment", "failure", "pruned_because",
+        "advice",
     )  # fmt: skip
     row = {"trial": record.number} | {name: getattr(record, name) for name in names}
     return row | {"config_hash": None if record.config is None else record.config.hash()}
@@ -74,7 +75,8 @@ def importance_frame(results: Results) -> pd.DataFrame:
     shared by all of them.
     """
     columns = ["parameter", "importance", "low", "high", "n"]
-    complete = [t for t in results.optuna_study.get_trials(deepcopy=False) if t.state.name == "COMPLETE"]
+    trials = results.optuna_study.get_trials(deepcopy=False)
+    complete = [_with_texts(trial) for trial in trials if trial.state.name == "COMPLETE"]
     shares = _importances(complete)
     if not shares:
         return pd.DataFrame(columns=columns)
@@ -82,11 +84,21 @@ def importance_frame(results: Results) -> pd.DataFrame:
     resampled = pd.DataFrame([_importances(generator.choices(complete, k=len(complete))) for _ in range(_RESAMPLES)])
     resampled = resampled.reindex(columns=list(shares)).fillna(0.0)
     ranked = sorted(shares.items(), key=lambda pair: -pair[1])
+    columns_of = columns_of_study(results.study, shares)
     rows = [
-        (name, share, resampled[name].quantile(0.05), resampled[name].quantile(0.95), len(complete))
+        (columns_of[name], share, resampled[name].quantile(0.05), resampled[name].quantile(0.95), len(complete))
         for name, share in ranked
     ]
     return pd.DataFrame(rows, columns=columns)
+
+
+def _with_texts(trial: FrozenTrial) -> FrozenTrial:
+    """A complete trial with its categorical parameters as text: PED-ANOVA needs choices that can be hashed."""
+    params, kinds = dict(trial.params), dict(trial.distributions)
+    for name, kind in trial.distributions.items():
+        if isinstance(kind, CategoricalDistribution):
+            params[name], kinds[name] = repr(params[name]), CategoricalDistribution(list(map(repr, kind.choices)))
+    return create_trial(value=trial.value, params=params, distributions=kinds)
 
 
 def _importances(complete: list[FrozenTrial]) -> dict[str, float]:
@@ -140,15 +152,16 @@ def complete_frame(results: Results) -> pd.DataFrame:
     return frame[(frame["status"] == "complete") & frame["dev_nats"].notna()]
 
 
-def search_columns(results: Results, frame: pd.DataFrame) -> dict[str, str]:
-    """Parameters of the search space that have a value in the frame, and the columns that hold them."""
-    names = {name: f"{name}_param" if f"{name}_param" in frame else name for name in results.study.space}
-    return {name: column for name, column in names.items() if column in frame and frame[column].notna().any()}
+def search_columns(results: Results, frame: pd.DataFrame) -> list[str]:
+    """Columns of the parameters of the search space that have a value in the frame."""
+    columns = columns_of_study(results.study)
+    return [column for column in columns.values() if column in frame and frame[column].notna().any()]
 
 
-def is_log(results: Results, parameter: str) -> bool:
-    """Whether a parameter is searched on a logarithmic scale."""
-    return bool(getattr(json_to_distribution(results.study.space[parameter][0]), "log", False))
+def is_log(results: Results, column: str) -> bool:
+    """Whether the parameter of a column is searched on a logarithmic scale; False for any other column."""
+    names = {column: name for name, column in columns_of_study(results.study).items()}
+    return column in names and bool(json.loads(results.study.space[names[column]][0])["attributes"].get("log"))
 
 
 def lines_frame(results: Results) -> pd.DataFrame:

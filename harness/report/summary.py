@@ -38,6 +38,7 @@ def summary(results: Results) -> dict[str, Any]:
             "failed": counted["failed"],
             "interrupted": counted["interrupted"],
             "ended_by": study.ended_by,
+            "exhausted": study.exhausted or None,
         },
         "best": None
         if best is None or best.config is None

@@ -6,8 +6,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
+import filelock
+
 from harness import paths
-from harness.files import write_atomically
+from harness.files import rewriting, write_atomically
 from harness.report.checked import check_weights
 from harness.report.findings import findings
 from harness.report.frames import curves_frame, trials_frame
@@ -29,6 +31,9 @@ from harness.store.storage import Storage
 from harness.store.study_record import StudyRecord
 from harness.store.weights import save_folder, unpack
 
+_LASTING = ("best/", "holdout")
+"""What an earlier report wrote and a later one may replace but never deletes: a model, and the trace of an opening."""
+
 
 class Report(NamedTuple):
     """A report that was written."""
@@ -39,10 +44,12 @@ class Report(NamedTuple):
     """What to know about the study as a whole, one sentence each."""
     notice: str
     """A line to show: symbols that no installed font has; empty if there are none."""
+    failures: list[str]
+    """Plots that could not be drawn, one line each. The report says so in their places."""
 
 
 def write_report(storage: Storage, study: StudyRecord) -> Report:
-    """Write a study's page, tables, plots, best model and samples.
+    """Write a study's page, tables, plots, best model and samples: all of them, or the earlier report stays.
 
     Raises:
         StorageError: the files cannot be written, or stored weights are missing or corrupt.
@@ -52,6 +59,16 @@ def write_report(storage: Storage, study: StudyRecord) -> Report:
     checked = check_weights(storage, results)
     results = replace(results, checked=checked_weights(storage, study, results.trials))
     folder = paths.results_folder() / study.key
+    with filelock.FileLock(paths.lock_file(f"{study.key}.report")), rewriting(folder, _LASTING) as new:
+        lines, drawn = _write_all(new, storage, results, checked)
+    write_index(storage)
+    unknown = frozenset[str]().union(*(plot.as_code_points for plot in drawn.values()))
+    return Report(folder, results, lines, notice(unknown), [plot.failure for plot in drawn.values() if plot.failure])
+
+
+def _write_all(folder: Path, storage: Storage, results: Results, checked: str) -> tuple[list[str], dict[str, Drawn]]:
+    """Write the report into an empty folder; returns its findings and its plots by name."""
+    study = results.study
     write_atomically(folder / "trials.csv", trials_frame(results).to_csv(index=False))
     write_atomically(folder / "curves.csv", curves_frame(results).to_csv(index=False))
     forms: dict[str, Format] = {"csv": "csv", "md": "md", "tex": "latex"}
@@ -68,9 +85,7 @@ def write_report(storage: Storage, study: StudyRecord) -> Report:
     drawn = _write_page(folder, results, lines, checked)
     write_reported(storage, results, folder, drawn)
     write_atomically(folder / "summary.json", to_json(results))
-    write_index(storage)
-    unknown = frozenset[str]().union(*(plot.as_code_points for plot in drawn.values()))
-    return Report(folder, results, lines, notice(unknown))
+    return lines, drawn
 
 
 def _write_finalists(folder: Path, results: Results, storage: Storage) -> None:

@@ -40,6 +40,8 @@ class Job:
     """Time to leave for the finalists that follow a search."""
     reserve_s: float = 0.0
     """That time in seconds, for the trials that are finished when the job starts."""
+    sent_at: float | None = None
+    """When the worker's process was started, in seconds since the epoch; None if it works in the process itself."""
     finalists_of: str | None = None
     """Key of the search whose finalists to train; None for the search itself."""
 

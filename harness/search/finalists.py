@@ -30,8 +30,8 @@ from harness.study.definition import Study
 _MOST_TRIALS = 10**6
 _WALL_PER_SECOND = 1.4
 """Wall time of a run per second of training: with exact losses along the way and other trials on the same cores."""
-_START_S = 5.0
-"""Seconds until the workers of the round have started."""
+_WALL_PER_RUN_S = 0.5
+"""Wall time of a run besides its training: its records, its diagnosis and its weights."""
 _MOST_SHARE = 0.6
 _DONE = ("complete", "diverged")
 Run = tuple[int, int]
@@ -56,14 +56,16 @@ class Reserve(NamedTuple):
     workers: int
     total_s: float
     """Seconds of search and finalists together."""
+    start_s: float = 0.0
+    """Seconds until the workers of the search have ended and those of the round have started."""
 
     def seconds(self, trials: Sequence[TrialRecord]) -> float:
         """Time to train the best trials so far with every seed, at most 60 % of the total."""
         best = [trial.seconds or 0.0 for trial in best_trials(trials, self.finalists)]
         if not best:
             return 0.0
-        each = max(best) * _WALL_PER_SECOND
-        return min(_START_S + each * self.finalists * self.seeds / self.workers, _MOST_SHARE * self.total_s)
+        each = max(best) * _WALL_PER_SECOND + _WALL_PER_RUN_S
+        return min(self.start_s + each * self.finalists * self.seeds / self.workers, _MOST_SHARE * self.total_s)
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,8 @@ class Request:
     name: str | None = None
     """Another name for its key and results."""
     settings: Settings = field(default_factory=Settings)
+    began: float | None = None
+    """When the command began, in seconds since the epoch: its minutes count from then. None for when it is run."""
 
 
 def with_settings(study: Study, settings: Settings) -> Study:

@@ -14,7 +14,7 @@ from harness.files import write_atomically
 from harness.search.engines.processes import run_workers
 from harness.search.events import Event, Job, OnEvent
 from harness.search.finalists import Reserve, read_round, start_round
-from harness.search.measurements import measured
+from harness.search.measurements import closing_s, measured
 from harness.search.ranking import ranking_of
 from harness.search.reference import start_reference, stored_key
 from harness.search.request import Request, with_settings
@@ -29,22 +29,26 @@ from harness.search.resume import (
 from harness.search.trial_queue import (
     Counts,
     closed,
+    how_exhausted,
     queue_lock,
     requeue_orphans,
+    sampler_for,
     search_is_complete,
+    sees_nothing_new,
     sole_run,
 )
 from harness.store.checks import checked_items, stored_weights
 from harness.store.find import stored_reference
 from harness.store.keys import REFERENCE_RUNS, is_internal
 from harness.store.storage import Storage, open_storage
-from harness.store.study_record import CorpusFacts, EndedBy, StudyRecord
+from harness.store.study_record import CorpusFacts, StudyRecord
 from harness.store.trial_record import TrialRecord
 from harness.study.definition import Study
 from harness.study.experiment import check_first
 from harness.study.load import load_study
 from harness.study.settings import Settings, merged
 from harness.study.space import Space, check_repeats, check_sampler, space_of
+from harness.study.stoppable import StoppableStudy
 
 FALLBACK = "ssa-2017"
 _FALLBACK_PATIENCE_S = 5.0
@@ -99,6 +103,8 @@ class _Checked:
     space: Space
     corpus: Corpus
     facts: CorpusFacts
+    began: float
+    """When the session began, in seconds since the epoch."""
 
 
 def search(
@@ -116,6 +122,7 @@ def search(
         file: the study's file; empty if it has none.
         run: the engine.
     """
+    began = request.began or time.time()
     study = replace(study, name=request.name or study.name)
     asked = request.settings
     space = space_of(with_settings(study, asked))
@@ -132,7 +139,9 @@ def search(
         raise StudyError(
             f"a study's name may not start with reference- or finalists-; got {study.name!r}. Give it another NAME."
         )
-    checked = _Checked(key=key, study=study, file=file, asked=asked, space=space, corpus=corpus, facts=facts)
+    checked = _Checked(
+        key=key, study=study, file=file, asked=asked, space=space, corpus=corpus, facts=facts, began=began
+    )
     with sole_run(key):
         session, job = _start_or_resume(storage, checked)
         session = replace(session, notice=notice)
@@ -159,7 +168,7 @@ def _start_or_resume(storage: Storage, checked: _Checked) -> tuple[Session, Job]
     )
     reference, is_settled = _reference(storage, checked, record)
     record = record.model_copy(update={"reference": reference, "ended_by": None})
-    job = _job(study, record, file, replace(settings, storage=storage.url), None if is_settled else reference)
+    job = _job(study, record, checked, replace(settings, storage=storage.url), None if is_settled else reference)
     session = Session(
         storage=storage,
         study=study,
@@ -186,7 +195,9 @@ def _resume(session: Session, stored: StudyRecord, job: Job) -> Session:
     if stored.dependencies is None:  # nothing else would show that its build has changed
         for kept in stored_weights(trials, session.study.build)[:1]:
             checked_items(storage, kept, session.corpus)
-    search_is_done = Counts.of(optuna_study.get_trials(deepcopy=False)).reach(job.target) and job.reference is None
+    _reconsider_stop(session, stored, optuna_study)
+    counts = Counts.of(optuna_study, optuna_study.get_trials(deepcopy=False))
+    search_is_done = counts.reach(job.target) and job.reference is None
     nothing_left = search_is_done and read_round(storage, record, trials).is_settled(record.ranking)
     if storage.is_opened(key):
         if not nothing_left:
@@ -200,11 +211,33 @@ def _resume(session: Session, stored: StudyRecord, job: Job) -> Session:
     return replace(session, record=record, nothing_left=nothing_left, trials=trials, search_is_done=search_is_done)
 
 
-def _job(study: Study, record: StudyRecord, file: str, settings: Settings, reference: str | None) -> Job:
-    seconds = 60 * study.minutes
+def _reconsider_stop(session: Session, stored: StudyRecord, optuna_study: StoppableStudy) -> None:
+    """A search that its sampler ended goes on with another sampler, a larger grid, or more trials than were wanted."""
+    record = session.record
+    optuna_study.sampler = sampler_for(session.study, record.seed, 0)
+    if record.sampler != stored.sampler or record.trials > stored.trials:
+        optuna_study.set_stopped(False)
+    sees_nothing_new(optuna_study, optuna_study.get_trials(deepcopy=False))
+
+
+def _ending(session: Session, job: Job) -> dict[str, str]:
+    """What ended the search, for its record."""
+    study = session.storage.optuna_study(job.key)
+    counts = Counts.of(study, study.get_trials(deepcopy=False))
+    if counts.finished >= session.record.trials:
+        return {"ended_by": "trials"}
+    if not counts.reach(job.target):
+        return {"ended_by": "minutes"}
+    study.sampler = sampler_for(session.study, session.record.seed, 0)
+    return {"ended_by": "sampler", "exhausted": how_exhausted(study)}
+
+
+def _job(study: Study, record: StudyRecord, checked: _Checked, settings: Settings, reference: str | None) -> Job:
+    total = 60 * study.minutes
+    seconds = total - closing_s(checked.corpus, total)
     assert record.dependencies is not None  # taken above, as was the segment
     return Job(
-        study_file=file,
+        study_file=checked.file,
         key=record.key,
         settings=settings,
         corpus=record.corpus,
@@ -213,7 +246,7 @@ def _job(study: Study, record: StudyRecord, file: str, settings: Settings, refer
         segment=len(record.segments),
         since=since(record),
         target=record.trials,
-        ends_at=time.time() + seconds,
+        ends_at=checked.began + seconds,
         reference=reference if study.reference else None,
         reserve=Reserve(record.finalists, record.seeds, settings.number_of_workers, seconds),
     )
@@ -222,18 +255,18 @@ def _job(study: Study, record: StudyRecord, file: str, settings: Settings, refer
 def _search(session: Session, job: Job, on_event: OnEvent, run: RunJob) -> StudyRecord:
     storage, record, trials = session.storage, session.record, session.trials
     if not session.nothing_left:
-        ended_by: EndedBy = "failed"
+        ending = {"ended_by": "failed"}
         try:
             if not session.search_is_done:
                 run(job.reserving(session.trials), session.workers, storage, on_event)
             trials = storage.trials(job.key)
             _train_finalists(session, job, trials, on_event=on_event, run=run)
-            ended_by = "trials" if search_is_complete(storage, job.key, job.target) else "minutes"
+            ending = _ending(session, job)
         except KeyboardInterrupt:
-            ended_by = "interrupted"
+            ending = {"ended_by": "interrupted"}
             raise
         finally:
-            record = _with_segments(storage, record.model_copy(update={"ended_by": ended_by}))
+            record = _with_segments(storage, record.model_copy(update={"exhausted": "", **ending}))
             storage.write_study(record)
     finalists = read_round(storage, record, trials)
     if not finalists.is_settled(record.ranking):

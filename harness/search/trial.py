@@ -13,7 +13,7 @@ from optuna.trial import TrialState
 from harness.corpus import Corpus
 from harness.errors import ModelChanged, TrialsFailed
 from harness.model import Build
-from harness.search.trial_queue import Started, requeue
+from harness.search.trial_queue import Started, reason_of, requeue, told
 from harness.store.checks import check_new
 from harness.store.storage import Storage
 from harness.store.trial_record import Status, TrialRecord, finite
@@ -69,7 +69,7 @@ def run_trial(
     record, handle = started.record, started.handle
     study = handle.study
     if record.config is None:
-        return requeue(storage, started, record, "failed", record.failure or "suggest() gave no config")
+        return _without_config(storage, started, record)
     pruned = False
     percents: set[int] = set()
 
@@ -90,14 +90,34 @@ def run_trial(
         result = train(config, corpus, build=build, on_evaluation=on_evaluation)
     except STORAGE_FAULTS:
         raise
+    except optuna.TrialPruned as pruning:
+        return _prune(storage, handle, record.model_copy(update={"pruned_because": told(pruning, "the model")}))
     except Exception as error:  # the user's model, or an impossible shape: keep the reason and continue the search
-        return requeue(storage, started, record, "failed", f"{type(error).__name__}: {error}")
+        return requeue(storage, started, record, "failed", reason_of(error))
     record = record.with_result(result)
     if result.status == "stopped" and not pruned:
         return requeue(storage, started, record, "interrupted", STOPPED)
 
+    is_kept = keep_all or _is_best(study, result.dev_nats)
+    return _finish_checked(storage, started, record, result=result, corpus=corpus, build=build, is_kept=is_kept)
+
+
+def _finish_checked(
+    storage: Storage,
+    started: Started,
+    record: TrialRecord,
+    *,
+    result: TrainResult,
+    corpus: Corpus,
+    build: Build,
+    is_kept: bool,
+) -> TrialRecord:
+    """`finish`, with weights that were restored and scored before they are stored."""
+    handle, config = started.handle, record.config
+    assert config is not None  # it was trained from one
+
     def weights() -> str | None:
-        if not (keep_all or _is_best(study, result.dev_nats)):
+        if not is_kept:
             return None
         content = pack(result.model, facts_of(config, corpus, result.train_nats, result.dev_nats))
         nats = (result.train_nats, result.dev_nats)
@@ -109,6 +129,21 @@ def run_trial(
     except ModelChanged as error:  # no later trial of this build could be confirmed or opened either
         requeue(storage, started, record, "failed", str(error))
         raise TrialsFailed(str(error)) from None
+
+
+def _without_config(storage: Storage, started: Started, record: TrialRecord) -> TrialRecord:
+    if record.pruned_because is not None:
+        return _prune(storage, started.handle, record)
+    return requeue(storage, started, record, "failed", record.failure or "suggest() gave no config")
+
+
+def _prune(storage: Storage, handle: optuna.Trial, record: TrialRecord) -> TrialRecord:
+    """Store a trial that the study's own code pruned: finished, without losses."""
+    record = record.model_copy(update={"status": "pruned"})
+    storage.write_trial(handle.study.study_name, record)
+    _show_columns(handle, record)
+    handle.study.tell(handle, state=TrialState.PRUNED)
+    return record
 
 
 def finish(

@@ -12,10 +12,12 @@ import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import filelock
 import optuna
-from optuna.trial import FrozenTrial, TrialState
+from optuna.samplers import BaseSampler
+from optuna.trial import FixedTrial, FrozenTrial, TrialState, create_trial
 
 from harness import paths
 from harness.errors import StudyError, TrialsFailed
@@ -23,7 +25,17 @@ from harness.store.provenance import Owner, this_process, versions
 from harness.store.storage import Storage
 from harness.store.trial_record import Status, TrialRecord
 from harness.study.definition import Study, check_config
+from harness.study.stoppable import (
+    GRID_ID,
+    GRID_SPACE,
+    StoppableStudy,
+    goes_through_all_points,
+    nothing_new,
+    off_grid,
+    points_of_grid,
+)
 from harness.train import derive
+from harness.words import plural
 
 MOST_ATTEMPTS = 3
 """A trial that fails with an error is tried again at most twice."""
@@ -77,19 +89,24 @@ class Counts:
     finished: int
     running: int
     waiting: int
+    is_stopped: bool
+    """Whether the sampler draws no more trials."""
 
     @classmethod
-    def of(cls, trials: Sequence[FrozenTrial]) -> Counts:
+    def of(cls, study: StoppableStudy, trials: Sequence[FrozenTrial]) -> Counts:
         states = [trial.state for trial in trials]
         return cls(
             finished=sum(state in _FINISHED for state in states),
             running=states.count(TrialState.RUNNING),
             waiting=states.count(TrialState.WAITING),
+            is_stopped=study.is_stopped,
         )
 
     def reach(self, target: int | None) -> bool:
-        """Whether the target is finished; without a target, whether nothing waits or runs."""
-        return not (self.waiting or self.running) if target is None else self.finished >= target
+        """Whether the target is finished. Without a target or more trials to draw: whether nothing waits or runs."""
+        if target is not None and self.finished >= target:
+            return True
+        return (target is None or self.is_stopped) and not (self.waiting or self.running)
 
 
 def start_trial(
@@ -111,14 +128,44 @@ def start_trial(
         optuna_study = storage.optuna_study(key, pruner=study.pruner(derive(seed, "pruner")))
         requeue_orphans(storage, optuna_study)
         trials = optuna_study.get_trials(deepcopy=False)
-        counts = Counts.of(trials)
+        counts = Counts.of(optuna_study, trials)
         if not counts.waiting if target is None else counts.finished + counts.running >= target:
             return None
         if not counts.finished and any(trial.state == TrialState.FAIL for trial in trials):
             _stop_if_hopeless(storage.trials(key))
-        # One sampler seed would draw the same points in every worker, so each trial has its own.
-        optuna_study.sampler = study.sampler(derive(seed, "sampler", len(trials)))
+        optuna_study.sampler = sampler_for(study, seed, len(trials))
+        if target is not None and not counts.waiting and sees_nothing_new(optuna_study, trials):
+            return None
         return _start(storage, study, optuna_study, seed, segment)
+
+
+def sampler_for(study: Study, seed: int, started: int) -> BaseSampler:
+    """The sampler of the next trial.
+
+    One seed would draw the same points in every worker, so each trial has its own. A grid needs one seed for all:
+    it is shuffled by the seed, and trials note the numbers of its points.
+    """
+    sampler = study.sampler(derive(seed, "sampler", started))
+    return study.sampler(derive(seed, "sampler", 0)) if goes_through_all_points(sampler) else sampler
+
+
+def sees_nothing_new(study: StoppableStudy, trials: Sequence[FrozenTrial]) -> bool:
+    """Whether no more trials are to be drawn, noted in the study for all workers. Call under the lock."""
+    if goes_through_all_points(study.sampler):
+        study.set_stopped(nothing_new(study.sampler, list(trials)))
+    return study.is_stopped
+
+
+def how_exhausted(study: StoppableStudy) -> str:
+    """In words, how the study's sampler ended the search."""
+    trials = study.get_trials(deepcopy=False)
+    given, points = points_of_grid(trials)
+    if points:
+        return f"grid exhausted, {given} of {plural(points, 'point')}"
+    if goes_through_all_points(study.sampler):
+        tried = {repr(sorted(trial.params.items())) for trial in trials}
+        return f"space exhausted, {plural(len(tried), 'point')}"
+    return f"study.stop() was called, by {type(study.sampler).__name__} or by suggest()"
 
 
 def closed(key: str) -> StudyError:
@@ -136,11 +183,12 @@ def search_is_complete(storage: Storage, key: str, target: int | None) -> bool:
 
 def counts_of(storage: Storage, key: str) -> Counts:
     """The counts of a stored study's trials."""
-    return Counts.of(storage.optuna_study(key).get_trials(deepcopy=False))
+    study = storage.optuna_study(key)
+    return Counts.of(study, study.get_trials(deepcopy=False))
 
 
 def requeue_orphans(
-    storage: Storage, study: optuna.Study, *, all_running: bool = False, owner: Owner | None = None
+    storage: Storage, study: StoppableStudy, *, all_running: bool = False, owner: Owner | None = None
 ) -> list[int]:
     """Fail and requeue every running trial whose owner is dead or unknown. Call under the lock.
 
@@ -179,7 +227,7 @@ def _requeue(storage: Storage, study: optuna.Study, record: TrialRecord, status:
     storage.write_trial(study.study_name, record)
     storage.show_column(study.study_name, record.number, "status", status)
     attempt = record.attempt + (status == "failed")
-    if attempt < MOST_ATTEMPTS:  # before telling Optuna: a trial killed in between is found running and requeued
+    if not failed_for_good(record):  # before telling Optuna: a trial killed in between is found running and requeued
         _enqueue(study, record, attempt)
     study.tell(record.number, state=TrialState.FAIL, skip_if_finished=True)
     return record
@@ -187,13 +235,22 @@ def _requeue(storage: Storage, study: optuna.Study, record: TrialRecord, status:
 
 def _enqueue(study: optuna.Study, record: TrialRecord, attempt: int) -> None:
     """The same parameters and training seed again. Optuna hands out waiting trials before it draws new ones."""
-    waiting = study.get_trials(deepcopy=False, states=[TrialState.WAITING])
+    trials = study.get_trials(deepcopy=False)
+    waiting = [trial for trial in trials if trial.state == TrialState.WAITING]
     if any(trial.user_attrs.get("repeats") == record.original for trial in waiting):
         return
-    study.enqueue_trial(record.params, user_attrs={"seed": record.seed, "attempt": attempt, "repeats": record.original})
+    # As enqueue_trial does, but it would drop the number of the trial's point on a grid.
+    attributes = {k: v for k, v in trials[record.number].system_attrs.items() if k in (GRID_ID, GRID_SPACE)}
+    study.add_trial(
+        create_trial(
+            state=TrialState.WAITING,
+            system_attrs={"fixed_params": record.params, **attributes},
+            user_attrs={"seed": record.seed, "attempt": attempt, "repeats": record.original},
+        )
+    )
 
 
-def _start(storage: Storage, study: Study, optuna_study: optuna.Study, seed: int, segment: int | None) -> Started:
+def _start(storage: Storage, study: Study, optuna_study: StoppableStudy, seed: int, segment: int | None) -> Started:
     key = optuna_study.study_name
     handle = optuna_study.ask()
     begun = {"owner": this_process(), "versions": versions(), "segment": segment}
@@ -202,18 +259,46 @@ def _start(storage: Storage, study: Study, optuna_study: optuna.Study, seed: int
     handle.set_user_attr("seed", record.seed)
     try:
         config = check_config(study.suggest(handle))
-    except Exception as error:  # the user's code: this trial failed, the search continues
-        record = record.model_copy(update={"params": handle.params, "failure": f"{type(error).__name__}: {error}"})
-        return Started(handle, record)
+    except Exception as error:  # the user's code: this trial failed or is pruned, and the search continues
+        return Started(handle, record.model_copy(update={"params": handle.params} | _refusal(study, handle, error)))
+    finally:
+        off_grid(optuna_study.sampler, handle)
     config = config.model_copy(update={"seed": record.seed})
     record = record.model_copy(update={"params": handle.params, "config": config})
     storage.write_trial(key, record)
     return Started(handle, record)
 
 
+def _refusal(study: Study, handle: optuna.Trial, error: Exception) -> dict[str, Any]:
+    """What a trial's record says if suggest() raised an error instead of returning a config."""
+    if isinstance(error, optuna.TrialPruned):
+        return {"pruned_because": told(error, "suggest()")}
+    # Asked once more for the same point. FixedTrial has no study, so an error may also differ: then it is tried again.
+    try:
+        check_config(study.suggest(FixedTrial(handle.params, handle.number)))  # type: ignore[arg-type]
+    except Exception as again:
+        return {"failure": reason_of(error), "fails_always": _gist(reason_of(again)) == _gist(reason_of(error))}
+    return {"failure": reason_of(error)}
+
+
+def reason_of(error: Exception) -> str:
+    """The type and the message of an error from the study's own code."""
+    return f"{type(error).__name__}: {error}"
+
+
+def told(pruned: optuna.TrialPruned, by: str) -> str:
+    """Why the study's own code pruned a trial."""
+    return f"{by} raised TrialPruned: {pruned}" if str(pruned) else f"{by} raised TrialPruned"
+
+
+def _gist(reason: str) -> str:
+    """A reason without sizes and addresses, which change from trial to trial where the fault is the same."""
+    return re.sub(r"0x[0-9a-f]+|[0-9]+", "#", reason)
+
+
 def failed_for_good(record: TrialRecord) -> bool:
-    """Whether a trial failed with an error too often to be tried again."""
-    return record.status == "failed" and record.attempt + 1 >= MOST_ATTEMPTS
+    """Whether a trial failed with an error too often to be tried again, or with one that it always raises."""
+    return record.status == "failed" and (record.fails_always or record.attempt + 1 >= MOST_ATTEMPTS)
 
 
 def _first_record(trial: optuna.Trial | FrozenTrial, seed: int) -> TrialRecord:
@@ -235,10 +320,9 @@ def _seed_of(storage: Storage, study: optuna.Study) -> int:
 def _stop_if_hopeless(records: list[TrialRecord]) -> None:
     failed = [record for record in records if record.status == "failed"]
     different = len({record.original for record in failed})
-    # Sizes and addresses in a message change from trial to trial; the fault is the same.
-    same_reason = len({re.sub(r"0x[0-9a-f]+|[0-9]+", "#", record.failure or "") for record in failed}) == 1
+    same_reason = len({_gist(record.failure or "") for record in failed}) == 1
     if different >= HOPELESS_AFTER and (same_reason or different >= 3 * HOPELESS_AFTER):
         raise TrialsFailed(
-            f"every one of the first {len(failed)} trials failed, the last with {failed[-1].failure!r}. "
+            f"every one of the first {plural(len(failed), 'trial')} failed, the last with {failed[-1].failure!r}. "
             "Fix suggest() or build in the study file, then run it under another NAME."
         )

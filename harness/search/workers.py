@@ -43,6 +43,9 @@ class Worker:
         self.segment = self._segment()
         if job.finalists_of is not None:
             self.study = round_study(self.storage, job.finalists_of, self.study)
+        if job.reserve is not None and job.sent_at is not None:
+            # Twice what this worker needed to start: to end takes some seconds too.
+            self.job = replace(job, reserve=job.reserve._replace(start_s=2 * (time.time() - job.sent_at)))
         self.deadline.at = job.ends_at - job.reserve_s
         self._has_tried_reference = False
         self._finished = 0

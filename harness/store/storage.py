@@ -27,6 +27,7 @@ from harness.store.study_record import StudyRecord
 from harness.store.trial_record import TrialRecord
 from harness.store.upgrade import read_document
 from harness.study.experiment import params_of
+from harness.study.stoppable import StoppableStudy
 
 _LOCKED_FOR = 1.5
 """Seconds to wait for a locked database before reporting it. A busy one is free sooner."""
@@ -110,14 +111,14 @@ class Storage:
         key: str,
         sampler: optuna.samplers.BaseSampler | None = None,
         pruner: optuna.pruners.BasePruner | None = None,
-    ) -> optuna.Study:
+    ) -> StoppableStudy:
         """Optuna's study of this key.
 
         Raises:
             StudyError: it was deleted.
         """
         try:
-            return optuna.load_study(study_name=key, storage=self.backend, sampler=sampler, pruner=pruner)
+            return StoppableStudy(study_name=key, storage=self.backend, sampler=sampler, pruner=pruner)
         except KeyError:
             raise StudyError(
                 f"a study must be in the storage; {key} was deleted. Start it again with make study."

@@ -19,8 +19,9 @@ from harness.study.dependencies import Dependencies
 from harness.study.experiment import Experiment
 from harness.study.settings import Settings
 from harness.train import Baselines, LrRange
+from harness.words import plural
 
-EndedBy = Literal["trials", "minutes", "interrupted", "failed"]
+EndedBy = Literal["trials", "minutes", "sampler", "interrupted", "failed"]
 
 
 class RangeTest(BaseModel, frozen=True):
@@ -186,6 +187,8 @@ class StudyRecord(BaseModel, frozen=True):
     """Key of the lecture's recipe on this corpus; None if this study shows none."""
     ended_by: EndedBy | None = None
     """What ended the last session; None while one runs, or if it was killed."""
+    exhausted: str = ""
+    """How the sampler ended the search, as in `grid exhausted, 4 of 4 points`; empty if it did not."""
     range_test: RangeTest | None = None
     bigram: Baseline | None = None
     ngrams: Ngrams | None = None
@@ -208,6 +211,11 @@ class StudyRecord(BaseModel, frozen=True):
     def trials(self) -> int:
         """Number of finished trials requested."""
         return self.settings.trials or 0
+
+    @property
+    def ending(self) -> str:
+        """What ended the last session, in words; empty while one runs, or if it was killed."""
+        return self.exhausted if self.ended_by == "sampler" and self.exhausted else self.ended_by or ""
 
     @property
     def finalists(self) -> int:
@@ -237,8 +245,11 @@ class Chosen(NamedTuple):
     @property
     def advice(self) -> str:
         """What to change next: the trial's own advice, unless it asks for fresh seeds that the winner already has."""
-        if self.runs and self.trial.verdict in ("well fitted", "at the floor"):
-            return f"Confirmed on {len(self.runs)} fresh seeds; more trials or a wider space may find a better config."
+        seeds = plural(len(self.runs), "fresh seed")
+        if self.runs and self.trial.verdict == "at the floor":
+            return f"Confirmed on {seeds}; the loss is the entropy of the data."
+        if self.runs and self.trial.verdict == "well fitted":
+            return f"Confirmed on {seeds}; more trials or a wider space may find a better config."
         return self.trial.advice
 
     @classmethod

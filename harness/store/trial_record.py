@@ -13,6 +13,7 @@ from harness.store.provenance import Owner
 from harness.store.upgrade import SCHEMA
 from harness.study.experiment import Experiment
 from harness.train import Evaluation, TrainResult, Verdict
+from harness.words import plural
 
 _MOST_POINTS = 50
 Item = TypeVar("Item")
@@ -76,6 +77,10 @@ class TrialRecord(BaseModel, frozen=True):
     evidence: dict[str, float | None] = {}
     advice: str = ""
     failure: str | None = None
+    fails_always: bool = False
+    """Whether suggest() raised the same error once more for the same parameters, so that trying again is useless."""
+    pruned_because: str | None = None
+    """Why the study's own code pruned the trial with `optuna.TrialPruned`; None if it did not."""
     versions: dict[str, str] = {}
     segment: int | None = None
     """Number of the study's segment that it began in, from 1; None if it was stored by version 0.3.0 or earlier."""
@@ -89,7 +94,7 @@ class TrialRecord(BaseModel, frozen=True):
     def dev_spread(self) -> str:
         """`mean of 5 seeds from 2.15 to 2.16`; an empty string for a run of one seed."""
         found = [run.dev_nats for run in self.seeds if run.status == "complete" and run.dev_nats is not None]
-        return f"mean of {len(found)} seeds from {min(found):.4f} to {max(found):.4f}" if found else ""
+        return f"mean of {plural(len(found), 'seed')} from {min(found):.4f} to {max(found):.4f}" if found else ""
 
     @property
     def original(self) -> int:

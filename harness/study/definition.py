@@ -54,7 +54,7 @@ class Study:
     trials: int = 60
     """Number of finished trials (complete, pruned or diverged) after which the search ends."""
     minutes: float = 9.0
-    """Wall time of one session, finalists included. The search stops early enough to train them."""
+    """Wall time of one session, finalists and report included. The search stops early enough for both, as estimated."""
     finalists: int = 5
     """Number of best trials to train again after the search; 0 for none."""
     seeds: int = 5

@@ -12,6 +12,7 @@ from pydantic import Field
 
 from harness.config import Config
 from harness.errors import ConfigError, HarnessError, first_line
+from harness.study.stoppable import ScratchStudy
 
 _FIGURE = Field(None, pattern=r"^\d+(\.\d+)?$")
 
@@ -77,7 +78,7 @@ def check_first(first: Sequence[Experiment], suggest: Callable[[optuna.Trial], o
     Raises:
         ConfigError: `suggest` does not ask for such a parameter, or could not draw that value.
     """
-    scratch = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
+    scratch = ScratchStudy(optuna.samplers.RandomSampler(seed=0))
     for experiment in first:
         if experiment.params is None:
             continue
@@ -90,6 +91,8 @@ def check_first(first: Sequence[Experiment], suggest: Callable[[optuna.Trial], o
                 suggest(trial)
         except HarnessError:
             raise
+        except optuna.TrialPruned:  # it will be a pruned trial; what it would ask for after that is not known
+            continue
         except Exception as error:  # a value that is not among the choices, or the user's own code
             reason = first_line(error)
             raise ConfigError(f"{rule} {experiment.params}, on which suggest() raises: {reason} Fix `first`.") from None

@@ -48,7 +48,7 @@ class Settings:
     trials: int | None = None
     """Number of finished trials (complete, pruned or diverged) after which the search ends."""
     minutes: float | None = None
-    """Wall time of one session, finalists included."""
+    """Wall time of one session, finalists and report included."""
     finalists: int | None = None
     """Number of best trials to train again after the search; 0 for none."""
     seeds: int | None = None

@@ -7,13 +7,16 @@ from dataclasses import dataclass
 from typing import Any
 
 import optuna
-from optuna.distributions import distribution_to_json
+from optuna.distributions import CategoricalDistribution, distribution_to_json
 from optuna.samplers import RandomSampler
+from optuna.trial import TrialState
 
 from harness.config import TrainConfig
 from harness.errors import ConfigError, HarnessError, TrialsFailed, first_line
 from harness.model import check_no_extra
+from harness.study.choices import check_choices
 from harness.study.definition import Study, check_config
+from harness.study.stoppable import ScratchStudy
 
 _DRAWS = 200
 _REPEATED = 20
@@ -29,7 +32,7 @@ class Space:
     """The values that all configs share, by dotted key: what `suggest` fixes. A changed budget or batch size would mix
     two kinds of trials in one study, and no distribution would show it."""
     fails: bool
-    """Whether `suggest` raises for some draws."""
+    """Whether `suggest` raises for some draws, other than to prune them."""
     configs: tuple[TrainConfig | str, ...] = ()
     """The config of each draw, with seed 0; the error's type where `suggest` raised."""
 
@@ -38,10 +41,11 @@ def space_of(study: Study, draws: int = _DRAWS) -> Space:
     """A study's space, examined before anything starts.
 
     Raises:
-        ConfigError: a draw's config breaks a rule, has a budget in seconds, or settings that its model does not have.
-        TrialsFailed: `suggest` raises for every draw.
+        ConfigError: a draw's config breaks a rule, has a budget in seconds, or settings that its model does not have;
+            or a choice could not be stored.
+        TrialsFailed: `suggest` raises for every draw, or prunes every draw.
     """
-    scratch = optuna.create_study(sampler=RandomSampler(seed=0))
+    scratch = ScratchStudy(RandomSampler(seed=0))
     drawn: list[TrainConfig | str] = []
     met: dict[str, set[str]] = {}
     configs: list[set[tuple[str, Any]]] = []
@@ -56,11 +60,20 @@ def space_of(study: Study, draws: int = _DRAWS) -> Space:
             configs.append(set(config.by_key().items()))
         except HarnessError:
             raise
+        except optuna.TrialPruned:  # its way to say that it does not want this point
+            drawn.append("TrialPruned")
         except Exception as error:  # a trial with this draw would fail; others may not
             reasons.add(f"{type(error).__name__}: {error}")
             drawn.append(type(error).__name__)
         for parameter, distribution in trial.distributions.items():
+            if isinstance(distribution, CategoricalDistribution):
+                check_choices(parameter, distribution.choices)
             met.setdefault(parameter, set()).add(distribution_to_json(distribution))
+    if not configs and not reasons:
+        raise TrialsFailed(
+            f"suggest() must accept some points; that of {study.name} raises TrialPruned for each of {_DRAWS} random "
+            "draws. Loosen its conditions, or narrow the ranges to where they hold."
+        )
     if not configs:
         raise TrialsFailed(
             f"suggest() of {study.name} fails for every draw, with {min(reasons)!r}. Fix it in the study file."
@@ -94,14 +107,19 @@ def check_sampler(study: Study, space: Space) -> None:
     Raises:
         ConfigError: it cannot search this space, or needs a package that is not installed.
     """
-    scratch = optuna.create_study(sampler=study.sampler(0))
+    scratch = ScratchStudy(study.sampler(0))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         for value in (3.0, 2.0, 1.0):
+            if scratch.is_stopped:  # a space of one or two points
+                return
             trial = scratch.ask()
             try:
                 study.suggest(trial)
-            except (ImportError, ValueError, NotImplementedError) as error:
+                scratch.tell(trial, value)
+            except optuna.TrialPruned:
+                scratch.tell(trial, state=TrialState.PRUNED)
+            except (ImportError, ValueError, TypeError, NotImplementedError) as error:
                 if space.fails:
                     continue
                 name, reason = type(scratch.sampler).__name__, first_line(error).rstrip(".")
@@ -110,4 +128,3 @@ def check_sampler(study: Study, space: Space) -> None:
                 ) from None
             except Exception:  # suggest() itself failed; `space_of` has checked that
                 continue
-            scratch.tell(trial, value)

@@ -89,8 +89,8 @@ def _schedule_moves(config: TrainConfig) -> list[Move]:
         Move("schedule", "decay", "decay the learning rate linearly to zero", _with(config, schedule=Linear())),
         Move("schedule", "no decay", "keep the learning rate constant", _with(config, schedule=Constant())),
     ]
-    if isinstance(schedule, Step):
-        later = round((1 + schedule.at) / 2, 4)
+    later = round((1 + schedule.at) / 2, 4) if isinstance(schedule, Step) else 1.0
+    if isinstance(schedule, Step) and later < 1:
         text = f"decay the learning rate later, at {later:.2g} of the run rather than {schedule.at:.2g}"
         stepped = Step(at=later, factor=schedule.factor)
         found.append(Move("schedule", "later decay", text, _with(config, schedule=stepped)))

@@ -91,10 +91,14 @@ def results_of(trials: int, **outcomes: int) -> Any:
     study.add_trials([random_trial(chance) for _ in range(trials)])
     statuses = ["complete"] * trials + [status for status, count in outcomes.items() for _ in range(count)]
     verdict = "well fitted" if "improving" not in outcomes else "still improving"
-    records = [SimpleNamespace(status=status, verdict=verdict) for status in statuses if status != "improving"]
-    unranked = SimpleNamespace(ranking=None, overlap=None)
+    records = [
+        SimpleNamespace(status=status, verdict=verdict, pruned_because=None)
+        for status in statuses
+        if status != "improving"
+    ]
+    unranked = SimpleNamespace(ranking=None, overlap=None, space={})
     chosen = chosen_of(study) if trials else None
-    return SimpleNamespace(study=unranked, optuna_study=study, trials=records, chosen=chosen)
+    return SimpleNamespace(optuna_study=study, trials=records, chosen=chosen, study=unranked)
 
 
 def chosen_of(study: optuna.Study) -> SimpleNamespace:
@@ -144,7 +148,7 @@ def test_few_trials_are_reported_as_too_few():
 @pytest.mark.parametrize(("failed", "found"), [(2, False), (10, True)])
 def test_many_failed_or_diverged_trials_are_a_finding(failed: int, found: bool):
     lines = findings(results_of(20, failed=failed))
-    assert (f"{failed} of {20 + failed} trials failed or diverged" in " ".join(lines)) == found
+    assert (f"{failed} of {20 + failed} trials failed: fix suggest()" in " ".join(lines)) == found
 
 
 def test_runs_that_ended_too_early_are_a_finding():

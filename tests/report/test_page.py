@@ -200,7 +200,7 @@ def test_a_comparison_of_different_corpora_has_a_warning(project: Path, home: Pa
     results = gather(storage, storage.study(KEY))
     corpus = results.study.corpus.model_copy(update={"fingerprint": "another"})
     other = replace(results, study=results.study.model_copy(update={"key": "tiny-other", "corpus": corpus}))
-    folder = write_comparison([results, other]).parent
+    folder = write_comparison([results, other])[0].parent
     assert folder == paths.results_folder() / f"compare-{KEY}-tiny-other"
     page = (folder / "report.html").read_text(encoding="utf-8")
     found = Balanced(page)

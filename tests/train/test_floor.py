@@ -37,7 +37,7 @@ def test_a_network_at_the_entropy_of_a_chain_is_at_the_floor_and_others_are_not(
     found = judged(corpus, 4)
     assert found.verdict == "at the floor"
     assert found.advice == "The loss is the entropy of the data: confirm it on fresh seeds."
-    assert found.evidence["dev_nats"] == pytest.approx(chain.entropy, abs=0.03)
+    assert found.evidence["dev_nats"] == pytest.approx(chain.entropy, abs=0.04)
     assert judged(corpus, 4, steps=30).verdict == "underfitting"
     if order > 1:
         short = judged(corpus, 1)

@@ -11,6 +11,7 @@ from harness.files import write_atomically
 from harness.report.conclusion import config_rows
 from harness.report.pages.index import shown_studies
 from harness.report.pages.template import Shown, render_page
+from harness.report.parameters import columns_of_study
 from harness.report.plots import style
 from harness.report.plots.compare import COMPARED
 from harness.report.plots.plot import draw
@@ -19,8 +20,8 @@ from harness.report.tables.studies import UNCONFIRMED, studies_frame
 from harness.report.tables.table import Column, cells
 
 
-def write_comparison(several: list[Results]) -> Path:
-    """Write the page and its data into `results/compare-A-B/`; returns the page's path.
+def write_comparison(several: list[Results]) -> tuple[Path, list[str]]:
+    """Write the page and its data into `results/compare-A-B/`; returns the page's path, and what could not be drawn.
 
     Raises:
         StorageError: the files cannot be written.
@@ -42,7 +43,7 @@ def write_comparison(several: list[Results]) -> Path:
         drawn=drawn,
     )
     write_atomically(folder / "report.html", page)
-    return folder / "report.html"
+    return folder / "report.html", [plot.failure for plot in drawn if plot.failure]
 
 
 def _configs(several: list[Results]) -> pd.DataFrame:
@@ -51,7 +52,8 @@ def _configs(several: list[Results]) -> pd.DataFrame:
     for results in several:
         study = results.study
         settings = {"sampler": study.sampler, "pruner": study.pruner, "seed of the study": str(study.seed)}
-        space = {f"space.{name}": "; ".join(kinds) for name, kinds in study.space.items()}
+        names = columns_of_study(study)
+        space = {f"space.{names[name]}": "; ".join(kinds) for name, kinds in study.space.items()}
         columns[study.key] = dict(config_rows(results)) | settings | space
     frame = pd.DataFrame(columns).rename_axis("key").reset_index()
     return frame.assign(differs=frame[list(columns)].nunique(axis=1, dropna=False) > 1)

@@ -7,6 +7,7 @@ from pathlib import Path
 import pandas as pd
 
 from harness import paths
+from harness.errors import HarnessError, in_one_line
 from harness.files import write_atomically
 from harness.report.pages.template import Shown, render_page
 from harness.report.results import gather
@@ -20,9 +21,15 @@ def write_index(storage: Storage) -> Path:
     """Write the page and its csv, oldest study first; returns the page's path.
 
     Raises:
-        StorageError: the files cannot be written, or stored weights are missing.
+        StorageError: the files cannot be written.
     """
-    frame = studies_frame([gather(storage, record) for record in searched_studies(storage)])
+    several, left_out = [], []
+    for record in searched_studies(storage):
+        try:
+            several.append(gather(storage, record))
+        except HarnessError as error:  # such as lost weights, which its own report says
+            left_out.append(f" {record.key} is left out: {in_one_line(error)}")
+    frame = studies_frame(several)
     folder = paths.results_folder()
     write_atomically(folder / "index.csv", frame.to_csv(index=False))
     caption = (
@@ -31,7 +38,7 @@ def write_index(storage: Storage) -> Path:
         "for selection is a column of its own. Studies with the same fingerprint share corpus and split; the lowest "
         "mean over fresh seeds among them is bold. Losses with different fingerprints cannot be compared."
     )
-    studies = shown_studies(frame, "", caption, "index.csv")
+    studies = shown_studies(frame, "", caption + "".join(left_out), "index.csv")
     page = render_page("index.html.jinja", title="All studies", studies=studies, count=len(frame))
     write_atomically(folder / "index.html", page)
     return folder / "index.html"

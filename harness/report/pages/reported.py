@@ -22,6 +22,7 @@ from harness.store.study_record import RangeTest
 from harness.store.trial_record import TrialRecord, runs_of
 from harness.store.weights import unpack
 from harness.study.experiment import Experiment
+from harness.words import plural
 
 CLOSE = 0.05
 """Vowels form a group if at most this share of all sets of as many letters are as close together."""
@@ -179,7 +180,8 @@ def _map_words(found: list[MapFacts]) -> list[str]:
     n = len(found)
     close = sum(facts.as_close <= CLOSE for facts in found)
     lines = [
-        f"Vowels form a group in {close} of {n} networks: at most {CLOSE:.0%} of all sets of as many letters are as "
+        f"Vowels form a group in {close} of {plural(n, 'network')}: at most {CLOSE:.0%} of all sets of as many "
+        f"letters are as "
         f"close together. The mean distance between two vowels is {_span([facts.vowels for facts in found])} times "
         "that between two letters."
     ]
@@ -187,7 +189,8 @@ def _map_words(found: list[MapFacts]) -> list[str]:
         ranks = [facts.isolation[symbol] for facts in found]
         isolated = sum(rank <= ISOLATED for rank in ranks)
         lines.append(
-            f"“{symbol}” is isolated in {isolated} of {n} networks. Its distance to its nearest neighbour ranks "
+            f"“{symbol}” is isolated in {isolated} of {plural(n, 'network')}. Its distance to its nearest "
+            f"neighbour ranks "
             f"{', '.join(map(str, ranks))} of {found[0].symbols}, where 1 is the largest."
         )
     return lines

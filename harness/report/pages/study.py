@@ -125,7 +125,7 @@ def _environment(results: Results) -> list[tuple[str, str]]:
         ("fingerprint", corpus.fingerprint),
         ("items", ", ".join(f"{split} {count:,}" for split, count in corpus.items.items())),
         ("examples", ", ".join(f"{split} {count:,}" for split, count in corpus.examples.items())),
-        ("trials", f"{ended or 'none'}; {study.trials} requested; ended by {study.ended_by or 'nothing yet'}"),
+        ("trials", f"{ended or 'none'}; {study.trials} requested; ended by {study.ending or 'nothing yet'}"),
         ("sampler", study.sampler),
         ("pruner", study.pruner),
         ("study seed", str(study.seed)),

@@ -15,6 +15,7 @@ from harness.report.plots import style
 from harness.report.plots.plot import Plot
 from harness.report.plots.search import focus
 from harness.report.results import Results
+from harness.words import plural
 
 
 def cost_frame(results: Results, cost: str) -> pd.DataFrame:
@@ -66,10 +67,11 @@ def draw_cost(frame: pd.DataFrame, results: Results, cost: str, axis: str, title
 def _alt_cost(frame: pd.DataFrame, cost: str) -> str:
     front = frame[frame["pareto"]]
     if front.empty:
-        return f"Scatter of {len(frame)} runs, dev loss against {cost}; none is complete."
+        return f"Scatter of {plural(len(frame), 'run')}, dev loss against {cost}; none is complete."
     first, last = front.iloc[0], front.iloc[-1]
     return (
-        f"Scatter of {len(frame)} runs, dev loss against {cost}. The Pareto front of {len(front)} trials goes from "
+        f"Scatter of {plural(len(frame), 'run')}, dev loss against {cost}. The Pareto front of "
+        f"{plural(len(front), 'trial')} goes from "
         f"{first['run']}, {first[cost]:,.4g} {cost} and {first['dev_nats']:.4f} nats, to {last['run']}, "
         f"{last[cost]:,.4g} {cost} and {last['dev_nats']:.4f} nats."
     )
@@ -90,9 +92,9 @@ def draw_compute(frame: pd.DataFrame, results: Results) -> Figure:
     figure, (axes,) = style.figure(style.NARROW, 0.36 * len(frame) + 1.4)
     colours = [style.STATUSES.get(status, (palette.FRAME, ""))[0] for status in frame["status"]]
     axes.barh(frame["status"], frame["seconds"], color=colours, height=0.66)
-    for place, row in enumerate(frame.itertuples()):
-        text = f"{row.trials} trials, {row.seconds:,.0f} s, {row.share:.0%}"
-        axes.annotate(text, (row.seconds, place), va="center", fontsize=8, xytext=(4, 0), textcoords="offset points")
+    for place, row in enumerate(frame.to_dict("records")):
+        text = f"{plural(row['trials'], 'trial')}, {row['seconds']:,.0f} s, {row['share']:.0%}"
+        axes.annotate(text, (row["seconds"], place), va="center", fontsize=8, xytext=(4, 0), textcoords="offset points")
     axes.set_xlim(0, 1.55 * float(frame["seconds"].max()) or 1.0)
     axes.invert_yaxis()
     axes.grid(visible=False, axis="y")
@@ -103,7 +105,10 @@ def draw_compute(frame: pd.DataFrame, results: Results) -> Figure:
 
 
 def _alt_compute(frame: pd.DataFrame) -> str:
-    parts = [f"{row.status}: {row.trials} trials, {row.seconds:,.0f} s, {row.share:.0%}" for row in frame.itertuples()]
+    parts = [
+        f"{row['status']}: {plural(row['trials'], 'trial')}, {row['seconds']:,.0f} s, {row['share']:.0%}"
+        for row in frame.to_dict("records")
+    ]
     return f"Bars of training seconds by outcome. {'; '.join(parts)}."
 
 

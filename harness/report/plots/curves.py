@@ -13,6 +13,7 @@ from harness.report.plots import style
 from harness.report.plots.plot import Plot
 from harness.report.results import Results
 from harness.train.diagnose import LARGE_GAP, SMALL_GAP
+from harness.words import plural
 
 _LINES = {"lecture's": (palette.REFERENCE, ":"), "counted": (palette.GREEN, "--"), "floor": (palette.GREY, "-.")}
 _COLUMNS = ["run", "examples", "train_nats", "dev_nats"]
@@ -106,8 +107,8 @@ def _trial_curves(results: Results) -> pd.DataFrame:
 
 def draw_trial_curves(frame: pd.DataFrame, results: Results) -> Figure:
     runs, levels = frame[frame["examples"].notna()], frame[frame["examples"].isna()]
-    if runs.empty:
-        return style.empty("no evaluations yet", results.label)
+    if runs["dev_nats"].notna().sum() == 0:
+        return style.empty("no evaluation with a finite loss yet", results.label)
     figure, (axes,) = style.figure(style.NARROW, 4.3)
     axes.set_title("Dev loss of every trial")
     for _, points in runs.groupby("run"):
@@ -130,7 +131,7 @@ def draw_trial_curves(frame: pd.DataFrame, results: Results) -> Figure:
 def _alt_trial_curves(frame: pd.DataFrame) -> str:
     runs = frame[frame["examples"].notna()]
     ended = runs.groupby("run")["status"].first().value_counts()
-    return f"Dev loss over examples, a line for each of {ended.sum()} trials: {counted(ended)}."
+    return f"Dev loss over examples, a line for each of {plural(int(ended.sum()), 'trial')}: {counted(ended)}."
 
 
 def counted(counts: pd.Series) -> str:
@@ -214,7 +215,7 @@ def _alt_train_against_dev(frame: pd.DataFrame) -> str:
     best = trials.sort_values("dev_nats").iloc[0]
     verdicts = counted(trials["verdict"].value_counts())
     return (
-        f"Scatter of {len(trials)} complete trials, train loss against dev loss: {verdicts}. "
+        f"Scatter of {plural(len(trials), 'complete trial')}, train loss against dev loss: {verdicts}. "
         f"The lowest dev is {best['run']} at train {best['train_nats']:.4f}, dev {best['dev_nats']:.4f}."
     )
 

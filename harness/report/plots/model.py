@@ -15,6 +15,7 @@ from harness.report.plots.curves import chosen_name
 from harness.report.plots.plot import Plot
 from harness.report.results import Results
 from harness.store.study_record import RangeTest
+from harness.words import plural
 
 _MOST_SYMBOLS = 30
 _FEWEST = 10
@@ -101,7 +102,8 @@ def _printable(symbol: str) -> str:
 
 def alt_embedding(frame: pd.DataFrame) -> str:
     return (
-        f"Map of {len(frame)} symbols by their embedding. These two dimensions hold {frame['explained'].iloc[0]:.0%} "
+        f"Map of {plural(len(frame), 'symbol')} by their embedding. These two dimensions hold "
+        f"{frame['explained'].iloc[0]:.0%} "
         "of the variance. Coordinates are in the csv."
     )
 

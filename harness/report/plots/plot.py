@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import io
 import re
+import textwrap
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Generic, TypeVar
 
 import pandas as pd
 from matplotlib.figure import Figure
 
+from harness.errors import HarnessError, in_one_line
 from harness.files import replacing, write_atomically
 from harness.report import palette
 from harness.report.plots import style
@@ -50,6 +52,47 @@ class Drawn:
     empty: bool
     as_code_points: frozenset[str] = frozenset()
     """Symbols that no installed font has."""
+    failure: str = ""
+    """Why it could not be drawn, in one line; the figure then says the same."""
+
+
+@dataclass(frozen=True)
+class Made:
+    """A plot's numbers and its figure."""
+
+    frame: pd.DataFrame
+    figure: Figure
+    alt: str
+    vector: str
+    """The figure as SVG."""
+    as_code_points: frozenset[str]
+    """Symbols that no installed font has."""
+    failure: str = ""
+
+
+def make(plot: Plot[Shown], shown: Shown) -> Made:
+    """Compute and draw a plot. If that fails, the figure says why: the rest of a report can do without one plot.
+
+    Raises:
+        HarnessError: what is stored is missing or damaged.
+    """
+    try:
+        frame = plot.data(shown)
+        return _drawn(frame, plot.draw(frame, shown), lambda: plot.alt(frame))
+    except HarnessError:
+        raise
+    except Exception as error:
+        failure = f"{plot.name} could not be drawn: {in_one_line(error)}"
+        nothing = pd.DataFrame({"failure": [failure]})
+        return replace(_drawn(nothing, style.empty(textwrap.fill(failure, 56), ""), lambda: failure), failure=failure)
+
+
+def _drawn(frame: pd.DataFrame, figure: Figure, alt: Callable[[], str]) -> Made:
+    unknown = frozenset(style.settle(figure))
+    vector = io.StringIO()
+    figure.savefig(vector, format="svg", metadata={"Date": None})
+    words = "There is nothing to show yet." if frame.empty else alt()
+    return Made(frame, figure, words, vector.getvalue(), unknown)
 
 
 def draw(plot: Plot[Shown], shown: Shown, folder: Path, **stamps: str) -> Drawn:
@@ -60,19 +103,24 @@ def draw(plot: Plot[Shown], shown: Shown, folder: Path, **stamps: str) -> Drawn:
 
     Raises:
         StorageError: the files cannot be written.
+        HarnessError: what is stored is missing or damaged.
     """
-    frame = plot.data(shown)
-    figure = plot.draw(frame, shown)
-    unknown = frozenset(style.settle(figure))
-    vector = io.StringIO()
-    figure.savefig(vector, format="svg", metadata={"Date": None})
-    write_atomically(folder / f"{plot.name}.csv", frame.assign(**stamps).to_csv(index=False))
-    write_atomically(folder / f"{plot.name}.svg", vector.getvalue())
+    made = make(plot, shown)
+    write_atomically(folder / f"{plot.name}.csv", made.frame.assign(**stamps).to_csv(index=False))
+    write_atomically(folder / f"{plot.name}.svg", made.vector)
     with replacing(folder / f"{plot.name}.png") as path:
-        figure.savefig(path)
-    alt = "There is nothing to show yet." if frame.empty else plot.alt(frame)
-    svg = inline(vector.getvalue(), plot.name)
-    return Drawn(plot.name, plot.title, plot.reading, alt, svg, plot.wide, frame.empty, unknown)
+        made.figure.savefig(path)
+    return Drawn(
+        plot.name,
+        plot.title,
+        plot.reading,
+        made.alt,
+        inline(made.vector, plot.name),
+        plot.wide,
+        empty=made.frame.empty or bool(made.failure),
+        as_code_points=made.as_code_points,
+        failure=made.failure,
+    )
 
 
 def inline(svg: str, name: str) -> str:

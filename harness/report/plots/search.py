@@ -22,11 +22,13 @@ from harness.report.frames import (
     lines_frame,
     search_columns,
 )
+from harness.report.parameters import levels_of_study
 from harness.report.plots import style
 from harness.report.plots.curves import counted
 from harness.report.plots.plot import Plot
 from harness.report.results import Results
 from harness.report.tables.table import short
+from harness.words import plural
 
 _FEWEST = 3
 """Trials that must have a conditional parameter for its slice to be drawn."""
@@ -66,7 +68,7 @@ def focus(axes: Axes, losses: pd.Series, marks: list[float]) -> None:
 
 def _alt_history(frame: pd.DataFrame) -> str:
     best = frame["best_so_far"].dropna()
-    ended = f"Dev loss of {len(frame)} trials in order: {counted(frame['status'].value_counts())}."
+    ended = f"Dev loss of {plural(len(frame), 'trial')} in order: {counted(frame['status'].value_counts())}."
     if best.empty:
         return ended
     reached = int(frame.loc[frame["dev_nats"] == best.iloc[-1], "trial"].iloc[0])
@@ -84,21 +86,28 @@ def draw_importance(frame: pd.DataFrame, results: Results) -> Figure:
     axes.set_title("Importance of the parameters")
     n = int(frame["n"].iloc[0])
     few = f", too few to be reliable (at least {FEW_TRIALS} are needed)" if n < FEW_TRIALS else ""
-    text = f"PED-ANOVA, n={n} complete trials{few}; lines: 90 % of resamples; dotted line: chance"
+    text = f"PED-ANOVA, n={plural(n, 'complete trial')}{few}; lines: 90 % of resamples; dotted line: chance"
     style.small_print(figure, f"{text}\n{results.label}")
     return figure
 
 
 def _alt_importance(frame: pd.DataFrame) -> str:
     shares = [f"{row.parameter} {row.importance:.0%} ({row.low:.0%} to {row.high:.0%})" for row in frame.itertuples()]
-    return f"Bars of importance over {frame['n'].iloc[0]} complete trials: {', '.join(shares)}."
+    return f"Bars of importance over {plural(int(frame['n'].iloc[0]), 'complete trial')}: {', '.join(shares)}."
 
 
 def by_parameter(results: Results) -> pd.DataFrame:
-    """Complete trials with their dev nats and a column for each parameter of the search space."""
+    """Complete trials with their dev nats and a column for each parameter of the search space.
+
+    A parameter without a numeric scale is categorical, with its choices as text and in their order.
+    """
     frame = complete_frame(results)
-    columns = search_columns(results, frame)
-    return frame[["trial", "dev_nats", *columns.values()]].rename(columns={c: name for name, c in columns.items()})
+    frame = frame[["trial", "dev_nats", *search_columns(results, frame)]]
+    for column, levels in levels_of_study(results.study).items():
+        if column in frame:
+            texts = [None if pd.isna(value) else str(value) for value in frame[column]]
+            frame = frame.assign(**{column: pd.Categorical(texts, categories=levels)})
+    return frame
 
 
 def draw_slices(frame: pd.DataFrame, results: Results) -> Figure:
@@ -114,7 +123,7 @@ def draw_slices(frame: pd.DataFrame, results: Results) -> Figure:
         order = points["trial"].rank(pct=True)
         looks = {"c": order, "cmap": style.level_map(), "vmin": 0, "vmax": 1}
         style.scatter(axis, x, points["dev_nats"], **looks)
-        axis.set_xlabel(f"{name} (n={len(points)})")
+        axis.set_xlabel(style.as_written(f"{name} (n={len(points)})"))
     for axis in axes[len(names) :]:
         axis.set_axis_off()
     focus(axes[0], frame["dev_nats"], [])
@@ -123,7 +132,9 @@ def draw_slices(frame: pd.DataFrame, results: Results) -> Figure:
     figure.suptitle("One slice for each parameter", x=0.01, ha="left", weight="bold", size=10)
     rare = [name for name in frame.columns[2:] if name not in names]
     left_out = f"not shown, since fewer than {_FEWEST} trials have it: {', '.join(rare)} · " if rare else ""
-    style.small_print(figure, f"n={len(frame)} complete trials; later ones are darker · {left_out}{results.label}")
+    style.small_print(
+        figure, f"n={plural(len(frame), 'complete trial')}; later ones are darker · {left_out}{results.label}"
+    )
     return figure
 
 
@@ -131,10 +142,10 @@ def _scaled_axis(axes: Axes, values: pd.Series, name: str, results: Results) -> 
     """Set the axis to the parameter's own scale; returns the values' positions on it."""
     levels = levels_of(values)
     if levels is not None:
-        axes.set_xticks(range(len(levels)), [short(level) for level in levels])
+        axes.set_xticks(range(len(levels)), [style.as_written(short(level)) for level in levels])
         axes.set_xlim(-0.5, len(levels) - 0.5)
         axes.tick_params(axis="x", rotation=28 if len(levels) > 4 else 0, labelsize=7.5)
-        return values.map({level: place for place, level in enumerate(levels)})
+        return values.astype(object).map({level: place for place, level in enumerate(levels)})
     if is_log(results, name):
         axes.set_xscale("log")
         decades = float(np.log10(values.max() / values.min()))
@@ -148,17 +159,18 @@ def _scaled_axis(axes: Axes, values: pd.Series, name: str, results: Results) -> 
 
 
 def levels_of(values: pd.Series) -> list[Any] | None:
-    """The choices of a categorical parameter, in order; None for a parameter with a numeric scale."""
-    if pd.api.types.is_numeric_dtype(values) and values.name != "batch_size":
-        return None
-    return sorted(values.unique(), key=lambda value: (isinstance(value, str), value))
+    """The choices that occur of a parameter of `by_parameter`, in order; None for one with a numeric scale."""
+    if isinstance(values.dtype, pd.CategoricalDtype):
+        there = set(values.dropna())
+        return [level for level in values.dtype.categories if level in there]
+    return sorted(values.unique()) if values.name == "batch_size" else None
 
 
 def _alt_slices(frame: pd.DataFrame) -> str:
     best = frame.sort_values("dev_nats").iloc[0]
     values = ", ".join(f"{name} {short(best[name])}" for name in frame.columns[2:] if pd.notna(best[name]))
     n, number = len(frame), best["trial"]
-    return f"Dev loss of {n} complete trials against each parameter. The best, trial {number}, has {values}."
+    return f"Dev loss of {plural(n, 'complete trial')} against each parameter. The best, trial {number}, has {values}."
 
 
 HISTORY = Plot(

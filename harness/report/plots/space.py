@@ -19,6 +19,7 @@ from harness.report.plots.plot import Plot
 from harness.report.plots.search import TOO_FEW, by_parameter, levels_of
 from harness.report.results import Results
 from harness.report.tables.table import short
+from harness.words import plural
 
 _BINS = 5
 _BEST = 0.1
@@ -44,14 +45,14 @@ def draw_parallel(frame: pd.DataFrame, results: Results) -> Figure:
     axes.plot([], [], color=palette.LEVELS[0], lw=1.2, label="worst")
     for at in range(len(names)):
         axes.axvline(at, color=palette.FRAME, lw=0.8, zorder=1)
-    axes.set_xticks(range(len(names)), [*names[:-1], "dev loss (nats)"])
+    axes.set_xticks(range(len(names)), [*map(style.as_written, names[:-1]), "dev loss (nats)"])
     axes.set(yticks=[], xlim=(-0.35, len(names) - 0.35), ylim=(-0.06, 1.06))
     axes.grid(visible=False)
     for side in ("left", "bottom"):
         axes.spines[side].set_visible(False)
     style.legend_above(axes, columns=3)
     style.small_print(
-        figure, f"n={len(frame)} complete trials; only parameters that all of them have · {results.label}"
+        figure, f"n={plural(len(frame), 'complete trial')}; only parameters that all of them have · {results.label}"
     )
     return figure
 
@@ -61,10 +62,10 @@ def _unit(values: pd.Series, name: str, axes: Axes, at: int, results: Results) -
     levels = levels_of(values)
     if levels is not None:
         place = {level: (i + 0.5) / len(levels) for i, level in enumerate(levels)}
-        marks = {short(level): height for level, height in place.items()}
-        heights = values.map(place).to_numpy(float)
+        marks = {style.as_written(short(level)): height for level, height in place.items()}
+        heights = values.astype(object).map(place).to_numpy(float)
     else:
-        log = name in results.study.space and is_log(results, name)
+        log = is_log(results, name)
         scaled = np.log(values.to_numpy(float)) if log else values.to_numpy(float)
         low, span = scaled.min(), np.ptp(scaled) or 1.0
         heights = (scaled - low) / span
@@ -84,7 +85,7 @@ def _alt_parallel(frame: pd.DataFrame) -> str:
         for name in frame.columns[2:]
         if best[name].notna().all() and levels_of(frame[name]) is None
     ]
-    return f"A line for each of {len(frame)} complete trials. Best tenth ({len(best)}): {', '.join(ranges)}."
+    return f"A line for each of {plural(len(frame), 'complete trial')}. Best tenth ({len(best)}): {', '.join(ranges)}."
 
 
 def _pair(results: Results) -> pd.DataFrame:
@@ -140,8 +141,8 @@ def draw_pair(frame: pd.DataFrame, results: Results) -> Figure:
     for axis, ticks, label in ((axes.xaxis, "x", axes.set_xlabel), (axes.yaxis, "y", axes.set_ylabel)):
         bins = frame.drop_duplicates(f"{ticks}_bin").sort_values(f"{ticks}_bin")
         axis.set_major_locator(FixedLocator(list(bins[f"{ticks}_bin"])))
-        axis.set_ticklabels([words.replace(" to ", " to\n") for words in bins[f"{ticks}_values"]])
-        label(frame[ticks].iloc[0], labelpad=8)
+        axis.set_ticklabels([style.as_written(words).replace(" to ", " to\n") for words in bins[f"{ticks}_values"]])
+        label(style.as_written(frame[ticks].iloc[0]), labelpad=8)
     axes.set_xlim(frame["x_bin"].min() - 0.6, frame["x_bin"].max() + 0.6)
     axes.set_ylim(frame["y_bin"].min() - 0.6, frame["y_bin"].max() + 0.6)
     axes.grid(visible=False)
@@ -155,7 +156,8 @@ def _alt_pair(frame: pd.DataFrame) -> str:
     best = frame.sort_values("mean_dev_nats").iloc[0]
     place = f"{best['x']} {best['x_values']}, {best['y']} {best['y_values']}"
     return (
-        f"Heat map of mean dev loss over {best['x']} and {best['y']}, {len(frame)} cells with trials. Lowest: "
+        f"Heat map of mean dev loss over {best['x']} and {best['y']}, {plural(len(frame), 'cell')} with trials. "
+        f"Lowest: "
         f"{best['mean_dev_nats']:.4f} (n={best['n']}) at {place}."
     )
 

@@ -157,6 +157,11 @@ def _columns(axes: Axes) -> int:
     return 1 if spec is None else int(spec.get_gridspec().ncols)
 
 
+def as_written(text: str) -> str:
+    """A user's text for matplotlib, which takes what is between two dollar signs for mathematics."""
+    return text.replace("$", r"\$")
+
+
 def scatter(axes: Axes, x: pd.Series, y: pd.Series, **looks: Any) -> None:
     """Draw points, as pixels if there are thousands of them, so that the file stays small."""
     axes.scatter(x, y, rasterized=len(x) > MANY, **({"s": 24, "lw": 0} | looks))

@@ -9,6 +9,7 @@ from harness.store.opening import Contender, Elsewhere, Opening, Score
 from harness.store.storage import Storage
 from harness.store.study_record import StudyRecord
 from harness.store.weights import unpack_arrays
+from harness.words import plural
 
 FROZEN_HEAD = ("to be scored", "seeds", "train", "dev", "SHA-256")
 SCORED_HEAD = ("scored", "dev", "test", "95 %", "spread", "test minus dev")
@@ -96,14 +97,15 @@ def paper_line(opening: Opening) -> str:
         return ""
     (winner, won), *others = _pairs(opening)
     claim, search = opening.claim, opening.claim.study
-    chosen = f"{search['trials']} trials, one seed each"
-    if search["finalists"]:
-        chosen = f"{search['finalists']} finalists of {search['trials']} trials on {search['seeds']} fresh seeds each"
+    finalists, trials, seeds = (int(search[name] or 0) for name in ("finalists", "trials", "seeds"))
+    chosen = f"{plural(trials, 'trial')}, one seed each"
+    if finalists:
+        chosen = f"{plural(finalists, 'finalist')} of {plural(trials, 'trial')} on {plural(seeds, 'fresh seed')} each"
     rest = "; ".join(f"{score.what} {_with_spread(score)}" for _, score in others)
     times = "opened once" if claim.openings_before == 0 else f"opened {claim.openings_before + 1} times on this storage"
     return (
         f"On {claim.corpus} (fingerprint {claim.fingerprint}, {opening.scores.test_examples:,} test "
-        f"symbols of {opening.scores.test_items:,} items), the {winner.what}, chosen on dev from {chosen}, "
+        f"symbols of {plural(opening.scores.test_items, 'item')}), the {winner.what}, chosen on dev from {chosen}, "
         f"scores {_with_spread(won)} nats per symbol on test (95 % CI {won.low:.4f} to {won.high:.4f} "
         f"over seeds and items; dev {winner.dev_nats:.4f}); {rest}; test split {times}."
     )
@@ -129,5 +131,5 @@ def _pairs(opening: Opening) -> list[tuple[Contender, Score]]:
 
 
 def _with_spread(score: Score) -> str:
-    spread = "" if score.deviation is None else f" ± {score.deviation:.4f} ({len(score.runs)} seeds)"
+    spread = "" if score.deviation is None else f" ± {score.deviation:.4f} ({plural(len(score.runs), 'seed')})"
     return f"{score.test_nats:.4f}{spread}"

@@ -5,15 +5,16 @@ from __future__ import annotations
 from typing import Any
 
 import pandas as pd
-from optuna.distributions import CategoricalDistribution, json_to_distribution
 
 from harness.lecture import RECIPE
+from harness.report.parameters import choices_of, columns_of_study, parameters_frame
 from harness.report.results import Results
 from harness.report.tables.studies import UNCONFIRMED
 from harness.report.tables.table import Column, Format, chosen, nats, render, short, whole
 from harness.store.finalist_record import Finalist
 from harness.store.trial_record import SeedRun, TrialRecord
 from harness.train.diagnose import SEED_SPAN
+from harness.words import plural
 
 SHOWN = 10
 
@@ -60,10 +61,7 @@ def columns_of(results: Results) -> list[Column]:
     """All columns that a leaderboard can have: results, config, and the study's own parameters."""
     fixed = [*_MEASURED, *_DESCRIBED]
     taken = {column.name for column in fixed}
-    numbers = {
-        name: not any(isinstance(json_to_distribution(text), CategoricalDistribution) for text in kinds)
-        for name, kinds in results.study.space.items()
-    }
+    numbers = {column: not choices_of(results.study, name) for name, column in columns_of_study(results.study).items()}
     drawn = [Column(name, "", short, number) for name, number in numbers.items() if name not in taken]
     return [*fixed, *_own_columns(results), *drawn]
 
@@ -95,6 +93,7 @@ def leaderboard_frame(results: Results, shown: int = SHOWN) -> pd.DataFrame:
 def _trial_rows(results: Results, shown: int) -> list[dict[str, Any]]:
     ranking = results.study.ranking
     records = {record.number: record for record in results.trials}
+    drawn = _drawn(results)
     finalists = [] if ranking is None else [f for f in ranking.finalists if not f.is_recipe]
     won = None if ranking is None else ranking.winner
     rows = [
@@ -105,14 +104,23 @@ def _trial_rows(results: Results, shown: int) -> list[dict[str, Any]]:
     done = {finalist.trial for finalist in finalists}
     complete = [r for r in results.trials if r.status == "complete" and r.dev_nats is not None and r.number not in done]
     others = sorted(complete, key=lambda record: record.dev_nats or 0.0)[: max(0, shown - len(rows))]
-    rows += [
-        _of_record(record, f"trial {record.number}") | {"weights": results.weights_of([record])} for record in others
-    ]
+    for record in others:
+        rows.append(_of_record(record, f"trial {record.number}") | {"weights": results.weights_of([record])})
+    rows = [drawn[row["trial"]] | row for row in rows]
     if ranking is None and others:
         lowest = others[0].dev_nats or 0.0
         for row in rows:
             row |= {"tied": row["dev"] - lowest < SEED_SPAN, "note": UNCONFIRMED}
     return [row | {"place": place} for place, row in enumerate(rows, start=1)]
+
+
+def _drawn(results: Results) -> dict[int, dict[str, Any]]:
+    """The parameters of each trial, by its number and then by their columns."""
+    frame = parameters_frame(results).astype(object)
+    rows = frame.where(frame.notna(), None).to_dict("records")
+    return {
+        record.number: {str(k): v for k, v in row.items()} for record, row in zip(results.trials, rows, strict=True)
+    }
 
 
 def _of_record(record: TrialRecord, run: str) -> dict[str, Any]:
@@ -128,7 +136,7 @@ def _of_record(record: TrialRecord, run: str) -> dict[str, Any]:
         "parameters": record.parameters,
         "seconds": record.seconds,
         "segment": record.segment,
-    } | record.params
+    }
     config = record.config
     if config is None:
         return row
@@ -213,7 +221,8 @@ def caption(results: Results) -> str:
         )
     else:
         rows = (
-            f"Finalists are means over {len(ranking.seeds)} fresh seeds, with 95 % intervals over seeds and items and "
+            f"Finalists are means over {plural(len(ranking.seeds), 'fresh seed')}, with 95 % intervals over "
+            f"seeds and items and "
             "the standard deviation between seeds. The trials below them are single runs of the search, so their "
             "losses are optimistic. The winner is bold; † marks trials that are statistically tied with the lowest "
             "mean. Verdict, seconds and parameters drawn are those of a trial's single run in the search."

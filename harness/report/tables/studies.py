@@ -64,7 +64,7 @@ def _row(results: Results) -> dict[str, Any]:
         "complete": Counter(record.status for record in results.trials)["complete"],
         "trials": len(results.trials),
         "seconds": sum(record.seconds or 0.0 for record in results.trials),
-        "ended_by": study.ended_by,
+        "ended_by": study.ending or None,
         "test_split": _test_split(results),
     }
     if chosen is not None:

@@ -7,6 +7,7 @@ import os
 import signal
 import threading
 import time
+from dataclasses import replace
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 
@@ -97,7 +98,8 @@ class _Pool:
     def _start(self, index: int) -> None:
         # One pipe each: killing a process can leave a shared queue locked for all others.
         ours, theirs = self.context.Pipe(duplex=False)
-        process = self.context.Process(target=worker_main, args=(self.job, index, theirs), daemon=True)
+        job = replace(self.job, sent_at=time.time())
+        process = self.context.Process(target=worker_main, args=(job, index, theirs), daemon=True)
         process.start()
         theirs.close()
         self.alive[index] = (process, ours)
