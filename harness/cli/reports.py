@@ -10,7 +10,7 @@ from rich.console import Console
 from harness.cli.console import complain, console, progress_console, show_json
 from harness.dashboard.board import show_all
 from harness.errors import HarnessError, StudyError, in_one_line
-from harness.report.conclusion import headline
+from harness.report.conclusion import headline, overlap_warning
 from harness.report.pages.comparison import write_comparison
 from harness.report.results import gather
 from harness.report.summary import summary

@@ -14,7 +14,7 @@ from harness.cli.panel import StudyDisplay
 from harness.cli.show import print_finalists
 from harness.dashboard.live import LiveBoard
 from harness.errors import HarnessError, in_one_line
-from harness.report.conclusion import headline
+from harness.report.conclusion import headline, overlap_warning
 from harness.report.results import Results, split_sizes
 from harness.report.summary import summary
 from harness.search.events import Event, OnEvent
