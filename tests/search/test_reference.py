@@ -14,7 +14,7 @@ from harness.search.reference import REFERENCE, REFERENCE_SEED, reference_is_set
 from harness.search.trial import Deadline
 from harness.search.trial_queue import start_trial
 from harness.store.find import stored_reference
-from harness.store.keys import REFERENCE_RUNS, is_reference
+from harness.store.keys import REFERENCE_RUNS, is_reference, reference_keys
 from harness.store.storage import Storage, open_storage
 from harness.store.study_record import CorpusFacts
 from harness.store.weights import restore
@@ -121,3 +121,18 @@ def test_a_reference_deleted_in_the_dashboard_is_trained_again(tmp_path: Path):
     assert start_reference(storage, corpus, facts) == (key, False)
     assert run_once(storage, corpus, key, short_recipe())
     assert start_reference(storage, corpus, facts) == (key, True)
+
+
+def test_a_reference_of_version_0_3_0_is_found_under_the_fingerprint_of_the_files_bytes(tmp_path: Path):
+    items = write_items(tmp_path / "items.txt")
+    items.write_bytes(items.read_bytes() + b"\n")
+    corpus, storage = load(str(items)), open_storage(create=True)
+    today, over_bytes = reference_keys(corpus)
+    assert corpus.fingerprint[:8] in today
+    facts = CorpusFacts.of(corpus, by_default=False)
+    key, _ = start_reference(storage, corpus, facts)
+    record = storage.study(key)
+    assert record is not None
+    optuna.delete_study(study_name=key, storage=storage.backend)
+    storage.create_study(record.model_copy(update={"key": over_bytes}))
+    assert start_reference(storage, corpus, facts) == (over_bytes, False)

@@ -124,16 +124,13 @@ def test_a_resumed_study_keeps_what_was_asked_before_and_takes_what_is_asked_now
 def test_a_study_of_version_0_3_0_resumes_under_the_fingerprint_of_its_items(items: Path):
     """Up to 0.3.0 a fingerprint was one of bytes, so a file that ended with a newline had another one."""
     items.write_bytes(items.read_bytes() + b"\n")
-    write_study(trials=2, finalists=0, reference=True)
+    write_study(trials=2, finalists=0)
     session = search(items)
     storage, record, corpus = session.storage, session.record, load(str(items))
     over_bytes = next(each for each in corpus.fingerprints if each != corpus.fingerprint)
     old = record.corpus.model_copy(update={"fingerprint": over_bytes})
     storage.write_study(record.model_copy(update={"corpus": old}))
-    assert search(items).nothing_left
-    resumed = search(items, trials=3)
-    assert resumed.record.corpus.fingerprint == corpus.fingerprint
-    assert resumed.record.reference == record.reference
+    assert search(items, trials=3).record.corpus.fingerprint == corpus.fingerprint
 
 
 @pytest.mark.slow
