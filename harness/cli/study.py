@@ -136,7 +136,7 @@ def _show_outcome(session: Session, report: Report) -> None:
     console.print(f"      .venv/bin/harness rerun {key} N (train a trial again and compare every bit)")
     if results.opening is None:
         console.print("      make study again (resume; TRIALS= for more trials, MINUTES= for more time)")
-        if done == wanted:
+        if done == wanted and results.chosen is not None:
             console.print(f"      make holdout NAME={key} (open the sealed test split, once)")
 
 

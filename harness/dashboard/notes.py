@@ -62,9 +62,9 @@ def trial_note(record: TrialRecord, study: StudyRecord, picture: str | None, sam
 
 def _diagnosis(record: TrialRecord) -> str:
     if record.status in ("failed", "interrupted"):
-        retry = "It is tried again: a later trial has the same parameters and seed."
-        if failed_for_good(record):
-            retry = "It is not tried again: suggest() always fails for these parameters." if record.fails_always else ""
+        if record.fails_always:
+            return f"**Failed.** suggest() always fails for these parameters.\n\n```\n{record.failure}\n```"
+        retry = "" if failed_for_good(record) else "It is tried again: a later trial has the same parameters and seed."
         attempt = f"Attempt {record.attempt + 1} of {MOST_ATTEMPTS}." if record.status == "failed" else ""
         return f"**{record.status.capitalize()}.** {attempt} {retry}\n\n```\n{record.failure}\n```"
     if record.pruned_because is not None:

@@ -76,7 +76,7 @@ def test_the_notes_of_pruned_diverged_and_failed_trials_say_so(storage: Storage)
     assert "**Verdict: diverged.**" in note_of(storage, DIVERGED)
     assert "Optuna lists it as pruned" in note_of(storage, DIVERGED)
     failed = note_of(storage, FAILED)
-    assert "**Failed.** Attempt 1 of 3. It is tried again" in failed
+    assert "**Failed.** suggest() always fails for these parameters." in failed
     assert "```\nValueError: no config | for this one\n```" in failed
     assert "![" not in failed
 

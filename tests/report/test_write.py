@@ -64,7 +64,7 @@ def all_pruned(trial: optuna.Trial) -> TrainConfig:
     [
         (all_diverge, "wrong-items: no trial is complete: 3 diverged"),
         (all_pruned, "wrong-items: no trial is complete: 3 pruned"),
-        (one_is_complete, "best dev "),
+        (one_is_complete, "winner trial 0: dev "),
     ],
 )
 def test_a_study_that_went_wrong_has_a_whole_report(
