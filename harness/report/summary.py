@@ -100,11 +100,14 @@ def _holdout(opening: Opening) -> dict[str, Any]:
     scores = None if opening.scores is None else opening.scores.model_dump(mode="json")
     if scores is not None:
         scores["items"] = scores.pop("items_artifact")
+    items = opening.items
     return {
         "state": opening.state,
         "claimed": opening.claimed,
         "scored": opening.scored,
         "attempts": opening.attempts,
+        "head": opening.head,
+        "items": None if items is None else items.model_dump(mode="json", include={"distinct", "earlier"}),
         "claim": claim,
         "scores": scores,
     }

@@ -29,6 +29,7 @@ from harness.search.trial_queue import (
 )
 from harness.store.find import stored_reference
 from harness.store.keys import REFERENCE_RUNS, is_internal, reference_key
+from harness.store.seal import check_seal
 from harness.store.storage import Storage, open_storage
 from harness.store.study_record import CorpusFacts, EndedBy, StudyRecord
 from harness.store.trial_record import TrialRecord
@@ -58,7 +59,7 @@ class Session:
     ends_at: float
     workers: int = 1
     notice: str = ""
-    """A line to show: which corpus is used instead of the default one."""
+    """Lines to show: which corpus is used instead of the default one, and earlier openings of the same items."""
     trials: Sequence[TrialRecord] = ()
     """Records at the start of this session."""
     reference_is_settled: bool = True
@@ -126,7 +127,7 @@ def search(
     checked = _Checked(key=key, study=study, file=file, asked=asked, space=space, corpus=corpus, facts=facts)
     with sole_run(key):
         session, job = _start_or_resume(storage, checked)
-        session = replace(session, notice=notice)
+        session = replace(session, notice="\n".join(filter(None, [notice, session.notice])))
         on_ready(session)
         return replace(session, record=_search(session, job, on_event, run))
 
@@ -135,6 +136,7 @@ def _start_or_resume(storage: Storage, checked: _Checked) -> tuple[Session, Job]
     """Store the study as started or resumed, unless a check refuses it. Only its sole runner may call this."""
     key, file, space = checked.key, checked.file, checked.space
     stored = storage.study(key)
+    seal = check_seal(storage, key, stored, checked.corpus)
     settings = merged(checked.asked, None if stored is None else stored.settings, checked.study.settings)
     settings = replace(settings, seed=settings.seed or 0, corpus=checked.facts.spec)
     study = with_settings(checked.study, settings)
@@ -159,21 +161,22 @@ def _start_or_resume(storage: Storage, checked: _Checked) -> tuple[Session, Job]
         ends_at=job.ends_at,
         workers=settings.number_of_workers,
         reference_is_settled=is_settled,
+        notice="\n".join(seal.lines),
     )
     if stored is None:
-        if storage.is_opened(key):
+        if seal.is_opened:
             raise closed(key)
         storage.create_study(record)
         return session, job
-    return _resume(session, stored, job), job
+    return _resume(session, stored, job, is_opened=seal.is_opened), job
 
 
-def _resume(session: Session, stored: StudyRecord, job: Job) -> Session:
+def _resume(session: Session, stored: StudyRecord, job: Job, *, is_opened: bool) -> Session:
     storage, record, key = session.storage, session.record, session.record.key
     trials, optuna_study = storage.trials(key), storage.optuna_study(key)
     search_is_done = Counts.of(optuna_study.get_trials(deepcopy=False)).reach(job.target) and job.reference is None
     nothing_left = search_is_done and read_round(storage, record, trials).is_settled(record.ranking)
-    if storage.is_opened(key):
+    if is_opened:
         if not nothing_left:
             raise closed(key)
         record = stored  # a closed study keeps what it was closed with
