@@ -8,6 +8,7 @@ from typing import Any
 
 import typer
 from rich.console import Console
+from sqlalchemy.exc import SQLAlchemyError
 
 from harness.cli.console import console, progress_console, show_json, show_table
 from harness.cli.json_header import json_header
@@ -102,7 +103,7 @@ def verify_ledger(storage: str | None, head: str | None, *, as_json: bool) -> No
     """
     opened = open_storage(storage)
     problems, notes = problems_of(opened), []
-    with suppress(StorageError):  # a broken chain is among the problems
+    with suppress(StorageError, SQLAlchemyError):  # a ledger that cannot be read is among the problems
         notes = ledger.dated_backwards(opened)
         after = None if head is None else ledger.entries_after(opened, head)
         if after is not None:

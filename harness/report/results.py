@@ -18,6 +18,7 @@ from harness.store.find import stored_reference
 from harness.store.opening import Opening, recorded
 from harness.store.storage import Storage
 from harness.store.study_record import Chosen, StudyRecord
+from harness.store.traces import KnownOpening, known_openings, seen_before, split_state
 from harness.store.trial_record import TrialRecord, best_trial
 from harness.store.weights import draw, restore
 from harness.study.load import build_of
@@ -41,6 +42,8 @@ class Results:
     """The chosen model's weights, packed."""
     opening: Opening | None
     optuna_study: optuna.Study
+    known: tuple[KnownOpening, ...] = ()
+    """Every opening at hand, of any study."""
     build: Build | None = None
     """Builds the study's models; None to take the build from the study's file."""
 
@@ -55,6 +58,21 @@ class Results:
         if self.won is not None:
             return self.won.dev_nats
         return None if self.best is None else self.best.dev_nats
+
+    @property
+    def test_split(self) -> str:
+        """The state of the test split in a few words."""
+        study, opening = self.study, self.opening
+        if opening is not None:
+            return f"{opening.state} {opening.scored or opening.claimed}"
+        return split_state(self.known, study.key, study.created, study.corpus.fingerprint)
+
+    @cached_property
+    def seen_before(self) -> list[str]:
+        """Openings of other studies that tell something about this one's splits, one line each."""
+        items = () if self.corpus is None else (*self.corpus.train_items, *self.corpus.dev_items)
+        study = self.study
+        return seen_before(self.known, study.key, study.created, study.corpus.fingerprint, items)
 
     @property
     def label(self) -> str:
@@ -134,6 +152,7 @@ def gather(storage: Storage, study: StudyRecord, build: Build | None = None) -> 
         weights=storage.kept_file(chosen.weights_artifact) if chosen is not None and chosen.weights_artifact else None,
         opening=recorded(storage, study.key),
         optuna_study=storage.optuna_study(study.key),
+        known=tuple(known_openings(storage)),
         build=build,
     )
 

@@ -113,6 +113,12 @@ def _holdout(opening: Opening) -> dict[str, Any]:
     }
 
 
-def to_json(results: Results) -> str:
-    """The document as text."""
-    return json.dumps(summary(results), indent=2, allow_nan=False, ensure_ascii=False) + "\n"
+def to_json(results: Results, trace: dict[str, Any] | None = None) -> str:
+    """The document as text.
+
+    Args:
+        trace: an earlier document's holdout, to be kept if the ledger has no entry of it.
+    """
+    document = summary(results)
+    document["holdout"] = document["holdout"] or trace
+    return json.dumps(document, indent=2, allow_nan=False, ensure_ascii=False) + "\n"

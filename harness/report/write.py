@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from harness import paths
 from harness.files import write_atomically
@@ -57,7 +58,7 @@ def write_report(storage: Storage, study: StudyRecord) -> Report:
     _write_best(folder, results)
     drawn = _write_page(folder, results, lines)
     write_reported(storage, results, folder, drawn)
-    write_atomically(folder / "summary.json", to_json(results))
+    write_atomically(folder / "summary.json", to_json(results, _trace_in(folder / "summary.json", results)))
     write_index(storage)
     return Report(folder, results, lines)
 
@@ -81,6 +82,18 @@ def _write_holdout(folder: Path, results: Results, storage: Storage) -> None:
     write_atomically(folder / "holdout.md", holdout.to_markdown(opening, results.study))
     write_atomically(folder / "holdout.csv", holdout.runs_frame(opening).to_csv(index=False))
     write_atomically(folder / "holdout_items.csv", holdout.items_frame(opening, storage).to_csv(index=False))
+
+
+def _trace_in(path: Path, results: Results) -> dict[str, Any] | None:
+    """The opening in an earlier summary, if the ledger has lost it: a report must not delete what still tells of it."""
+    study = results.study
+    if results.opening is not None or not any(each.is_of(study.key, study.created) for each in results.known):
+        return None
+    try:
+        holdout: dict[str, Any] | None = json.loads(path.read_text(encoding="utf-8")).get("holdout")
+    except (OSError, ValueError, AttributeError):
+        return None
+    return holdout
 
 
 def _write_best(folder: Path, results: Results) -> None:

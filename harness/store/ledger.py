@@ -78,6 +78,12 @@ def entries(storage: Storage) -> list[Entry]:
     return [Entry.model_validate_json(line) for line in [*(row.document for row in rows), *ahead]]
 
 
+def mentions(storage: Storage, key: str) -> bool:
+    """Whether the database's ledger or its export has anything about a study, be they whole or broken."""
+    documents = "".join(f"{row.document}\n" for row in storage.openings()).encode(errors="replace")
+    return any(entry.key == key for entry in lenient(documents + _content(exported(storage))))
+
+
 def check_chain(rows: list[OpeningRow]) -> None:
     """Check the chain of the database's rows.
 

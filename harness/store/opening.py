@@ -9,7 +9,7 @@ from pydantic import BaseModel
 
 from harness.errors import StorageError
 from harness.store.item_hashes import ItemHashes
-from harness.store.ledger import entries
+from harness.store.ledger import entries, mentions
 from harness.store.provenance import Owner
 from harness.store.storage import Storage
 from harness.store.upgrade import SCHEMA, read_body
@@ -150,9 +150,15 @@ def recorded(storage: Storage, key: str) -> Opening | None:
     """The opening of a study in the ledger; None if it has not been claimed.
 
     Raises:
-        StorageError: the ledger is broken.
+        StorageError: the ledger is broken, and has something about this study.
     """
-    steps = {entry.step: entry for entry in entries(storage) if entry.key == key}
+    try:
+        there = entries(storage)
+    except StorageError:
+        if mentions(storage, key):
+            raise
+        return None
+    steps = {entry.step: entry for entry in there if entry.key == key}
     if "claimed" not in steps:
         return None
     first, scored = steps["claimed"], steps.get("scored")

@@ -146,7 +146,7 @@ def test_a_crash_after_the_claim_is_resumed_only_when_asked_and_for_the_same_lis
         opened(storage)
     scored = opened(storage, resume=True)
     assert (scored.state, scored.attempts, scored.claim) == ("scored", 2, claimed.claim)
-    assert [entry.step for entry in ledger.entries(storage)] == ["claimed", "resumed 1", "scored"]
+    assert [entry.step for entry in ledger.entries(storage)] == ["claimed", "resumed 1", "items", "scored"]
     assert "took 2 attempts" in " ".join(remarks(scored))
 
 
@@ -208,7 +208,10 @@ def test_openings_and_leaks_of_this_storage_are_counted(storage: Storage, items:
     assert opened(storage).claim.openings_before == 0
     second = opened(storage, "other-items")
     assert second.claim.openings_before == 1
-    assert "opened for 1 other study on this storage before" in remarks(second)[0]
+    assert (
+        "all of the 30 distinct test items had been opened before, for tiny-items on items, claimed"
+        in remarks(second)[0]
+    )
     assert "opened 2 times" in paper_line(second)
 
     def shared(spec: object) -> int:
@@ -224,6 +227,9 @@ def test_openings_and_leaks_of_this_storage_are_counted(storage: Storage, items:
     stranger.unlink()
     third = opened(storage, "other-items-dedup")
     assert third.claim.openings_before == 0
+    distinct = set(sealed_test_items(load(f"{items}-dedup").source.items))
+    assert [each.shared for each in third.items.earlier] == [len(distinct & set(test))] * 2
+    assert 0 < len(distinct & set(test)) < len(distinct)
     assert ("stranger", None) in {(e.corpus, e.items) for e in third.scores.elsewhere}
     assert "an unknown number" in " ".join(remarks(third))
 
