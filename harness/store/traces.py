@@ -193,9 +193,11 @@ def _results() -> Iterator[_Sign]:
             yield from _in_summary(folder / "summary.json")
         with suppress(OSError, ValueError):
             yield _in_markdown(folder / "holdout.md")
-        for name in ("holdout.csv", "holdout_items.csv"):
-            if (folder / name).is_file():
-                yield _Sign(folder.name, f"{folder.name}/{name}")
+        with suppress(OSError, ValueError, IndexError):
+            first = (folder / "holdout.csv").read_text(encoding="utf-8").splitlines()[1]
+            yield _Sign(folder.name, f"{folder.name}/holdout.csv", fingerprint=first.split(",")[-1])
+        if (folder / "holdout_items.csv").is_file():
+            yield _Sign(folder.name, f"{folder.name}/holdout_items.csv")
 
 
 def _in_summary(path: Path) -> Iterator[_Sign]:

@@ -106,7 +106,7 @@ def _by_items(items: OpenedItems) -> list[str]:
             "exports, stored files and results in this folder"
         ]
     return lines + [
-        f"an earlier opening recorded no items; its fingerprint is another one: {each.what}"
+        f"an earlier opening cannot be compared, because its test items were not recorded: {each.what}"
         for each in items.earlier
         if each.shared is None
     ]
