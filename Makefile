@@ -39,7 +39,7 @@ report: $(VENV)/.run  ## Rewrite pages, tables and plots from the stored trials 
 	@$(HARNESS) report $(if $(filter command,$(firstword $(origin NAME) $(origin STUDY))),$(STORED),$(COMMON))
 
 holdout: $(VENV)/.run  ## Open the test split, once, for the study's winner (RESUME=1 after a crash, VERIFY=1 to check the ledger, HEAD= a hash it must contain)
-	@$(HARNESS) holdout $(if $(filter 1,$(VERIFY)),--verify $(call flag,HEAD,head) $(COMMON),$(STORED) $(if $(filter 1,$(RESUME)),--resume)) || [ $$? -eq 3 ]
+	@$(HARNESS) holdout $(call flag,HEAD,head) $(if $(filter 1,$(VERIFY)),--verify $(COMMON),$(STORED) $(if $(filter 1,$(RESUME)),--resume)) || [ $$? -eq 3 ]
 
 bench: $(VENV)/.bench  ## Compare this trainer with others, and its advice with random changes (SECTIONS="steps exact target study advice")
 	@$(HARNESS) bench $(if $(filter command,$(firstword $(origin SECTIONS))),$(SECTIONS))

@@ -44,6 +44,11 @@ def open_test_split(name: str, corpus: str | None, storage: str | None, *, resum
         show_json(_opening_facts(opening, record, opened_now=opened_now))
     else:
         _show_scores(opening, record, opened_now=opened_now)
+        console.print(
+            "keep this line outside this folder, to prove later that the ledger still has this opening:\n"
+            f"harness holdout --verify --head {opening.head}{'' if storage is None else ' --storage …'}",
+            soft_wrap=True,
+        )
     if not opened_now:
         raise typer.Exit(3)
     from harness.report.write import write_report  # after the scores, because importing the plots takes two seconds
@@ -87,11 +92,6 @@ def _show_scores(opening: Opening, record: StudyRecord, *, opened_now: bool) -> 
     for line in remarks(opening):
         console.print(f"  {line}")
     console.print(f"for a paper: {paper_line(opening)}")
-    console.print(
-        f"keep this line outside this folder, to prove later that the ledger still has this opening:\n"
-        f"harness holdout --verify --head {opening.head}",
-        soft_wrap=True,
-    )
 
 
 @quiet_optuna()

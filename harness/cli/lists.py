@@ -9,7 +9,7 @@ from harness.cli.console import console, show_json, show_table
 from harness.corpus import KNOWN, VARIANTS, at_hand
 from harness.report.summary import UNIT
 from harness.store.find import searched_studies
-from harness.store.opening import recorded as recorded_opening
+from harness.store.opening import recorded_if_valid
 from harness.store.quiet import quiet_optuna
 from harness.store.storage import Storage, open_storage
 from harness.store.study_record import StudyRecord
@@ -44,7 +44,7 @@ def list_studies(storage: str | None, *, as_json: bool) -> None:
 
 def _study_facts(storage: Storage, record: StudyRecord, known: list[KnownOpening]) -> dict[str, Any]:
     trials = storage.trials(record.key)
-    best, opening = best_trial(trials), recorded_opening(storage, record.key)
+    best, opening = best_trial(trials), recorded_if_valid(storage, record.key)
     if opening is None:
         test_split = split_state(known, record.key, record.created, record.corpus.fingerprint)
     else:

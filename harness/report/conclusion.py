@@ -110,7 +110,7 @@ def _test_split(results: Results) -> str:
     opening = results.opening
     if opening is None:
         mine = [each for each in results.known if each.is_of(results.study.key, results.study.created)]
-        state = [f"The ledger has no opening of this test split, but there is {each.what}." for each in mine]
+        state = [f"No valid ledger has an opening of this test split, but there is {each.what}." for each in mine]
         earlier = [f"{line[0].upper()}{line[1:]}." for line in results.seen_before]
         return " ".join([*(state or ["The test split is sealed."]), *earlier])
     if opening.scores is None:

@@ -15,7 +15,7 @@ from harness.errors import CorpusError, StudyError
 from harness.model import Build, Model
 from harness.store.finalist_record import Finalist
 from harness.store.find import stored_reference
-from harness.store.opening import Opening, recorded
+from harness.store.opening import Opening, recorded_if_valid
 from harness.store.storage import Storage
 from harness.store.study_record import Chosen, StudyRecord
 from harness.store.traces import KnownOpening, known_openings, seen_before, split_state
@@ -150,7 +150,7 @@ def gather(storage: Storage, study: StudyRecord, build: Build | None = None) -> 
         best=best_trial(trials),
         chosen=chosen,
         weights=storage.kept_file(chosen.weights_artifact) if chosen is not None and chosen.weights_artifact else None,
-        opening=recorded(storage, study.key),
+        opening=recorded_if_valid(storage, study.key),
         optuna_study=storage.optuna_study(study.key),
         known=tuple(known_openings(storage)),
         build=build,

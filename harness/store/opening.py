@@ -177,6 +177,14 @@ def recorded(storage: Storage, key: str) -> Opening | None:
     )
 
 
+def recorded_if_valid(storage: Storage, key: str) -> Opening | None:
+    """The same for what shows many studies; None, too, if the ledger is broken. What is at hand still tells of it."""
+    try:
+        return recorded(storage, key)
+    except StorageError:
+        return None
+
+
 def losses_by_item(storage: Storage, scores: Scores) -> bytes:
     """The stored losses by test item, packed, once they are known to be those of the opening.
 

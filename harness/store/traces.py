@@ -110,9 +110,9 @@ def seen_before(
 
 
 def split_state(known: Sequence[KnownOpening], key: str, created: str, fingerprint: str) -> str:
-    """The state of a test split that this storage's ledger does not know as opened, in a few words."""
+    """The state of a test split that no valid ledger of this storage has as opened, in a few words."""
     if any(opening.is_of(key, created) for opening in known):
-        return "opened, but not in the ledger"
+        return "opened, but in no valid ledger"
     others = list(dict.fromkeys(o.key or "an unknown study" for o in known if o.fingerprint == fingerprint))
     return f"sealed; the same split was opened for {', '.join(others)}" if others else "sealed"
 

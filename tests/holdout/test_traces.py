@@ -109,7 +109,7 @@ def test_one_trace_without_a_ledger_is_named_and_keeps_the_study_closed(
     storage = open_storage()
     with no_plots():
         results = write_report(storage, storage.study(KEY)).results
-    assert results.test_split == "opened, but not in the ledger"
+    assert results.test_split == "opened, but in no valid ledger"
     assert run(["holdout", "--verify"]) == 1  # the report has not deleted what tells of the opening
     write_study("other", trials=1)
     if kept != "holdout_items.csv":  # the only one without the fingerprint
@@ -230,6 +230,25 @@ def test_a_changed_export_stops_the_opened_study_and_no_other(
     assert "Restore the one that was changed" in shown(capfd)
     write_study("other", trials=1)
     assert "so it can be searched" in search(items, "other").notice
+
+
+@pytest.mark.usefixtures("backup")
+def test_a_broken_ledger_stops_no_list_and_no_report(items: Path, capfd: pytest.CaptureFixture[str]):
+    write_study("other", trials=1)
+    search(items, "other")
+    with closing(sqlite3.connect(default())) as connection, connection:
+        connection.execute("UPDATE harness_openings SET document = replace(document, 'scored', 'scorec')")
+    storage, path = open_storage(), paths.results_folder() / KEY / "summary.json"
+    before = json.loads(path.read_text())["holdout"]
+    with no_plots():
+        write_report(storage, storage.study(KEY))
+        write_report(storage, storage.study("other-items"))
+    assert json.loads(path.read_text())["holdout"] == before
+    assert run(["studies"]) == 0
+    assert "opened, but in no valid ledger" in (line := shown(capfd))
+    assert "sealed; the same split was opened for tiny-items" in line
+    with pytest.raises(StorageError, match="they differ"):
+        opened(storage, "other-items")
 
 
 @pytest.mark.usefixtures("backup")
