@@ -45,8 +45,8 @@ dashboard: $(VENV)/.run  ## Serve the Optuna dashboard for every study, on 127.0
 report: $(VENV)/.run  ## Rewrite pages, tables and plots from the stored trials of every study (NAME= for one)
 	@$(HARNESS) report $(if $(call given,NAME)$(call given,STUDY),$(STORED),$(COMMON))
 
-holdout: $(VENV)/.run  ## Open the test split, once, for the study's winner (RESUME=1 after a crash, VERIFY=1 to check the ledger)
-	@$(HARNESS) holdout $(if $(filter 1,$(call given,VERIFY)),--verify $(COMMON),$(STORED) $(if $(filter 1,$(call given,RESUME)),--resume)) || [ $$? -eq 3 ]
+holdout: $(VENV)/.run  ## Open the test split, once, for the study's winner (RESUME=1 after a crash, VERIFY=1 to check the ledger, HEAD= a hash it must contain)
+	@$(HARNESS) holdout $(call flag,HEAD,head) $(if $(filter 1,$(call given,VERIFY)),--verify $(COMMON),$(STORED) $(if $(filter 1,$(call given,RESUME)),--resume)) || [ $$? -eq 3 ]
 
 bench: $(VENV)/.bench  ## Compare this trainer with others, and its advice with random changes (SECTIONS="steps exact target study advice")
 	@$(HARNESS) bench $(call given,SECTIONS)

@@ -174,14 +174,19 @@ def holdout(
     corpus: StoredCorpus = None,
     resume: Annotated[bool, typer.Option("--resume", help="Finish an opening that crashed before scoring.")] = False,
     verify: Annotated[bool, typer.Option("--verify", help="Only check the ledger of all openings.")] = False,
+    head: Annotated[
+        str | None, typer.Option(help="With --verify: the hash that an opening printed, to be found in the ledger.")
+    ] = None,
     storage: StorageUrl = None,
     as_json: AsJson = False,
 ) -> None:
     """Open the test split once, for the study's winner; exit code 3 if it was opened before."""
     from harness.cli.holdout import open_test_split, verify_ledger
 
+    if head is not None and not verify:
+        raise ConfigError(f"--head belongs to --verify; got --head {head} alone. Add --verify.")
     if verify:
-        verify_ledger(storage, as_json=as_json)
+        verify_ledger(storage, head, as_json=as_json)
     elif name is None:
         raise ConfigError("a holdout needs a study; got none. Give its key or name, or --verify to check the ledger.")
     else:

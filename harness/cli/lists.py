@@ -11,10 +11,11 @@ from harness.corpus.overlap import in_percent
 from harness.report.summary import UNIT
 from harness.report.tables.studies import UNCONFIRMED
 from harness.store.find import searched_studies
-from harness.store.opening import recorded as recorded_opening
+from harness.store.opening import recorded_if_valid
 from harness.store.quiet import quiet_optuna
 from harness.store.storage import Storage, open_storage
 from harness.store.study_record import StudyRecord
+from harness.store.traces import KnownOpening, known_openings, split_state
 from harness.store.trial_record import FINISHED, best_trial
 
 
@@ -22,7 +23,8 @@ from harness.store.trial_record import FINISHED, best_trial
 def list_studies(storage: str | None, *, as_json: bool) -> None:
     """The study files in studies/ and the stored studies."""
     opened = open_storage(storage)
-    stored = [_study_facts(opened, record) for record in searched_studies(opened)]
+    known = known_openings(opened)
+    stored = [_study_facts(opened, record, known) for record in searched_studies(opened)]
     if as_json:
         show_json({"unit": UNIT, "to_begin": paths.known_studies(), "stored": stored})
         return
@@ -61,10 +63,13 @@ def _run(facts: dict[str, Any]) -> str:
     return "one run" if facts["winner"] else UNCONFIRMED
 
 
-def _study_facts(storage: Storage, record: StudyRecord) -> dict[str, Any]:
+def _study_facts(storage: Storage, record: StudyRecord, known: list[KnownOpening]) -> dict[str, Any]:
     trials, won = storage.trials(record.key), None if record.ranking is None else record.ranking.won
-    best, opening = best_trial(trials), recorded_opening(storage, record.key)
-    test_split = "sealed" if opening is None else f"{opening.state} {opening.scored or opening.claimed}"
+    best, opening = best_trial(trials), recorded_if_valid(storage, record.key)
+    if opening is None:
+        test_split = split_state(known, record.key, record.created, record.corpus.fingerprint)
+    else:
+        test_split = f"{opening.state} {opening.scored or opening.claimed}"
     return {
         "study": record.key,
         "corpus": record.corpus.label,

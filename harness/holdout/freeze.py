@@ -48,6 +48,7 @@ def freeze(storage: Storage, record: StudyRecord, corpus: Corpus, build: Build, 
         versions=versions(),
         owner=this_process(),
         openings_before=openings_before,
+        without_recipe=_without_recipe(storage, record, rows),
         contenders=tuple(contenders),
     )
 
@@ -123,6 +124,17 @@ def _recipe(storage: Storage, record: StudyRecord) -> list[Contender]:
         runs = tuple(run for run in runs if run.seed in record.ranking.seeds)
     won = record.ranking is not None and record.ranking.won is not None and record.ranking.won.is_recipe
     return [_of_runs(storage, f"winner ({RECIPE})" if won else RECIPE, runs, own_model=False)] if runs else []
+
+
+def _without_recipe(storage: Storage, record: StudyRecord, rows: list[Contender]) -> str | None:
+    """Why the recipe is missing on the list although the study asked for it."""
+    if record.reference is None or any(RECIPE in row.what for row in rows):
+        return None
+    trials = storage.trials(record.reference)
+    last = trials[-1] if trials else None
+    if last is None:
+        return "its training is not stored"
+    return f"its training {last.status}" + (f" ({last.failure})" if last.failure else "")
 
 
 def _of_runs(storage: Storage, what: str, runs: tuple[SeedRun, ...], *, own_model: bool) -> Contender:

@@ -23,11 +23,15 @@ from harness.holdout.freeze import freeze, predictors
 from harness.model import Build, Predictor
 from harness.search.intervals import Floats, interval
 from harness.search.trial_queue import sole_run
-from harness.store.ledger import append, entries, export
-from harness.store.opening import Claim, Contender, Elsewhere, Opening, Score, Scores, recorded
+from harness.store.item_hashes import ItemHashes
+from harness.store.ledger import append, settle
+from harness.store.opening import Claim, Contender, Earlier, Elsewhere, OpenedItems, Opening, Score, Scores, recorded
 from harness.store.provenance import this_process
+from harness.store.seal import refuse_unrecorded
 from harness.store.storage import Storage
 from harness.store.study_record import StudyRecord
+from harness.store.traces import HOLDOUT_FILE, KnownOpening, known_openings
+from harness.store.weights import sha256, unpack_arrays
 from harness.study.load import build_of
 from harness.train import ItemNats, item_nats, seen_in_train
 from harness.train.items import nats_by_item
@@ -60,20 +64,24 @@ def open_holdout(
 
     Raises:
         StudyError: the study is not finished, another process is opening it, an earlier opening
-            crashed and `resume` was not given, or what was frozen has changed.
-            Nothing is claimed or resumed in these cases.
+            crashed and `resume` was not given, what was frozen has changed, or something other than
+            the ledger tells that the study was opened. Nothing is claimed or resumed in these cases.
         StorageError: the ledger was changed.
     """
     found = recorded(storage, record.key)
     if found is not None and found.scores is not None:
-        with suppress(StorageError):  # the database decides, even if the file differs; this adds what a crash left out
-            export(storage)
+        with suppress(StorageError):  # the database decides, even if the file differs; this adds what either lacks
+            settle(storage)
         return found, False
+    settle(storage)
+    known = [o for o in known_openings(storage) if not (o.is_own and o.key == record.key)]
+    refuse_unrecorded([opening for opening in known if opening.is_of(record.key, record.created)])
     corpus, build = record.corpus.load(), build_of(record.file, record.own_model)
     if found is None:
         with sole_run(record.key):  # no search may run between freezing and claim
             record = storage.study(record.key) or record
-            claim = freeze(storage, record, corpus, build, _openings_of(storage, record, corpus))
+            before = sum(opening.fingerprint in corpus.fingerprints for opening in known)
+            claim = freeze(storage, record, corpus, build, before)
             rows = _loaded(storage, claim, corpus, build)  # a list that cannot be scored must not be claimed
             entry = append(storage, record.key, "claimed", claim.model_dump(mode="json"))
     else:
@@ -87,17 +95,13 @@ def open_holdout(
             f"a test split may be opened by only one process; another has just claimed {record.key}. Run this again."
         )
     on_claim(claimed)
-    scores = _scored(storage, record, rows, corpus)
+    items = sealed_test_items(corpus.source.items, corpus.source.variant.rule)
+    _record_items(storage, record, items, known)
+    scores = _scored(storage, claimed, rows, corpus, items)
     append(storage, record.key, "scored", scores.model_dump(mode="json"))
     opening = recorded(storage, record.key)
     assert opening is not None  # just written
     return opening, True
-
-
-def _openings_of(storage: Storage, record: StudyRecord, corpus: Corpus) -> int:
-    """Other studies of this storage that claimed the same test split."""
-    claims = [entry.body for entry in entries(storage) if entry.step == "claimed" and entry.key != record.key]
-    return sum(corpus.known_as(claim["fingerprint"]) for claim in claims)
 
 
 def _refuse_unless_crashed(found: Opening, resume: bool) -> None:
@@ -135,8 +139,34 @@ def _loaded(storage: Storage, claim: Claim, corpus: Corpus, build: Build) -> lis
     return rows
 
 
-def _scored(storage: Storage, record: StudyRecord, rows: list[_Row], corpus: Corpus) -> Scores:
-    items = sealed_test_items(corpus.source.items, corpus.source.variant.rule)
+def _record_items(storage: Storage, record: StudyRecord, items: list[str], known: list[KnownOpening]) -> None:
+    """Write hashes of the test items to the ledger, before anything is scored, with what opened them earlier.
+
+    A resumed opening keeps those that it has written.
+    """
+    hashes = ItemHashes.of(items)
+    earlier = []
+    for opening in known:
+        shared = _shared(storage, opening, record.corpus.fingerprint, items, hashes.distinct)
+        if shared != 0:
+            earlier.append(Earlier(what=opening.what, shared=shared))
+    opened = OpenedItems(**hashes.model_dump(), earlier=tuple(earlier))
+    append(storage, record.key, "items", opened.model_dump(mode="json"))
+
+
+def _shared(storage: Storage, opening: KnownOpening, fingerprint: str, items: list[str], distinct: int) -> int | None:
+    """How many of these test items an earlier opening had opened; None if that cannot be known."""
+    if opening.items is not None:
+        return opening.items.shared(items)
+    # Versions before 0.4.0 recorded no items, but the number of symbols of each, in the order of the split.
+    with suppress(StorageError, KeyError, ValueError):
+        symbols = unpack_arrays(storage.kept_file(opening.items_artifact))["symbols"]
+        if symbols.tolist() == [len(item) + 1 for item in items]:
+            return distinct
+    return distinct if opening.fingerprint == fingerprint else None
+
+
+def _scored(storage: Storage, claimed: Opening, rows: list[_Row], corpus: Corpus, items: list[str]) -> Scores:
     symbols = np.array([len(item) + 1 for item in items])
     scores, columns = [], {}
     for row in rows:
@@ -145,14 +175,16 @@ def _scored(storage: Storage, record: StudyRecord, rows: list[_Row], corpus: Cor
         nats_SI = np.stack([nats_by_item(model, test, symbols).nats for model in row.models])
         columns[row.contender.what] = nats_SI
         scores.append(_score(row, nats_SI, symbols))
-    content = save({"symbols": symbols, **columns})
+    facts = {"study": claimed.key, "claimed": claimed.claimed, "fingerprint": claimed.claim.fingerprint}
+    content = save({"symbols": symbols, **columns}, facts)
     return Scores(
         test_items=len(items),
         test_examples=int(symbols.sum()),
         seen_items=int(seen_in_train(items, [*corpus.train_items, *corpus.dev_items]).sum()),
         elsewhere=_elsewhere(storage, corpus, items),
         scores=tuple(scores),
-        items_artifact=storage.keep_file(content, "holdout-items.safetensors", storage.optuna_study(record.key)),
+        items_artifact=storage.keep_file(content, HOLDOUT_FILE, storage.optuna_study(claimed.key)),
+        items_sha256=sha256(content),
     )
 
 

@@ -54,10 +54,8 @@ def headline(results: Results) -> str:
             f"winner {won.name}: dev {won.dev_nats:.4f} nats (mean of {len(won.runs)} fresh seeds, {_interval(won)}; "
             f"mean train {won.train_nats:.4f}{search})"
         )
-    opening = results.opening
-    test_split = "sealed" if opening is None else f"{opening.state} {opening.scored or ''}".rstrip()
     outcome = "; ".join([first, *_comparisons(results)]) + _recipe_note(results)
-    return f"{outcome}; {results.label}; test split {test_split}"
+    return f"{outcome}; {results.label}; test split {results.test_split}"
 
 
 def _instead(results: Results) -> str:
@@ -160,7 +158,10 @@ def _diagnosis(results: Results) -> str:
 def _test_split(results: Results) -> str:
     opening = results.opening
     if opening is None:
-        return "The test split is sealed."
+        mine = [each for each in results.known if each.is_of(results.study.key, results.study.created)]
+        state = [f"No valid ledger has an opening of this test split, but there is {each.what}." for each in mine]
+        earlier = [f"{line[0].upper()}{line[1:]}." for line in results.seen_before]
+        return " ".join([*(state or ["The test split is sealed."]), *earlier])
     if opening.scores is None:
         return f"The test split was claimed {opening.claimed} and has no scores yet."
     first = opening.scores.scores[0]

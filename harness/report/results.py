@@ -17,9 +17,10 @@ from harness.model import Build, Model
 from harness.store.checks import checked_weights
 from harness.store.finalist_record import Finalist
 from harness.store.find import stored_reference
-from harness.store.opening import Opening, recorded
+from harness.store.opening import Opening, recorded_if_valid
 from harness.store.storage import Storage
 from harness.store.study_record import Chosen, StudyRecord
+from harness.store.traces import KnownOpening, known_openings, seen_before, split_state
 from harness.store.trial_record import SeedRun, TrialRecord, best_trial
 from harness.store.weights import draw, restore
 from harness.study.load import build_of
@@ -45,6 +46,8 @@ class Results:
     optuna_study: optuna.Study
     checked: frozenset[str] = frozenset()
     """Artifact ids of the stored weights that were scored on dev again and have the loss that was recorded."""
+    known: tuple[KnownOpening, ...] = ()
+    """Every opening at hand, of any study."""
     build: Build | None = None
     """Builds the study's models; None to take the build from the study's file."""
 
@@ -63,6 +66,21 @@ class Results:
     def weights_of(self, runs: Sequence[TrialRecord | SeedRun]) -> str:
         """Whether the losses of these runs were computed again from their weights: `checked` or `not checked`."""
         return "checked" if all(run.weights_artifact in self.checked for run in runs) else "not checked"
+
+    @property
+    def test_split(self) -> str:
+        """The state of the test split in a few words."""
+        study, opening = self.study, self.opening
+        if opening is not None:
+            return f"{opening.state} {opening.scored or opening.claimed}"
+        return split_state(self.known, study.key, study.created, study.corpus.fingerprint)
+
+    @cached_property
+    def seen_before(self) -> list[str]:
+        """Openings of other studies that tell something about this one's splits, one line each."""
+        items = () if self.corpus is None else (*self.corpus.train_items, *self.corpus.dev_items)
+        study = self.study
+        return seen_before(self.known, study.key, study.created, study.corpus.fingerprint, items)
 
     @property
     def label(self) -> str:
@@ -140,9 +158,10 @@ def gather(storage: Storage, study: StudyRecord, build: Build | None = None) -> 
         best=best_trial(trials),
         chosen=chosen,
         weights=storage.kept_file(chosen.weights_artifact) if chosen is not None and chosen.weights_artifact else None,
-        opening=recorded(storage, study.key),
+        opening=recorded_if_valid(storage, study.key),
         optuna_study=storage.optuna_study(study.key),
         checked=checked_weights(storage, study, trials),
+        known=tuple(known_openings(storage)),
         build=build,
     )
 

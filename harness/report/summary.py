@@ -116,16 +116,25 @@ def _holdout(opening: Opening) -> dict[str, Any]:
     scores = None if opening.scores is None else opening.scores.model_dump(mode="json")
     if scores is not None:
         scores["items"] = scores.pop("items_artifact")
+    items = opening.items
     return {
         "state": opening.state,
         "claimed": opening.claimed,
         "scored": opening.scored,
         "attempts": opening.attempts,
+        "head": opening.head,
+        "items": None if items is None else items.model_dump(mode="json", include={"distinct", "earlier"}),
         "claim": claim,
         "scores": scores,
     }
 
 
-def to_json(results: Results) -> str:
-    """The document as text."""
-    return json.dumps(summary(results), indent=2, allow_nan=False, ensure_ascii=False) + "\n"
+def to_json(results: Results, trace: dict[str, Any] | None = None) -> str:
+    """The document as text.
+
+    Args:
+        trace: an earlier document's holdout, to be kept if the ledger has no entry of it.
+    """
+    document = summary(results)
+    document["holdout"] = document["holdout"] or trace
+    return json.dumps(document, indent=2, allow_nan=False, ensure_ascii=False) + "\n"

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import filelock
 
@@ -84,7 +85,8 @@ def _write_all(folder: Path, storage: Storage, results: Results, checked: str) -
     _write_segments(folder, results)
     drawn = _write_page(folder, results, lines, checked)
     write_reported(storage, results, folder, drawn)
-    write_atomically(folder / "summary.json", to_json(results))
+    earlier = paths.results_folder() / study.key / "summary.json"
+    write_atomically(folder / "summary.json", to_json(results, _trace_in(earlier, results)))
     return lines, drawn
 
 
@@ -113,6 +115,18 @@ def _write_holdout(folder: Path, results: Results, storage: Storage) -> None:
     write_atomically(folder / "holdout.md", holdout.to_markdown(opening, results.study))
     write_atomically(folder / "holdout.csv", holdout.runs_frame(opening).to_csv(index=False))
     write_atomically(folder / "holdout_items.csv", holdout.items_frame(opening, storage).to_csv(index=False))
+
+
+def _trace_in(path: Path, results: Results) -> dict[str, Any] | None:
+    """The opening in an earlier summary, if the ledger has lost it: a report must not delete what still tells of it."""
+    study = results.study
+    if results.opening is not None or not any(each.is_of(study.key, study.created) for each in results.known):
+        return None
+    try:
+        holdout: dict[str, Any] | None = json.loads(path.read_text(encoding="utf-8")).get("holdout")
+    except (OSError, ValueError, AttributeError):
+        return None
+    return holdout
 
 
 def _write_best(folder: Path, results: Results) -> None:

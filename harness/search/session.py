@@ -40,6 +40,7 @@ from harness.search.trial_queue import (
 from harness.store.checks import checked_items, stored_weights
 from harness.store.find import stored_reference
 from harness.store.keys import REFERENCE_RUNS, is_internal
+from harness.store.seal import check_seal
 from harness.store.storage import Storage, open_storage
 from harness.store.study_record import CorpusFacts, StudyRecord
 from harness.store.trial_record import TrialRecord
@@ -70,7 +71,7 @@ class Session:
     ends_at: float
     workers: int = 1
     notice: str = ""
-    """A line to show: which corpus is used instead of the default one."""
+    """Lines to show: which corpus is used instead of the default one, and earlier openings of the same items."""
     trials: Sequence[TrialRecord] = ()
     """Records at the start of this session."""
     reference_is_settled: bool = True
@@ -144,7 +145,7 @@ def search(
     )
     with sole_run(key):
         session, job = _start_or_resume(storage, checked)
-        session = replace(session, notice=notice)
+        session = replace(session, notice="\n".join(filter(None, [notice, session.notice])))
         on_ready(session)
         return replace(session, record=_search(session, job, on_event, run))
 
@@ -153,6 +154,7 @@ def _start_or_resume(storage: Storage, checked: _Checked) -> tuple[Session, Job]
     """Store the study as started or resumed, unless a check refuses it. Only its sole runner may call this."""
     key, file, space = checked.key, checked.file, checked.space
     stored = storage.study(key)
+    seal = check_seal(storage, key, stored, checked.corpus)
     settings = merged(checked.asked, None if stored is None else stored.settings, checked.study.settings)
     settings = replace(settings, seed=settings.seed or 0, corpus=checked.facts.spec)
     study = with_settings(checked.study, settings)
@@ -179,16 +181,17 @@ def _start_or_resume(storage: Storage, checked: _Checked) -> tuple[Session, Job]
         ends_at=job.ends_at,
         workers=settings.number_of_workers,
         reference_is_settled=is_settled,
+        notice="\n".join(seal.lines),
     )
     if stored is None:
-        if storage.is_opened(key):
+        if seal.is_opened:
             raise closed(key)
         storage.create_study(record)
         return session, job
-    return _resume(session, stored, job), job
+    return _resume(session, stored, job, is_opened=seal.is_opened), job
 
 
-def _resume(session: Session, stored: StudyRecord, job: Job) -> Session:
+def _resume(session: Session, stored: StudyRecord, job: Job, *, is_opened: bool) -> Session:
     storage, record, key = session.storage, session.record, session.record.key
     trials, optuna_study = storage.trials(key), storage.optuna_study(key)
     check_trials(stored, trials, session.study)
@@ -199,7 +202,7 @@ def _resume(session: Session, stored: StudyRecord, job: Job) -> Session:
     counts = Counts.of(optuna_study, optuna_study.get_trials(deepcopy=False))
     search_is_done = counts.reach(job.target) and job.reference is None
     nothing_left = search_is_done and read_round(storage, record, trials).is_settled(record.ranking)
-    if storage.is_opened(key):
+    if is_opened:
         if not nothing_left:
             raise closed(key)
         record = stored  # a closed study keeps what it was closed with

@@ -7,10 +7,13 @@ from typing import Literal
 
 from pydantic import BaseModel
 
-from harness.store.ledger import entries
+from harness.errors import StorageError
+from harness.store.item_hashes import ItemHashes
+from harness.store.ledger import entries, mentions
 from harness.store.provenance import Owner
 from harness.store.storage import Storage
 from harness.store.upgrade import SCHEMA, read_body
+from harness.store.weights import sha256
 
 Kind = Literal["runs", "ensemble", "bigram", "kneser-ney"]
 
@@ -54,7 +57,9 @@ class Claim(BaseModel, frozen=True):
     versions: dict[str, str]
     owner: Owner
     openings_before: int
-    """How many other studies of this storage had opened the same test split."""
+    """How many earlier openings of a test split of the same fingerprint were known. See `OpenedItems.earlier`."""
+    without_recipe: str | None = None
+    """Why the lecture's recipe is not on the list although the study asked for it; None if it is, or was not asked."""
     contenders: tuple[Contender, ...]
 
 
@@ -86,6 +91,23 @@ class Elsewhere(BaseModel, frozen=True):
     """None if that corpus can no longer be read, or has changed."""
 
 
+class Earlier(BaseModel, frozen=True):
+    """An earlier opening, compared with the test items of this one."""
+
+    what: str
+    """Its study, corpus, time, and where it is known from."""
+    shared: int | None
+    """How many of this opening's distinct test items it had opened; None if its items were not recorded."""
+
+
+class OpenedItems(ItemHashes, frozen=True):
+    """The test items of an opening as hashes, and the earlier openings that could be compared with them."""
+
+    schema_number: int = SCHEMA
+    earlier: tuple[Earlier, ...] = ()
+    """Those that share items, and those of which nothing but another fingerprint is known."""
+
+
 class Scores(BaseModel, frozen=True):
     """The result of an opening."""
 
@@ -98,6 +120,8 @@ class Scores(BaseModel, frozen=True):
     scores: tuple[Score, ...]
     items_artifact: str
     """Artifact id of the nats of every test item under every model on the list."""
+    items_sha256: str | None = None
+    """SHA-256 of that file; None for an opening of version 0.3.0 or earlier."""
 
 
 @dataclass(frozen=True)
@@ -110,6 +134,10 @@ class Opening:
     attempts: int
     """1, plus one for each time it was resumed after a crash between claim and scores."""
     owner: Owner
+    head: str
+    """Hash of its last entry in the ledger. Kept elsewhere, it can verify that the ledger still contains the entry."""
+    items: OpenedItems | None = None
+    """None before the split is opened, and for an opening of version 0.3.0 or earlier."""
     scored: str | None = None
     scores: Scores | None = None
 
@@ -119,8 +147,18 @@ class Opening:
 
 
 def recorded(storage: Storage, key: str) -> Opening | None:
-    """The opening of a study in the ledger; None if it has not been claimed."""
-    steps = {entry.step: entry for entry in entries(storage) if entry.key == key}
+    """The opening of a study in the ledger; None if it has not been claimed.
+
+    Raises:
+        StorageError: the ledger is broken, and has something about this study.
+    """
+    try:
+        there = entries(storage)
+    except StorageError:
+        if mentions(storage, key):
+            raise
+        return None
+    steps = {entry.step: entry for entry in there if entry.key == key}
     if "claimed" not in steps:
         return None
     first, scored = steps["claimed"], steps.get("scored")
@@ -132,6 +170,31 @@ def recorded(storage: Storage, key: str) -> Opening | None:
         claim=claim,
         attempts=1 + len(resumed),
         owner=Owner.model_validate(resumed[-1].body["owner"]) if resumed else claim.owner,
+        head=list(steps.values())[-1].hash,
+        items=read_body(OpenedItems, steps["items"].body) if "items" in steps else None,
         scored=None if scored is None else scored.at,
         scores=None if scored is None else read_body(Scores, scored.body),
     )
+
+
+def recorded_if_valid(storage: Storage, key: str) -> Opening | None:
+    """The same for what shows many studies; None, too, if the ledger is broken. What is at hand still tells of it."""
+    try:
+        return recorded(storage, key)
+    except StorageError:
+        return None
+
+
+def losses_by_item(storage: Storage, scores: Scores) -> bytes:
+    """The stored losses by test item, packed, once they are known to be those of the opening.
+
+    Raises:
+        StorageError: they are missing, or were changed.
+    """
+    content = storage.kept_file(scores.items_artifact)
+    if scores.items_sha256 not in (None, sha256(content)):
+        raise StorageError(
+            f"losses by test item must not change; {scores.items_artifact} no longer has the SHA-256 that the ledger "
+            "records. Restore results/artifacts from a backup."
+        )
+    return content

@@ -6,6 +6,7 @@ uses the same code.
 
 from __future__ import annotations
 
+import json
 import sqlite3
 import tempfile
 import warnings
@@ -228,6 +229,15 @@ class Storage:
                 f"stored files must stay in the artifact store; {artifact} is missing. "
                 "Restore results/artifacts from a backup, or start the study again under another NAME."
             ) from None
+
+    def files_named(self, filename: str) -> dict[str, str]:
+        """The artifacts of all studies that were stored under this name: their ids, each with its study's key."""
+        found = {}
+        for study in self.backend.get_all_studies():
+            for name, value in study.system_attrs.items():
+                if name.startswith("artifacts:") and json.loads(value).get("filename") == filename:
+                    found[name.removeprefix("artifacts:")] = study.study_name
+        return found
 
     def _put(self, table: sql.Table, identity: dict[str, Any], document: str) -> None:
         where = sql.and_(*(table.c[name] == value for name, value in identity.items()))

@@ -176,7 +176,7 @@ def test_the_test_split_is_opened_once(searched: str, items: str, capfd: pytest.
     line = refused(["study", "tiny", "--corpus", items, "--trials", "9"], capfd)
     assert "closed once its test split is opened" in line
     assert run(["holdout", "--verify"]) == 0
-    assert "2 entries" in capfd.readouterr().out
+    assert "3 entries" in capfd.readouterr().out
 
 
 def test_a_longer_search_that_was_killed_has_not_ended(

@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
-import shutil
 import sqlite3
 from pathlib import Path
 
@@ -29,37 +28,8 @@ from harness.store.opening import Opening, recorded
 from harness.store.provenance import Owner
 from harness.store.storage import Storage, open_storage
 from harness.store.weights import restore
-from tests.tiny_study import brief_reference, search, with_build, write_items, write_study
-
-KEY = "tiny-items"
-
-
-@pytest.fixture(scope="module")
-def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A project with one finished study: two finalists and the recipe, two seeds."""
-    folder = tmp_path_factory.mktemp("template")
-    with pytest.MonkeyPatch.context() as patched:
-        patched.setenv("HARNESS_HOME", str(folder))
-        patched.setattr("harness.search.workers.REFERENCE", brief_reference())
-        write_study(trials=4, finalists=2, reference=True)
-        search(write_items(folder / "items.txt"))
-    return folder
-
-
-@pytest.fixture
-def items(template: Path) -> Path:
-    return template / "items.txt"
-
-
-@pytest.fixture
-def storage(template: Path, home: Path) -> Storage:
-    """That study, its project copied into this test's own."""
-    shutil.copytree(template, home, dirs_exist_ok=True)
-    return open_storage()
-
-
-def opened(storage: Storage, key: str = KEY, **options: bool) -> Opening:
-    return open_holdout(storage, storage.study(key), **options)[0]
+from tests.holdout.conftest import KEY, opened
+from tests.tiny_study import search, with_build, write_study
 
 
 def crash_before_scores(storage: Storage) -> Opening:
@@ -146,7 +116,7 @@ def test_a_crash_after_the_claim_is_resumed_only_when_asked_and_for_the_same_lis
         opened(storage)
     scored = opened(storage, resume=True)
     assert (scored.state, scored.attempts, scored.claim) == ("scored", 2, claimed.claim)
-    assert [entry.step for entry in ledger.entries(storage)] == ["claimed", "resumed 1", "scored"]
+    assert [entry.step for entry in ledger.entries(storage)] == ["claimed", "resumed 1", "items", "scored"]
     assert "took 2 attempts" in " ".join(remarks(scored))
 
 
@@ -208,7 +178,10 @@ def test_openings_and_leaks_of_this_storage_are_counted(storage: Storage, items:
     assert opened(storage).claim.openings_before == 0
     second = opened(storage, "other-items")
     assert second.claim.openings_before == 1
-    assert "opened for 1 other study on this storage before" in remarks(second)[0]
+    assert (
+        "all of the 30 distinct test items had been opened before, for tiny-items on items, claimed"
+        in remarks(second)[0]
+    )
     assert "opened 2 times" in paper_line(second)
 
     def shared(spec: object) -> int:
@@ -224,6 +197,9 @@ def test_openings_and_leaks_of_this_storage_are_counted(storage: Storage, items:
     stranger.unlink()
     third = opened(storage, "other-items-dedup")
     assert third.claim.openings_before == 0
+    distinct = set(sealed_test_items(load(f"{items}-dedup").source.items))
+    assert [each.shared for each in third.items.earlier] == [len(distinct & set(test))] * 2
+    assert 0 < len(distinct & set(test)) < len(distinct)
     assert ("stranger", None) in {(e.corpus, e.items) for e in third.scores.elsewhere}
     assert "an unknown number" in " ".join(remarks(third))
 

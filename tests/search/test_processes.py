@@ -67,7 +67,7 @@ def test_of_twenty_processes_at_once_one_opens_the_split(home: Path, tmp_path: P
     (nats,) = {said for now, said in answers if now}
     for now, said in answers:
         assert now or said == nats or "another has just claimed" in said or "Wait for it" in said, said
-    assert [entry.step for entry in ledger.entries(storage)] == ["claimed", "scored"]
+    assert [entry.step for entry in ledger.entries(storage)] == ["claimed", "items", "scored"]
     assert ledger.verify(storage) == []
 
 

@@ -13,7 +13,7 @@ from harness import paths
 from harness.cli.app import run
 from harness.errors import StorageError
 from harness.store import ledger
-from harness.store.ledger import FIRST, append, entries, export, exported, head, verify
+from harness.store.ledger import FIRST, append, entries, exported, head, settle, verify
 from harness.store.storage import Storage, open_storage
 
 
@@ -123,8 +123,6 @@ def test_any_single_changed_byte_in_the_file_is_detected(storage: Storage):
         "UPDATE harness_openings SET step = 'begun' WHERE \"index\" = 2",
         'UPDATE harness_openings SET "index" = 9 WHERE "index" = 3',
         'DELETE FROM harness_openings WHERE "index" = 1',
-        'DELETE FROM harness_openings WHERE "index" = 3',
-        "DELETE FROM harness_openings",
     ],
 )
 def test_a_changed_database_is_detected_and_accepts_no_claim(
@@ -140,6 +138,80 @@ def test_a_changed_database_is_detected_and_accepts_no_claim(
         "SELECT count(*) FROM harness_openings WHERE key = 'three' AND step = 'claimed'"
     ).fetchone() == (1 if "'three'" in statement else 0,)
     connection.close()
+
+
+@pytest.mark.parametrize("left", [0, 1, 2, 3])
+def test_a_database_restored_from_a_backup_takes_in_what_its_export_still_has(
+    left: int, storage: Storage, capfd: pytest.CaptureFixture[str]
+):
+    path, whole = exported(storage), entries(storage)
+    content = path.read_bytes()
+    change('DELETE FROM harness_openings WHERE "index" >= ?', left)
+    assert entries(storage) == whole
+    assert run(["holdout", "--verify"]) == 1
+    shown = " ".join(capfd.readouterr().out.split())
+    assert f"the database lacks the last {4 - left} of the 4 entries of holdout.jsonl" in shown
+    assert "takes them in again" in shown
+    assert append(storage, "two", "claimed", {}) is None
+    assert [row.document for row in storage.openings()] == [entry.line for entry in whole]
+    assert path.read_bytes() == content
+    assert verify(storage) == []
+
+
+def test_an_export_that_lost_its_last_newline_is_taken_in_too(storage: Storage):
+    path = exported(storage)
+    content = path.read_bytes()
+    path.write_bytes(content[:-1])
+    change("DELETE FROM harness_openings")
+    assert settle(storage) == 4
+    assert path.read_bytes() == content
+    assert verify(storage) == []
+
+
+@pytest.mark.parametrize("how", ["changed", "torn", "another chain"])
+def test_nothing_is_taken_in_from_a_broken_or_foreign_export(how: str, storage: Storage, tmp_path: Path):
+    path = exported(storage)
+    whole = path.read_bytes()
+    other = open_storage(str(tmp_path / "other.db"), create=True)
+    append(other, "one", "claimed", {})
+    broken = {
+        "changed": whole.replace(b"2.125", b"2.120"),
+        "torn": whole[:-9],
+        "another chain": exported(other).read_bytes(),
+    }
+    path.write_bytes(broken[how])
+    change('DELETE FROM harness_openings WHERE "index" >= 1')
+    with pytest.raises(StorageError, match=r"they differ. Restore the one that was changed"):
+        append(storage, "three", "claimed", {})
+    assert (len(storage.openings()), path.read_bytes()) == (1, broken[how])
+    assert run(["holdout", "--verify"]) == 1
+
+
+def test_a_kept_head_is_found_as_long_as_its_entry_is_in_the_chain(storage: Storage, capfd: pytest.CaptureFixture[str]):
+    kept = entries(storage)[1].hash
+    for given in (kept, kept[:12], kept.upper()):
+        assert run(["holdout", "--verify", "--head", given]) == 0
+        assert "and 2 later ones" in " ".join(capfd.readouterr().out.split())
+    # The whole ledger is written anew, database and export alike: only the kept head tells.
+    change("DELETE FROM harness_openings")
+    exported(storage).unlink()
+    append(storage, "two", "claimed", {"fingerprint": "f"})
+    assert run(["holdout", "--verify"]) == 0
+    assert run(["holdout", "--verify", "--head", kept]) == 1
+    assert "an opening was removed or changed" in " ".join(capfd.readouterr().out.split())
+    for wrong in (kept[:11], "x" * 64, kept + "0", ""):
+        assert run(["holdout", "--verify", "--head", wrong]) == 2
+    assert run(["holdout", "--head", kept]) == 2
+    assert "Add --verify" in capfd.readouterr().err
+
+
+def test_a_clock_that_was_set_back_is_told_and_is_no_fault(
+    storage: Storage, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+):
+    monkeypatch.setattr("harness.store.ledger.now", lambda: "2001-01-01T00:00:00+00:00")
+    append(storage, "three", "claimed", {})
+    assert run(["holdout", "--verify"]) == 0
+    assert "entry 4 (2001-01-01T00:00:00+00:00) is dated earlier" in " ".join(capfd.readouterr().out.split())
 
 
 def test_a_file_that_differs_from_the_database_prevents_the_next_claim(storage: Storage):
@@ -161,7 +233,7 @@ def test_entries_that_a_crash_left_out_of_the_file_are_added(left: str, storage:
     cut = {"nothing": 0, "some lines": first, "half a line": first + 20, "a line without its end": len(whole) - 1}
     path.write_bytes(whole[: cut[left]])
     assert verify(storage) != []
-    export(storage)
+    assert settle(storage) == 0
     assert path.read_bytes() == whole
     assert verify(storage) == []
 

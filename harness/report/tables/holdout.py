@@ -5,7 +5,7 @@ from __future__ import annotations
 import pandas as pd
 
 from harness.report.tables.table import markdown, nats_if_known
-from harness.store.opening import Contender, Elsewhere, Opening, Score
+from harness.store.opening import Claim, Contender, Elsewhere, OpenedItems, Opening, Score, losses_by_item
 from harness.store.storage import Storage
 from harness.store.study_record import StudyRecord
 from harness.store.weights import unpack_arrays
@@ -56,11 +56,11 @@ def items_frame(opening: Opening, storage: Storage) -> pd.DataFrame:
     The scores can be recomputed from it.
 
     Raises:
-        StorageError: the stored losses are missing.
+        StorageError: the stored losses are missing, or are not those of the opening.
     """
     if opening.scores is None:
         return pd.DataFrame(columns=["item", "symbols"])
-    kept = unpack_arrays(storage.kept_file(opening.scores.items_artifact))
+    kept = unpack_arrays(losses_by_item(storage, opening.scores))
     columns = {
         contender.what if contender.kind != "runs" else f"{contender.what}, seed {contender.weights[place].seed}": nats
         for contender in opening.claim.contenders
@@ -71,10 +71,10 @@ def items_frame(opening: Opening, storage: Storage) -> pd.DataFrame:
 
 def remarks(opening: Opening) -> list[str]:
     """What a reader should know about the scores, one sentence each."""
-    claim, scores, before = opening.claim, opening.scores, opening.claim.openings_before
-    studies = "1 other study" if before == 1 else f"{before} other studies"
-    opened = "had not been opened" if before == 0 else f"had been opened for {studies}"
-    lines = [f"this test split (fingerprint {claim.fingerprint}) {opened} on this storage before"]
+    claim, scores = opening.claim, opening.scores
+    lines = [_by_fingerprint(claim)] if opening.items is None else _by_items(opening.items)
+    if claim.without_recipe is not None:
+        lines.append(f"the lecture's recipe is not on the list: {claim.without_recipe}")
     if scores is not None:
         lines.append(
             f"test items that are also in train or dev of this corpus: {scores.seen_items:,} of {scores.test_items:,}"
@@ -83,6 +83,34 @@ def remarks(opening: Opening) -> list[str]:
     if opening.attempts > 1:
         lines.append(f"the opening took {opening.attempts} attempts, all with the same frozen list")
     return lines
+
+
+def _by_fingerprint(claim: Claim) -> str:
+    """What is said before the split is opened, and about openings of version 0.3.0 or earlier."""
+    before = claim.openings_before
+    studies = "1 other study" if before == 1 else f"{before} other studies"
+    opened = "is not known to have been opened" if before == 0 else f"had been opened for {studies}"
+    return f"this test split {opened} before, by its fingerprint {claim.fingerprint} alone"
+
+
+def _by_items(items: OpenedItems) -> list[str]:
+    """Earlier openings, compared item by item."""
+    shared = [each for each in items.earlier if each.shared]
+    lines = [
+        f"{'all' if each.shared == items.distinct else f'{each.shared:,}'} of the {items.distinct:,} distinct test "
+        f"items had been opened before, for {each.what}"
+        for each in shared
+    ]
+    if not shared:
+        lines = [
+            f"none of the {items.distinct:,} distinct test items is known to have been opened before, by the ledgers, "
+            "exports, stored files and results in this folder"
+        ]
+    return lines + [
+        f"an earlier opening cannot be compared, because its test items were not recorded: {each.what}"
+        for each in items.earlier
+        if each.shared is None
+    ]
 
 
 def _leak(other: Elsewhere) -> str:
@@ -102,13 +130,25 @@ def paper_line(opening: Opening) -> str:
     if finalists:
         chosen = f"{plural(finalists, 'finalist')} of {plural(trials, 'trial')} on {plural(seeds, 'fresh seed')} each"
     rest = "; ".join(f"{score.what} {_with_spread(score)}" for _, score in others)
-    times = "opened once" if claim.openings_before == 0 else f"opened {claim.openings_before + 1} times on this storage"
     return (
         f"On {claim.corpus} (fingerprint {claim.fingerprint}, {opening.scores.test_examples:,} test "
         f"symbols of {plural(opening.scores.test_items, 'item')}), the {winner.what}, chosen on dev from {chosen}, "
         f"scores {_with_spread(won)} nats per symbol on test (95 % CI {won.low:.4f} to {won.high:.4f} "
-        f"over seeds and items; dev {winner.dev_nats:.4f}); {rest}; test split {times}."
+        f"over seeds and items; dev {winner.dev_nats:.4f}); {rest}; test split {_times(opening)}."
     )
+
+
+def _times(opening: Opening) -> str:
+    if opening.items is None:
+        before = opening.claim.openings_before
+        return "opened once" if before == 0 else f"opened {before + 1} times on this storage"
+    distinct, shared = opening.items.distinct, [each.shared for each in opening.items.earlier if each.shared]
+    again = 1 + sum(count == distinct for count in shared)
+    times = "opened once" if again == 1 else f"opened {again} times"
+    partly = [count for count in shared if count < distinct]
+    if again == 1 and partly:
+        times += f", after up to {max(partly):,} of its {distinct:,} distinct items had been opened with other splits"
+    return times
 
 
 def to_markdown(opening: Opening, study: StudyRecord) -> str:
@@ -116,6 +156,7 @@ def to_markdown(opening: Opening, study: StudyRecord) -> str:
     parts = [
         f"# The test split of {study.key}",
         f"claimed {opening.claimed}, scored {opening.scored or 'not yet'}",
+        f"ledger entry {opening.head} (harness holdout --verify --head … proves that it is still there)",
         f"{study.corpus.short} · nats per symbol, exact means over whole splits",
         markdown(FROZEN_HEAD, frozen_rows(opening)),
         markdown(SCORED_HEAD, scored_rows(opening)),

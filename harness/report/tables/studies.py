@@ -65,7 +65,7 @@ def _row(results: Results) -> dict[str, Any]:
         "trials": len(results.trials),
         "seconds": sum(record.seconds or 0.0 for record in results.trials),
         "ended_by": study.ending or None,
-        "test_split": _test_split(results),
+        "test_split": results.test_split,
     }
     if chosen is not None:
         row |= {"verdict": chosen.trial.verdict, "confirmed": won is not None}
@@ -77,8 +77,3 @@ def _row(results: Results) -> dict[str, Any]:
         trial = chosen.trial
         row |= {"chosen": f"trial {trial.number}", "n": 1, "train": trial.train_nats, "parameters": trial.parameters}
     return row
-
-
-def _test_split(results: Results) -> str:
-    opening = results.opening
-    return "sealed" if opening is None else f"{opening.state} {opening.scored or opening.claimed}"
