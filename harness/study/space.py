@@ -94,7 +94,7 @@ def check_repeats(study: Study, space: Space) -> None:
     """
     again = space_of(study, draws=_REPEATED).configs
     for number, (before, after) in enumerate(zip(space.configs, again, strict=False)):
-        if before != after:
+        if isinstance(before, TrainConfig) and isinstance(after, TrainConfig) and before != after:
             raise ConfigError(
                 f"suggest() must give the same config for the same parameters; draw {number} gave two. "
                 "Draw what is random with trial.suggest_…."

@@ -169,7 +169,7 @@ def test_openings_are_known_by_their_items_in_other_files_and_other_storages(
         first, line = remarks(opening)[0], paper_line(opening)
         if name in ("blank", "spaces", "upper"):
             assert shared == distinct
-            assert first.startswith(f"all of the {distinct} distinct test items had been opened before, for tiny-items")
+            assert first.startswith(f"all of the {distinct} distinct test items had been opened before, for ")
             assert "opened once" not in line
         elif shared:
             assert first.startswith(f"{shared} of the {opening.items.distinct} distinct test items had been opened")

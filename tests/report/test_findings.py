@@ -66,7 +66,7 @@ def test_the_edges_of_every_tied_finalist_are_looked_at_and_named():
         seeds=(1, 2), finalists=(*finalists, recipe), winner="trial 0", resamples=10_000, items_artifact=None
     )  # as version 0.3.0 stored it
     results = SimpleNamespace(
-        study=SimpleNamespace(ranking=ranking),
+        study=SimpleNamespace(ranking=ranking, overlap=None, space={}),
         optuna_study=study,
         trials=[SimpleNamespace(status="complete", verdict="well fitted")] * 4,
         chosen=SimpleNamespace(trial=SimpleNamespace(number=0)),

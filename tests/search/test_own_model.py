@@ -125,7 +125,9 @@ def test_its_settings_are_shown_as_parameters(found: Any):
 def test_commands_about_it_run(found: Any, capfd: pytest.CaptureFixture[str]):
     with no_plots():
         assert run(["report", "own"]) == 0
-    assert "model.extra.layers" in (paths.results_folder() / found.study.key / "report.html").read_text("utf-8")
+    assert "model.extra.layers" in (paths.results_folder() / found.study.key / "report.html").read_text(
+        encoding="utf-8"
+    )
     assert run(["rerun", "own", "0"]) == 0
     assert "identical to the last bit" in capfd.readouterr().out
     assert run(["show", "own", "0"]) == 0
