@@ -49,7 +49,7 @@ class Dependencies(BaseModel, frozen=True):
     """What every process that works on a study must find again."""
 
     configs: tuple[str, ...]
-    """Hash of each seeded draw's config; the error's type where `suggest` raised."""
+    """Hash of each seeded draw's config; `TrialPruned` where `suggest` refused it, empty where it raised."""
     probes: tuple[Probe, ...]
     """Of the first configs that differ, without those for which `build` raises."""
 
@@ -58,7 +58,7 @@ def dependencies_of(configs: Sequence[TrainConfig | str], build: Build, vocabula
     """Probe the build with the configs of a study's seeded draws.
 
     Args:
-        configs: with seed 0; the error's type for a draw for which `suggest` raised.
+        configs: with seed 0; `TrialPruned` or an empty text for a draw that has none.
 
     Raises:
         ConfigError: a model that `build` makes breaks the interface's rules, or has state outside its tensors.
@@ -71,7 +71,8 @@ def dependencies_of(configs: Sequence[TrainConfig | str], build: Build, vocabula
 
 def changed(kept: Dependencies, now: Dependencies) -> str | None:
     """What differs, in words that follow `a study keeps`; None if nothing does."""
-    if kept.configs != now.configs:
+    # An error may be one of the moment, such as a full disk, and says nothing about the configs.
+    if any(before and after and before != after for before, after in zip(kept.configs, now.configs, strict=True)):
         return "the configs that suggest() makes of its parameters"
     before, after = ({probe.config: probe for probe in each.probes} for each in (kept, now))
     for config, old in before.items():

@@ -34,7 +34,7 @@ class Space:
     fails: bool
     """Whether `suggest` raises for some draws, other than to prune them."""
     configs: tuple[TrainConfig | str, ...] = ()
-    """The config of each draw, with seed 0; the error's type where `suggest` raised."""
+    """The config of each draw, with seed 0; `TrialPruned` where `suggest` refused it, empty where it raised."""
 
 
 def space_of(study: Study, draws: int = _DRAWS) -> Space:
@@ -64,7 +64,7 @@ def space_of(study: Study, draws: int = _DRAWS) -> Space:
             drawn.append("TrialPruned")
         except Exception as error:  # a trial with this draw would fail; others may not
             reasons.add(f"{type(error).__name__}: {error}")
-            drawn.append(type(error).__name__)
+            drawn.append("")
         for parameter, distribution in trial.distributions.items():
             if isinstance(distribution, CategoricalDistribution):
                 check_choices(parameter, distribution.choices)

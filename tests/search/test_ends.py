@@ -230,7 +230,7 @@ def test_a_suggest_that_fails_now_and_then_is_tried_again(items: Path):
 
     def suggest(trial: optuna.Trial) -> TrainConfig:
         calls["count"] += 1
-        if calls["count"] == 224:  # after the 200 draws, 20 again, and the check of the sampler
+        if calls["count"] == 424:  # after 200 draws, 20 again, the check of the sampler, and the worker's draws
             raise OSError("busy")
         return any_width(trial)
 
