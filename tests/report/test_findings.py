@@ -68,7 +68,7 @@ def test_the_edges_of_every_tied_finalist_are_looked_at_and_named():
     results = SimpleNamespace(
         study=SimpleNamespace(ranking=ranking, overlap=None, space={}),
         optuna_study=study,
-        trials=[SimpleNamespace(status="complete", verdict="well fitted")] * 4,
+        trials=[SimpleNamespace(status="complete", verdict="well fitted", pruned_because=None)] * 4,
         chosen=SimpleNamespace(trial=SimpleNamespace(number=0)),
     )
     assert findings(results)[:2] == [
