@@ -20,4 +20,4 @@ def suggest(trial: optuna.Trial) -> TrainConfig:
     )
 
 
-STUDY = Study(name="smoke", suggest=suggest, trials=8, minutes=0.7, finalists=2, seeds=2, reference=False)
+STUDY = Study(name="smoke", suggest=suggest, trials=8, minutes=1.5, finalists=2, seeds=2, reference=False)
