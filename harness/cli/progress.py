@@ -80,7 +80,9 @@ class Progress:
                 return self._remember(self._finish(event, event.record))
             case "idle":
                 self.workers[event.worker] = WorkerState("waiting for the others")
-            case "error" | "died" | "hopeless" | "refused":
+            case "refused":  # said at the end
+                self.workers[event.worker] = WorkerState("ended")
+            case "error" | "died" | "hopeless":
                 self.workers[event.worker] = WorkerState("restarting" if event.kind == "died" else "ended")
                 return self._remember(event.text)
         return ""

@@ -43,7 +43,7 @@ def freeze(storage: Storage, record: StudyRecord, corpus: Corpus, build: Build, 
     return Claim(
         fingerprint=record.corpus.fingerprint,
         corpus=record.corpus.label,
-        study={**chosen_from, "sampler": record.sampler, "begun": record.created, "frozen": now()},
+        study={**chosen_from, "sampler": _samplers(record), "begun": record.created, "frozen": now()},
         commit=commit(),
         versions=versions(),
         owner=this_process(),
@@ -51,6 +51,11 @@ def freeze(storage: Storage, record: StudyRecord, corpus: Corpus, build: Build, 
         without_recipe=_without_recipe(storage, record, rows),
         contenders=tuple(contenders),
     )
+
+
+def _samplers(record: StudyRecord) -> str:
+    """The samplers that drew its trials, in their order."""
+    return ", then ".join(dict.fromkeys(part.sampler for part in record.segments)) or record.sampler
 
 
 def predictors(storage: Storage, contender: Contender, corpus: Corpus, build: Build) -> list[Predictor]:

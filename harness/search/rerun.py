@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from harness.corpus import Corpus
 from harness.errors import StudyError
+from harness.model import Build, CharMLP
+from harness.search.resume import check_dependencies, since
 from harness.store.find import find_trial
 from harness.store.provenance import versions
 from harness.store.storage import Storage
 from harness.store.study_record import StudyRecord
 from harness.store.trial_record import Point, TrialRecord
-from harness.study.load import build_of
+from harness.study.load import build_of, load_study
+from harness.study.space import space_of
 from harness.train import Evaluation, train
 from harness.train.threads import one_thread
 
@@ -39,7 +43,7 @@ def rerun(storage: Storage, study: StudyRecord, number: int) -> Rerun:
             f"a trial must have losses to compare with; trial {number} is {record.status}. Choose another."
         )
     corpus = study.corpus.load()
-    build = build_of(study.file, study.own_model)
+    build = _own_build(study, corpus) if study.own_model else CharMLP.build
     total = record.steps
 
     def on_evaluation(point: Evaluation) -> bool:
@@ -56,3 +60,15 @@ def rerun(storage: Storage, study: StudyRecord, number: int) -> Rerun:
         identical=(last.train_nats, last.dev_nats) == (again.train_nats, again.dev_nats),
         changed={k: (then.get(k, "?"), now[k]) for k in now if then.get(k) != now[k]},
     )
+
+
+def _own_build(study: StudyRecord, corpus: Corpus) -> Build:
+    """The build in the study's file.
+
+    Raises:
+        StudyError: the file is gone, or the study in it has changed.
+    """
+    build = build_of(study.file, own_model=True)
+    definition, _ = load_study(study.file)
+    check_dependencies(study.dependencies, definition, space_of(definition), corpus, since(study))
+    return build

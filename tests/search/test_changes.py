@@ -11,6 +11,7 @@ import pytest
 from harness import paths
 from harness.cli.app import run
 from harness.errors import ConfigError, ModelChanged, StudyError, TrialsFailed
+from harness.holdout.freeze import _samplers
 from harness.report.results import gather
 from harness.report.tables.segments import changes, segments_frame
 from harness.report.write import write_report
@@ -237,3 +238,17 @@ def test_trials_without_stored_weights_are_not_checked(finished: Session):
     shown = {trial.number: results.weights_of([trial]) for trial in results.trials}
     assert shown == {t.number: "not checked" if t.weights_artifact is None else "checked" for t in results.trials}
     assert results.weights_of(finished.record.ranking.finalists[0].runs) == "checked"  # type: ignore[union-attr]
+
+
+def test_a_rerun_with_another_build_is_refused(finished: Session, capfd: pytest.CaptureFixture[str]):
+    assert run(["rerun", "tiny", "0"]) == 0
+    edit(Path(finished.record.file), "torch.relu", "torch.tanh")
+    assert run(["rerun", "tiny", "0"]) == 2
+    assert "a study keeps the predictions that build's model makes" in " ".join(capfd.readouterr().err.split())
+
+
+def test_the_samplers_of_all_segments_are_on_the_frozen_list(items: Path):
+    write_study(trials=2)
+    search(items)
+    record = search(items, trials=3, sampler="RandomSampler").record
+    assert _samplers(record) == "TPESampler(multivariate=True, group=True), then RandomSampler"
