@@ -138,4 +138,5 @@ def _restored(content: bytes, build: Build, what: str) -> tuple[Model, dict[str,
 
 def _keep(storage: Storage, content: bytes, corpus: Corpus, dev_nats: float) -> None:
     check = Check(dev_nats=dev_nats, at=now())
-    storage.write_check(sha256(content), corpus.fingerprint, check.model_dump_json())
+    for fingerprint in corpus.fingerprints:  # a study that was not resumed since 0.3.0 knows another than today's
+        storage.write_check(sha256(content), fingerprint, check.model_dump_json())
