@@ -7,6 +7,7 @@ line prints the message without a traceback and exits with `exit_code`.
 from __future__ import annotations
 
 import difflib
+import re
 
 
 class HarnessError(Exception):
@@ -56,6 +57,11 @@ def in_one_line(error: Exception) -> str:
         return " ".join(str(error).split())
     message = str(error).strip()
     return f"{type(error).__name__}: {first_line(error)}" if message else type(error).__name__
+
+
+def gist(reason: str) -> str:
+    """A reason without sizes and addresses, which change from trial to trial where the fault is the same."""
+    return re.sub(r"0x[0-9a-f]+|[0-9]+", "#", reason)
 
 
 def nearest(word: str, known: list[str]) -> str:

@@ -10,15 +10,17 @@ import math
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from textwrap import shorten
 from typing import Any
 
 import numpy as np
 from optuna.distributions import BaseDistribution, FloatDistribution, IntDistribution
 
+from harness.errors import gist
 from harness.report.frames import FEW_TRIALS, importance_frame
 from harness.report.parameters import columns_of_study
 from harness.report.results import Results
-from harness.store.trial_record import Status
+from harness.store.trial_record import TrialRecord
 from harness.words import plural
 
 EDGE = 0.05
@@ -27,6 +29,7 @@ LOST = 0.2
 """If at least this share of the trials failed or diverged, the space or the code should be checked."""
 UNFINISHED = 0.25
 """If at least this share of the complete trials are still improving, the budget is too small."""
+_ABSENT = object()
 UNIMPORTANT = 0.05
 """A parameter mattered little if the upper end of its importance, over resamples, is below this."""
 
@@ -123,14 +126,11 @@ def _outcomes(results: Results) -> list[str]:
     lines = []
     counted = Counter(record.status for record in results.trials)
     all_trials = sum(counted.values())
-    ways_out: dict[Status, str] = {
-        "diverged": "lower the learning rates",
-        "failed": "fix suggest() or the model, or narrow the space to where they work",
-    }
     if counted["failed"] + counted["diverged"] >= LOST * max(1, all_trials):
-        for status, way_out in ways_out.items():
-            if counted[status]:
-                lines.append(f"{counted[status]} of {plural(all_trials, 'trial')} {status}: {way_out}")
+        if counted["diverged"]:
+            lines.append(f"{counted['diverged']} of {plural(all_trials, 'trial')} diverged: lower the learning rates")
+        if counted["failed"]:
+            lines.append(f"{counted['failed']} of {plural(all_trials, 'trial')} failed{_failures(results)}")
     refused = sum(record.pruned_because is not None for record in results.trials)
     if refused >= LOST * max(1, all_trials):
         lines.append(
@@ -145,6 +145,35 @@ def _outcomes(results: Results) -> list[str]:
             f"{improving} of {plural(complete, 'complete trial')} were still improving at their end: raise the budget"
         )
     return lines
+
+
+def _failures(results: Results) -> str:
+    """The commonest reason of the failed trials, what they have in common, and the way out."""
+    failed = [record for record in results.trials if record.status == "failed"]
+    reasons = Counter(gist(record.failure) for record in failed if record.failure)
+    words = ""
+    if reasons:
+        ((commonest, times),) = reasons.most_common(1)
+        reason = next(each.failure for each in failed if each.failure and gist(each.failure) == commonest)
+        share = "all" if times == len(failed) else f"{times} of them"
+        words = f", {share} with {shorten(reason, 120)!r}"
+    if alike := _alike(results, failed):
+        return f"{words}, every time where {alike}: fix suggest() or the model there, or take that out of the space"
+    return f"{words}: fix suggest() or the model, or narrow the space to where they work"
+
+
+def _alike(results: Results, failed: list[TrialRecord]) -> str:
+    """`kind is 'b'` for every parameter that has one value in all failed trials and another in most of the rest."""
+    rest = [record.params for record in results.trials if record.status != "failed"]
+    if len({record.original for record in failed}) < 2:  # a single point, perhaps tried again
+        return ""
+    names = columns_of_study(results.study, failed[0].params)
+    found = []
+    for name, value in failed[0].params.items():
+        apart = [params[name] != value for params in rest if name in params]
+        if all(record.params.get(name, _ABSENT) == value for record in failed) and 2 * sum(apart) > len(apart):
+            found.append(f"{names[name]} is {value!r}")
+    return " and ".join(found)
 
 
 def _importance(results: Results) -> list[str]:

@@ -8,7 +8,6 @@ the lock finds it.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -20,7 +19,7 @@ from optuna.samplers import BaseSampler
 from optuna.trial import FixedTrial, FrozenTrial, TrialState, create_trial
 
 from harness import paths
-from harness.errors import StudyError, TrialsFailed
+from harness.errors import StudyError, TrialsFailed, gist
 from harness.store.provenance import Owner, this_process, versions
 from harness.store.storage import Storage
 from harness.store.trial_record import Status, TrialRecord
@@ -277,7 +276,7 @@ def _refusal(study: Study, handle: optuna.Trial, error: Exception) -> dict[str, 
     try:
         check_config(study.suggest(FixedTrial(handle.params, handle.number)))  # type: ignore[arg-type]
     except Exception as again:
-        return {"failure": reason_of(error), "fails_always": _gist(reason_of(again)) == _gist(reason_of(error))}
+        return {"failure": reason_of(error), "fails_always": gist(reason_of(again)) == gist(reason_of(error))}
     return {"failure": reason_of(error)}
 
 
@@ -289,11 +288,6 @@ def reason_of(error: Exception) -> str:
 def told(pruned: optuna.TrialPruned, by: str) -> str:
     """Why the study's own code pruned a trial."""
     return f"{by} raised TrialPruned: {pruned}" if str(pruned) else f"{by} raised TrialPruned"
-
-
-def _gist(reason: str) -> str:
-    """A reason without sizes and addresses, which change from trial to trial where the fault is the same."""
-    return re.sub(r"0x[0-9a-f]+|[0-9]+", "#", reason)
 
 
 def failed_for_good(record: TrialRecord) -> bool:
@@ -320,7 +314,7 @@ def _seed_of(storage: Storage, study: optuna.Study) -> int:
 def _stop_if_hopeless(records: list[TrialRecord]) -> None:
     failed = [record for record in records if record.status == "failed"]
     different = len({record.original for record in failed})
-    same_reason = len({_gist(record.failure or "") for record in failed}) == 1
+    same_reason = len({gist(record.failure or "") for record in failed}) == 1
     if different >= HOPELESS_AFTER and (same_reason or different >= 3 * HOPELESS_AFTER):
         raise TrialsFailed(
             f"every one of the first {plural(len(failed), 'trial')} failed, the last with {failed[-1].failure!r}. "

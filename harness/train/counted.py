@@ -5,8 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
+import torch
+from torch import Tensor
+
 from harness.corpus import Corpus, OpenSplit
-from harness.model import CountedBigram
+from harness.model import CountedBigram, Predictor
 from harness.model.kneser_ney import KneserNey
 from harness.train.evaluate import Nats, split_nats
 from harness.train.items import ItemNats, item_nats
@@ -64,51 +67,21 @@ def best_counted(corpus: Corpus, context_length: int) -> Counted:
     return _lowest(kneser_ney(corpus, context_length))
 
 
-LOOKAHEAD = 2
-"""Symbols by which the advice lengthens a context, and by which counted n-grams may therefore look further."""
-GAIN = 0.005
-"""Nats. Counted n-grams that gain less by a longer context gain nothing: their loss on dev varies by as much."""
-
-
-@dataclass(frozen=True)
-class Limit:
-    """What counting shows about the lowest loss that can be reached on a corpus."""
-
-    order: int
-    """The shortest n-gram that no longer one beats on dev by more than GAIN."""
-    longer_gain: Nats
-    """How much the best n-gram with LOOKAHEAD more symbols of context is better on dev than the best without them."""
-    floor: Nats
-    """An estimate of the entropy of a symbol given the context of that n-gram, from train."""
-    floor_error: Nats
-    """The estimate's correction for the number of contexts: the floor is about as uncertain."""
-
-
-def limit_of(corpus: Corpus, context_length: int) -> Limit:
-    """The limit for networks of this context length.
-
-    The floor is the conditional entropy of the train targets, plus (pairs - contexts) / 2N, since entropy estimated by
-    counting is too low by about that (Miller 1955).
-    """
-    longer = kneser_ney(corpus, context_length + LOOKAHEAD)
-    lowest = min(each.dev_nats for each in longer)
-    shortest = next(each for each in longer if each.dev_nats <= lowest + GAIN)
-    counts = corpus.counts("train", max(1, shortest.order - 1))
-    correction = (len(counts.counts) - len(counts.contexts)) / (2 * counts.total)
-    return Limit(
-        order=shortest.order,
-        longer_gain=_lowest(longer[: context_length + 1]).dev_nats - lowest,
-        floor=counts.conditional_entropy() + correction,
-        floor_error=correction,
-    )
-
-
 def kneser_ney(corpus: Corpus, context_length: int) -> tuple[Counted, ...]:
     """Every order from 1 to the context length plus one."""
     # The longest n-gram covers the longest item and both of its boundaries. Higher orders score the same.
     longest = max(map(len, corpus.train_items)) + 2
-    found = (_scored(corpus, min(order, longest)) for order in range(1, context_length + 2))
+    found = (_scored(corpus, min(order, longest)).counted for order in range(1, context_length + 2))
     return tuple(replace(each, name=_name_of(order), order=order) for order, each in enumerate(found, start=1))
+
+
+def ends_by_context(corpus: Corpus, order: int) -> Nats:
+    """The part of a Kneser-Ney order's dev loss that is for whether an item ends; the rest is for which symbol follows.
+
+    Both parts are in nats per predicted symbol, so they add up to the loss.
+    """
+    longest = max(map(len, corpus.train_items)) + 2
+    return _scored(corpus, min(order, longest)).ends_nats
 
 
 def counted_item_nats(corpus: Corpus, order: int) -> ItemNats:
@@ -118,13 +91,36 @@ def counted_item_nats(corpus: Corpus, order: int) -> ItemNats:
     return item_nats(model, corpus, "dev", length)
 
 
-def _scored(corpus: Corpus, order: int) -> Counted:
+@dataclass(frozen=True)
+class _Scored:
+    counted: Counted
+    ends_nats: Nats
+    """The part of its dev loss that is for whether an item ends."""
+
+
+class _Ends:
+    """A counted model's answer to whether an item ends: every symbol that is not the boundary means no."""
+
+    def __init__(self, model: Predictor) -> None:
+        self._model = model
+
+    def log_probabilities(self, contexts: Tensor) -> Tensor:
+        log_p = self._model.log_probabilities(contexts)
+        no = torch.log1p(-log_p[:, :1].exp()).expand(-1, log_p.shape[1] - 1)
+        return torch.cat([log_p[:, :1], no], dim=1)
+
+    def tensors(self) -> dict[str, Tensor]:
+        return self._model.tensors()
+
+
+def _scored(corpus: Corpus, order: int) -> _Scored:
     """One order, counted once per corpus: its losses are the same at every context length that is long enough."""
 
-    def count() -> Counted:
+    def count() -> _Scored:
         train, dev = (corpus.counts(split, max(1, order - 1)) for split in SPLITS)
         model = KneserNey.of(train, corpus.vocabulary_size, order)
-        return Counted(_name_of(order), order, split_nats(model, train), split_nats(model, dev))
+        counted = Counted(_name_of(order), order, split_nats(model, train), split_nats(model, dev))
+        return _Scored(counted, split_nats(_Ends(model), dev))
 
     return corpus.once(("kneser-ney", order), count)
 

@@ -14,6 +14,7 @@ from optuna.trial import FrozenTrial, create_trial
 from harness.report.findings import Edge, edges, findings
 from harness.report.frames import importance_frame
 from harness.store.finalist_record import Finalist, Ranking
+from harness.store.trial_record import TrialRecord
 
 RATE, WIDTH = FloatDistribution(1e-3, 1e-1, log=True), IntDistribution(50, 400)
 DROPOUT, UNITS = FloatDistribution(0.0, 0.5), IntDistribution(1, 10)
@@ -92,8 +93,8 @@ def results_of(trials: int, **outcomes: int) -> Any:
     statuses = ["complete"] * trials + [status for status, count in outcomes.items() for _ in range(count)]
     verdict = "well fitted" if "improving" not in outcomes else "still improving"
     records = [
-        SimpleNamespace(status=status, verdict=verdict, pruned_because=None)
-        for status in statuses
+        TrialRecord(number=number, seed=0, status=status, verdict=verdict)
+        for number, status in enumerate(statuses)
         if status != "improving"
     ]
     unranked = SimpleNamespace(ranking=None, overlap=None, space={})
@@ -149,6 +150,32 @@ def test_few_trials_are_reported_as_too_few():
 def test_many_failed_or_diverged_trials_are_a_finding(failed: int, found: bool):
     lines = findings(results_of(20, failed=failed))
     assert (f"{failed} of {20 + failed} trials failed: fix suggest()" in " ".join(lines)) == found
+
+
+def test_failed_trials_are_reported_with_their_commonest_reason_and_apart_from_diverged_ones():
+    results = results_of(10, failed=4, diverged=3)
+    failures = ["ValueError: width 7 is odd", "ValueError: width 9 is odd", "KeyError: 'x'", None]
+    for record, failure in zip(results.trials[10:14], failures, strict=True):
+        results.trials[record.number] = record.model_copy(update={"failure": failure})
+    lines = findings(results)
+    assert "3 of 17 trials diverged: lower the learning rates" in lines
+    assert (
+        "4 of 17 trials failed, 2 of them with 'ValueError: width 7 is odd': fix suggest() or the model, "
+        "or narrow the space to where they work" in lines
+    )
+
+
+@pytest.mark.parametrize(("working", "is_named"), [(0, True), (4, True), (9, False)])
+def test_a_branch_is_named_if_all_trials_that_fail_are_in_it_and_most_others_are_not(working: int, is_named: bool):
+    results = results_of(10, failed=4)
+    for number, record in enumerate(results.trials):
+        params = {"kind": "mlp" if number < 10 - working else "own", "width": number}
+        failure = "RuntimeError: shapes" if record.status == "failed" else None
+        results.trials[number] = record.model_copy(update={"params": params, "failure": failure})
+    (line,) = (line for line in findings(results) if "failed" in line)
+    assert line.startswith("4 of 14 trials failed, all with 'RuntimeError: shapes'")
+    assert ("every time where kind is 'own': fix suggest() or the model there" in line) == is_named
+    assert "learning rate" not in line
 
 
 def test_runs_that_ended_too_early_are_a_finding():

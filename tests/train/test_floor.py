@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import math
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from harness import AdamW, Budget, Corpus, Cosine, ModelConfig, TrainConfig, load
-from harness.train import judge, train
-from harness.train.counted import limit_of
+from harness import AdamW, Budget, Corpus, Cosine, Evaluation, ModelConfig, TrainConfig, diagnose, load
+from harness.train import best_counted, judge, train
 from harness.train.diagnose import Diagnosis
+from harness.train.limit import Limit, limit_of
 from tests.synthetic import Chain
 
 
@@ -32,7 +34,7 @@ def test_a_network_at_the_entropy_of_a_chain_is_at_the_floor_and_others_are_not(
     chain = Chain.drawn(order, letters, seed=1, end=0.2)
     corpus = chain.corpus(tmp_path, 10_000)
     limit = limit_of(corpus, 4)
-    assert limit.order == max(2, order + 1)  # a chain of order 0 still has no item of length 0
+    assert limit.order == order + 1
     assert limit.floor == pytest.approx(chain.entropy, abs=0.02)
     found = judged(corpus, 4)
     assert found.verdict == "at the floor"
@@ -70,3 +72,23 @@ def test_identical_items_and_items_of_one_letter_are_learnt_to_the_floor(tmp_pat
     path = tmp_path / "items.txt"
     path.write_text("\n".join(items), encoding="utf-8")
     assert judged(load(str(path)), 3).verdict == "at the floor"
+
+
+def test_a_corpus_of_items_of_equal_length_has_a_floor_that_n_grams_do_not_see(tmp_path: Path):
+    chain = Chain.drawn(1, 10, seed=14)
+    corpus = chain.corpus(tmp_path, 10_000)
+    assert limit_of(corpus, 8).floor == pytest.approx(chain.entropy, abs=0.02)
+    assert best_counted(corpus, 8).dev_nats > chain.entropy + 0.1
+    assert judged(corpus, 8, steps=1500).verdict == "at the floor"
+    assert judged(corpus, 8, width=1, size=1).verdict == "underfitting"
+    short = judged(corpus, 4, steps=1500)
+    assert (short.verdict, short.advice) == ("underfitting", "Lengthen the context from 4 to 6.")
+
+
+def test_log_v_is_the_floor_of_uniformly_random_symbols_and_no_sign_of_divergence():
+    chance = Limit(order=1, dev_nats=math.log(5), longer_gain=0.0, floor=math.log(5), floor_error=0.001)
+    curve = [Evaluation(step, step, 1.0, 0.01, math.log(5) + 0.001, math.log(5) + 0.002) for step in (1, 2, 3)]
+    assert diagnose(curve, TrainConfig(), 5, limit=chance).verdict == "at the floor"
+    lower = replace(chance, dev_nats=1.2, floor=1.2)
+    assert diagnose(curve, TrainConfig(), 5, limit=lower).verdict == "diverged"
+    assert diagnose(curve, TrainConfig(), 5).verdict == "diverged"
