@@ -40,7 +40,7 @@ class Probe(BaseModel, frozen=True):
     initial: tuple[float, ...]
     """Log probabilities in nats that the new model gives fixed targets in fixed contexts."""
     drawn: tuple[float, ...]
-    """The same with weights drawn from a fixed seed, whatever `build` draws."""
+    """The same with weights drawn from a fixed seed, whatever `build` draws; empty if they are no weights for it."""
     training: tuple[float, ...]
     """Loss and norm of the gradient on the same batch, dropout included; empty if two calls with one seed differ."""
 
@@ -79,7 +79,7 @@ def changed(kept: Dependencies, now: Dependencies) -> str | None:
         new = after.get(config)
         if new is None or old.tensors != new.tensors:
             return "the tensors that build makes"
-        if not same_values(old.drawn, new.drawn):
+        if old.drawn and new.drawn and not same_values(old.drawn, new.drawn):
             return "the predictions that build's model makes of its weights"
         if not same_values(old.initial, new.initial):
             return "the initial weights that build makes of a seed"
@@ -97,16 +97,27 @@ def _probed(build: Build, config: TrainConfig, vocabulary_size: int) -> Probe | 
         raise
     except Exception:
         return None
-    model.to("cpu")  # as the trainer does
-    _draw_weights(model)
     contexts = fixed_contexts(vocabulary_size, config.model.context_length)
+    drawn, training = _with_drawn_weights(model, contexts)
     return Probe(
         config=config.hash(),
         tensors={name: tuple(tensor.shape) for name, tensor in model.tensors().items()},
         initial=initial,
-        drawn=picked(model.log_probabilities(contexts)),
-        training=_training(model, contexts, contexts[:, -1]),
+        drawn=drawn,
+        training=training,
     )
+
+
+def _with_drawn_weights(model: Model, contexts: Tensor) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Predictions and training; empty for a model that does not work with weights it would not have by itself."""
+    model.to("cpu")  # as the trainer does
+    _draw_weights(model)
+    try:
+        drawn = picked(model.log_probabilities(contexts))
+        training = _training(model, contexts, contexts[:, -1])
+    except Exception:  # a check of its own, such as for positive scales
+        return (), ()
+    return (drawn, training) if all(map(math.isfinite, (*drawn, *training))) else ((), ())
 
 
 @torch.no_grad()
