@@ -212,6 +212,14 @@ def round_of(storage: Storage, record: StudyRecord) -> Round:
 
 
 @contextmanager
+def home_at(folder: Path) -> Iterator[pytest.MonkeyPatch]:
+    """The project folder inside this block. Yields what undoes its patches at the end."""
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setenv("HARNESS_HOME", str(folder))
+        yield patched
+
+
+@contextmanager
 def workers(run_workers: Any = work_here) -> Iterator[None]:
     """Searches inside this block run their jobs with `run_workers`."""
     with pytest.MonkeyPatch.context() as patched:

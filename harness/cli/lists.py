@@ -13,10 +13,12 @@ from harness.report.tables.studies import UNCONFIRMED
 from harness.store.find import searched_studies
 from harness.store.opening import recorded_if_valid
 from harness.store.quiet import quiet_optuna
+from harness.store.seal import split_state
 from harness.store.storage import Storage, open_storage
 from harness.store.study_record import StudyRecord
-from harness.store.traces import KnownOpening, known_openings, split_state
+from harness.store.traces import KnownOpening, known_openings
 from harness.store.trial_record import FINISHED, best_trial
+from harness.words import plural
 
 
 @quiet_optuna()
@@ -33,7 +35,9 @@ def list_studies(storage: str | None, *, as_json: bool) -> None:
         (
             facts["study"],
             f"{facts['finished']} of {facts['asked']}",
-            _outcome(facts["winner_dev_nats"], facts["winner"], f"mean of {_seeds(facts['winner_seeds'])}"),
+            _outcome(
+                facts["winner_dev_nats"], facts["winner"], f"mean of {plural(facts['winner_seeds'], 'fresh seed')}"
+            ),
             _outcome(facts["best_dev_nats"], f"trial {facts['best_trial']}", _run(facts)),
             facts["exhausted"] or facts["ended_by"] or "not ended",
             f"{facts['corpus']} {facts['fingerprint']}",
@@ -55,21 +59,13 @@ def _outcome(nats: float | None, whose: str, what: str) -> str:
     return "-" if nats is None else f"{nats:.4f} ({whose}, {what})"
 
 
-def _seeds(count: int) -> str:
-    return f"{count} fresh seed{'' if count == 1 else 's'}"
-
-
 def _run(facts: dict[str, Any]) -> str:
     return "one run" if facts["winner"] else UNCONFIRMED
 
 
 def _study_facts(storage: Storage, record: StudyRecord, known: list[KnownOpening]) -> dict[str, Any]:
     trials, won = storage.trials(record.key), None if record.ranking is None else record.ranking.won
-    best, opening = best_trial(trials), recorded_if_valid(storage, record.key)
-    if opening is None:
-        test_split = split_state(known, record.key, record.created, record.corpus.fingerprint)
-    else:
-        test_split = f"{opening.state} {opening.scored or opening.claimed}"
+    best = best_trial(trials)
     return {
         "study": record.key,
         "corpus": record.corpus.label,
@@ -85,7 +81,7 @@ def _study_facts(storage: Storage, record: StudyRecord, known: list[KnownOpening
         "winner_seeds": 0 if won is None else len(won.runs),
         "ended_by": record.ended_by,
         "exhausted": record.exhausted,
-        "test_split": test_split,
+        "test_split": split_state(recorded_if_valid(storage, record.key), known, record),
     }
 
 

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from safetensors.numpy import save
 
-from harness.corpus import Corpus, load
+from harness.corpus import Corpus
 from harness.corpus.contexts import count_contexts, examples_of
 from harness.corpus.split import sealed_test_items
 from harness.errors import CorpusError, StorageError, StudyError
@@ -23,6 +23,7 @@ from harness.holdout.freeze import freeze, predictors
 from harness.model import Build, Predictor
 from harness.search.intervals import Floats, interval
 from harness.search.trial_queue import sole_run
+from harness.store.checks import SAME_NATS
 from harness.store.item_hashes import ItemHashes
 from harness.store.ledger import append, settle
 from harness.store.opening import Claim, Contender, Earlier, Elsewhere, OpenedItems, Opening, Score, Scores, recorded
@@ -35,9 +36,6 @@ from harness.store.weights import sha256, unpack_arrays
 from harness.study.load import build_of
 from harness.train import ItemNats, item_nats, seen_in_train
 from harness.train.items import nats_by_item
-
-_SAME_NATS = 1e-4
-"""Largest accepted difference between a stored and a recomputed dev loss: machines sum in different orders."""
 
 
 @dataclass(frozen=True)
@@ -130,7 +128,7 @@ def _loaded(storage: Storage, claim: Claim, corpus: Corpus, build: Build) -> lis
         models = predictors(storage, contender, corpus, build)
         items = [item_nats(model, corpus, "dev", contender.context_length) for model in models]
         row = _Row(contender, models, ItemNats(np.stack([each.nats for each in items]).mean(0), items[0].symbols))
-        if not abs(row.dev.mean - contender.dev_nats) <= _SAME_NATS:
+        if not abs(row.dev.mean - contender.dev_nats) <= SAME_NATS:
             raise StudyError(
                 f"models on the frozen list must not change; the {contender.what} scored {contender.dev_nats:.4f} on "
                 f"dev when it was stored and scores {row.dev.mean:.4f} now. Restore the study file's old build."
@@ -212,10 +210,9 @@ def _elsewhere(storage: Storage, corpus: Corpus, items: list[str]) -> tuple[Else
     for facts in others.values():
         count: int | None = None
         try:
-            other = load(facts.spec)
-            if other.known_as(facts.fingerprint):
-                count = int(seen_in_train(items, [*other.train_items, *other.dev_items]).sum())
-        except CorpusError:
-            pass  # its file is gone
+            other = facts.load()
+            count = int(seen_in_train(items, [*other.train_items, *other.dev_items]).sum())
+        except (CorpusError, StudyError):
+            pass  # its file is gone, or has other items now
         found.append(Elsewhere(corpus=facts.label, fingerprint=facts.fingerprint, items=count))
     return tuple(found)

@@ -10,6 +10,7 @@ from typing import Any
 from harness.lecture import LECTURE_DEV, RECIPE
 from harness.report.results import Results
 from harness.store.finalist_record import Distance, Finalist
+from harness.words import plural
 
 
 def conclusion(results: Results) -> tuple[str, ...]:
@@ -51,8 +52,8 @@ def headline(results: Results) -> str:
     else:
         search = "" if won.search_nats is None else f"; its single run in the search had dev {won.search_nats:.4f}"
         first = (
-            f"winner {won.name}: dev {won.dev_nats:.4f} nats (mean of {len(won.runs)} fresh seeds, {_interval(won)}; "
-            f"mean train {won.train_nats:.4f}{search})"
+            f"winner {won.name}: dev {won.dev_nats:.4f} nats (mean of {plural(len(won.runs), 'fresh seed')}, "
+            f"{_interval(won)}; mean train {won.train_nats:.4f}{search})"
         )
     outcome = "; ".join([first, *_comparisons(results)]) + _recipe_note(results)
     return f"{outcome}; {results.label}; test split {results.test_split}"
@@ -74,7 +75,7 @@ def _outcome(results: Results) -> str:
     if won is not None:
         return (
             f"{won.name[0].upper()}{won.name[1:]} won with a dev loss of {won.dev_nats:.4f} nats per symbol (mean of "
-            f"{len(won.runs)} fresh seeds, {_interval(won)}{_corrected(results)})"
+            f"{plural(len(won.runs), 'fresh seed')}, {_interval(won)}{_corrected(results)})"
         )
     assert best is not None  # the caller has checked that a trial is complete
     return (

@@ -134,9 +134,8 @@ def _outcomes(results: Results) -> list[str]:
     refused = sum(record.pruned_because is not None for record in results.trials)
     if refused >= LOST * max(1, all_trials):
         lines.append(
-            f"{refused} of {plural(all_trials, 'trial')} were pruned by the study's own code before they had "
-            f"losses: narrow the "
-            "ranges to where its conditions hold"
+            f"{refused} of {plural(all_trials, 'trial')} were pruned by the study's own code before they had losses: "
+            "narrow the ranges to where its conditions hold"
         )
     verdicts = Counter(record.verdict for record in results.trials if record.status == "complete")
     improving, complete = verdicts["still improving"], counted["complete"]

@@ -36,8 +36,7 @@ def trials_frame(results: Results) -> pd.DataFrame:
 def _row(record: TrialRecord) -> dict[str, Any]:
     names = (
         "status", "verdict", "train_nats", "dev_nats", "gap", "gap_error", "parameters", "seconds", "steps",
-        "steps_per_s", "seed", "attempt", "root", "segment", "failure", "pruned_because",
-        "advice",
+        "steps_per_s", "seed", "attempt", "root", "segment", "failure", "pruned_because", "advice",
     )  # fmt: skip
     row = {"trial": record.number} | {name: getattr(record, name) for name in names}
     return row | {"config_hash": None if record.config is None else record.config.hash()}

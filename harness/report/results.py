@@ -11,16 +11,17 @@ import numpy as np
 import optuna
 from numpy.typing import NDArray
 
-from harness.corpus import Corpus, load
+from harness.corpus import Corpus
 from harness.errors import CorpusError, StudyError
 from harness.model import Build, Model
 from harness.store.checks import checked_weights
 from harness.store.finalist_record import Finalist
 from harness.store.find import stored_reference
 from harness.store.opening import Opening, recorded_if_valid
+from harness.store.seal import split_state
 from harness.store.storage import Storage
 from harness.store.study_record import Chosen, StudyRecord
-from harness.store.traces import KnownOpening, known_openings, seen_before, split_state
+from harness.store.traces import KnownOpening, known_openings, seen_before
 from harness.store.trial_record import SeedRun, TrialRecord, best_trial
 from harness.store.weights import draw, restore
 from harness.study.load import build_of
@@ -70,10 +71,7 @@ class Results:
     @property
     def test_split(self) -> str:
         """The state of the test split in a few words."""
-        study, opening = self.study, self.opening
-        if opening is not None:
-            return f"{opening.state} {opening.scored or opening.claimed}"
-        return split_state(self.known, study.key, study.created, study.corpus.fingerprint)
+        return split_state(self.opening, self.known, self.study)
 
     @cached_property
     def seen_before(self) -> list[str]:
@@ -91,10 +89,9 @@ class Results:
     def corpus(self) -> Corpus | None:
         """The study's corpus; None if it is not available any more, or has changed."""
         try:
-            corpus = load(self.study.corpus.spec)
-        except CorpusError:
+            return self.study.corpus.load()
+        except (CorpusError, StudyError):
             return None
-        return corpus if corpus.known_as(self.study.corpus.fingerprint) else None
 
     @cached_property
     def model(self) -> tuple[Model, dict[str, Any]] | None:

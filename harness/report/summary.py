@@ -10,6 +10,7 @@ from typing import Any
 from harness.report.results import Results
 from harness.store.finalist_record import Finalist
 from harness.store.opening import Opening
+from harness.words import plural
 
 UNIT = "nats per symbol, exact means over whole splits"
 """The unit of every loss in the document."""
@@ -100,7 +101,7 @@ def _winner(results: Results) -> dict[str, Any] | None:
     won = ranking.won
     if won is None:
         return None
-    by = f"mean dev of {len(won.runs)} fresh seeds; of those tied with the lowest, the fewest parameters"
+    by = f"mean dev of {plural(len(won.runs), 'fresh seed')}; of those tied with the lowest, the fewest parameters"
     corrected = {"corrected_nats": ranking.corrected_nats}
     return {"trial": won.trial, "name": won.name, "dev_nats": won.dev_nats, "train_nats": won.train_nats} | {
         "low": won.low, "high": won.high, "parameters": won.parameters, "chosen_by": by,

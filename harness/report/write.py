@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -27,7 +26,6 @@ from harness.report.summary import to_json
 from harness.report.tables import finalists, holdout, segments
 from harness.report.tables.leaderboard import leaderboard, leaderboard_frame
 from harness.report.tables.table import Format
-from harness.store.checks import checked_weights
 from harness.store.storage import Storage
 from harness.store.study_record import StudyRecord
 from harness.store.weights import save_folder, unpack
@@ -56,9 +54,7 @@ def write_report(storage: Storage, study: StudyRecord) -> Report:
         StorageError: the files cannot be written, or stored weights are missing or corrupt.
         ModelChanged: stored weights no longer have the loss that was recorded for them.
     """
-    results = gather(storage, study)
-    checked = check_weights(storage, results)
-    results = replace(results, checked=checked_weights(storage, study, results.trials))
+    results, checked = check_weights(storage, gather(storage, study))
     folder = paths.results_folder() / study.key
     with filelock.FileLock(paths.lock_file(f"{study.key}.report")), rewriting(folder, _LASTING) as new:
         lines, drawn = _write_all(new, storage, results, checked)

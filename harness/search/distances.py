@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 
-import numpy as np
 from safetensors.numpy import save
 
 from harness.corpus import Corpus
 from harness.lecture import RECIPE
 from harness.model import Build, CharMLP
 from harness.search.intervals import SEED_DEVIATION, Counts, Floats, Interval, interval
+from harness.store.checks import dev_items, seed_weights, stored_weights, weights_of
 from harness.store.finalist_record import Distance, Distances
 from harness.store.find import stored_reference
 from harness.store.storage import Storage
 from harness.store.study_record import Chosen, StudyRecord
-from harness.store.weights import restore
-from harness.train import counted_item_nats, item_nats
+from harness.train import counted_item_nats
 
 
 def distances_of(
@@ -28,13 +26,13 @@ def distances_of(
     None if that run's weights are not stored, and if all finalists are out.
 
     Raises:
-        ModelChanged: the study's build makes other models than those that were trained.
+        ModelChanged: stored weights no longer have the loss that was recorded for them.
     """
     won = None if record.ranking is None else record.ranking.won
     if won is None and (record.ranking is not None or chosen.weights_artifact is None):
         return None
     outcome, seeds = (f"trial {chosen.trial.number}", []) if won is None else (won.name, [run.seed for run in won.runs])
-    kept = [chosen.weights_artifact] if won is None else [run.weights_artifact for run in won.runs]
+    kept = stored_weights([chosen.trial], build) if won is None else weights_of(won, build)
     reference = stored_reference(storage, record.reference)
     runs = [] if reference is None or outcome == RECIPE else [r for r in reference.seeds if r.weights_artifact]
     order = None if record.ngrams is None else record.ngrams.best.order
@@ -42,11 +40,10 @@ def distances_of(
     stored = record.distances
     if stored is not None and (stored.outcome, stored.seeds, stored.others) == (outcome, len(seeds), others):
         return stored
-    own_build = CharMLP.build if outcome == RECIPE else build
-    ours_SI, symbols_I = _dev_items(storage, kept, corpus, own_build)
+    ours_SI, symbols_I = dev_items(storage, kept, corpus)
     items, found = {"outcome": ours_SI}, []
     if runs:
-        items[RECIPE], _ = _dev_items(storage, [run.weights_artifact for run in runs], corpus, CharMLP.build)
+        items[RECIPE], _ = dev_items(storage, seed_weights(RECIPE, runs, CharMLP.build), corpus)
         paired = [run.seed for run in runs] == seeds
         between = _difference(ours_SI, items[RECIPE], symbols_I, paired=paired)
         found.append(_distance(RECIPE, between, items[RECIPE], symbols_I))
@@ -61,18 +58,6 @@ def distances_of(
 
 def _counted(order: int) -> str:
     return f"counted {order}-gram"
-
-
-def _dev_items(
-    storage: Storage, artifacts: Sequence[str | None], corpus: Corpus, build: Build
-) -> tuple[Floats, Counts]:
-    """(S, I) nats of each dev item under each of these weights, and (I,) the number of symbols of each item."""
-    found = []
-    for artifact in artifacts:
-        assert artifact is not None  # a complete run of a winner, and of the recipe, keeps its weights
-        model, facts = restore(storage.kept_file(artifact), build)
-        found.append(item_nats(model, corpus, "dev", facts["config"]["model"]["context_length"]))
-    return np.stack([items.nats for items in found]), found[0].symbols
 
 
 def _difference(ours_SI: Floats, theirs_SI: Floats, symbols_I: Counts, *, paired: bool) -> Interval:

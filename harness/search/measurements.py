@@ -8,7 +8,7 @@ from typing import Any
 from harness.corpus import Corpus
 from harness.model import Build, CountedBigram
 from harness.search.distances import distances_of
-from harness.store.checks import Kept, checked_items
+from harness.store.checks import checked_items, stored_weights
 from harness.store.storage import Storage
 from harness.store.study_record import Baseline, Chosen, DevParts, Drawn, Ngrams, RangeTest, StudyRecord
 from harness.store.trial_record import TrialRecord, runs_of
@@ -92,11 +92,8 @@ def _dev_items(storage: Storage, record: StudyRecord, chosen: Chosen, corpus: Co
         ranked = unpack_arrays(storage.kept_file(record.ranking.items_artifact))
         index = next(i for i, f in enumerate(record.ranking.finalists) if f.name == record.ranking.winner)
         return ItemNats(ranked["nats"][index].mean(0), ranked["symbols"])
-    if chosen.weights_artifact is None:
-        return None
-    assert chosen.trial.dev_nats is not None  # the best trial is complete
-    kept = Kept(f"trial {chosen.trial.number}", chosen.weights_artifact, chosen.trial.dev_nats, build)
-    return checked_items(storage, kept, corpus)
+    kept = stored_weights([chosen.trial], build)
+    return checked_items(storage, kept[0], corpus) if kept else None
 
 
 def _dev_parts(trial: int, seeds: int, nats: ItemNats, corpus: Corpus) -> DevParts:

@@ -30,7 +30,7 @@ from harness.search.intervals import (
 )
 from harness.search.reference import fresh_seeds
 from harness.search.selection_bias import REPETITIONS, selection_bias
-from harness.store.checks import checked_items, weights_of
+from harness.store.checks import dev_items, weights_of
 from harness.store.finalist_record import Finalist, Ranking
 from harness.store.storage import Storage
 from harness.store.study_record import StudyRecord
@@ -71,7 +71,7 @@ def ranking_of(
     ranked, out = [pair for pair in entered if not pair[0].out], [pair[0] for pair in entered if pair[0].out]
     if not ranked:
         return Ranking(seeds=tuple(seeds), finalists=tuple(out), winner=None, resamples=0, items_artifact=None)
-    matrices = [_dev_items(storage, finalist, corpus, build) for finalist, build in ranked]
+    matrices = [dev_items(storage, weights_of(finalist, build), corpus) for finalist, build in ranked]
     nats_CSI, symbols_I = np.stack([nats for nats, _ in matrices]), matrices[0][1]
     order = ranks(list(mean_nats(nats_CSI, symbols_I)))
     ranking = _compared([ranked[index][0] for index in order], nats_CSI[order], symbols_I)
@@ -122,12 +122,6 @@ def _finalist(
         dev_nats=fmean(dev) if dev else None,
         deviation=stdev(dev) if len(dev) > 1 else None,
     )
-
-
-def _dev_items(storage: Storage, finalist: Finalist, corpus: Corpus, build: Build) -> tuple[Floats, NDArray[np.int64]]:
-    """(S, I) nats of each dev item under each seed's weights, and (I,) the number of symbols of each item."""
-    found = [checked_items(storage, kept, corpus) for kept in weights_of(finalist, build)]
-    return np.stack([items.nats for items in found]), found[0].symbols
 
 
 def _compared(finalists: list[Finalist], nats_CSI: Floats, symbols_I: NDArray[np.int64]) -> Ranking:

@@ -18,13 +18,12 @@ from harness.lecture import lecture_recipe
 from harness.model import CharMLP
 from harness.search.trial import STOPPED, STORAGE_FAULTS, Deadline, OnProgress, finish, reported_nats
 from harness.search.trial_queue import Started, failed_for_good, queue_lock, requeue
-from harness.store.checks import check_new
+from harness.store.checks import keep_weights
 from harness.store.keys import REFERENCE_RUNS, reference_key, reference_keys
 from harness.store.provenance import commit, now
 from harness.store.storage import Storage
 from harness.store.study_record import CorpusFacts, StudyRecord
 from harness.store.trial_record import FINISHED, SeedRun, Status, TrialRecord, finite
-from harness.store.weights import facts_of, pack
 from harness.study.definition import Study
 from harness.study.settings import Settings
 from harness.train import Evaluation, TrainResult, derive, train_seeds
@@ -117,11 +116,11 @@ def _kept(
     train_nats, dev_nats = finite(result.train_nats), finite(result.dev_nats)
     artifact = None
     if result.status == "complete":
-        facts = facts_of(config.model_copy(update={"seed": seed}), corpus, result.train_nats, result.dev_nats)
-        content = pack(result.model, facts)
-        nats = (result.train_nats, result.dev_nats)
-        check_new(storage, content, corpus, CharMLP.build, what=f"the recipe, seed {seed}", nats=nats)
-        artifact = storage.keep_file(content, f"seed-{seed}.safetensors", started.handle)
+        what, filename = f"the recipe, seed {seed}", f"seed-{seed}.safetensors"
+        seeded = config.model_copy(update={"seed": seed})
+        artifact = keep_weights(
+            storage, result, seeded, corpus, CharMLP.build, what=what, filename=filename, owner=started.handle
+        )
     status: Status = "complete" if result.status == "complete" else "diverged"
     return SeedRun(seed=seed, status=status, train_nats=train_nats, dev_nats=dev_nats, weights_artifact=artifact)
 

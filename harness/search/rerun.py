@@ -13,7 +13,7 @@ from harness.store.provenance import versions
 from harness.store.storage import Storage
 from harness.store.study_record import StudyRecord
 from harness.store.trial_record import Point, TrialRecord
-from harness.study.load import build_of, load_study
+from harness.study.load import with_own_model
 from harness.study.space import space_of
 from harness.train import Evaluation, train
 from harness.train.threads import one_thread
@@ -68,7 +68,6 @@ def _own_build(study: StudyRecord, corpus: Corpus) -> Build:
     Raises:
         StudyError: the file is gone, or the study in it has changed.
     """
-    build = build_of(study.file, own_model=True)
-    definition, _ = load_study(study.file)
+    definition = with_own_model(study.file)
     check_dependencies(study.dependencies, definition, space_of(definition), corpus, since(study))
-    return build
+    return definition.build

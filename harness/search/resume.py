@@ -20,7 +20,7 @@ from harness.study.definition import Study, check_config
 from harness.study.dependencies import Dependencies, dependencies_of
 from harness.study.experiment import params_of
 from harness.study.load import sources_of
-from harness.study.settings import Settings, changed, to_remember
+from harness.study.settings import Settings, changed
 from harness.study.space import Space
 
 _WAY_OUT = "Start another study with NAME=…, or restore what it was started with."
@@ -39,19 +39,20 @@ def new_record(
     dependencies: Dependencies,
 ) -> StudyRecord:
     """The record of a study that starts now."""
+    segment = _segment(study, file, settings)
     return StudyRecord(
         key=key,
         name=study.name,
         file=file,
         corpus=facts,
-        settings=to_remember(settings),
+        settings=segment.settings,
         own_model=study.own_model,
         space=space.signature,
         constants=space.constants,
         dependencies=dependencies,
-        segments=(_segment(study, file, settings),),
-        sampler=described(study.sampler(0)),
-        pruner=described(study.pruner(0)),
+        segments=(segment,),
+        sampler=segment.sampler,
+        pruner=segment.pruner,
         created=now(),
         commit=commit(),
         first=study.first,
@@ -70,16 +71,17 @@ def resumed_record(
     dependencies: Dependencies,
 ) -> StudyRecord:
     """The stored record with what may change from run to run, such as the path of the corpus."""
+    segment = _segment(study, file, settings)
     return stored.model_copy(
         update={
             "corpus": facts.model_copy(update={"by_default": stored.corpus.by_default}),
             "file": file or ("" if study.own_model else stored.file),
             "own_model": study.own_model,
-            "settings": to_remember(settings),
+            "settings": segment.settings,
             "dependencies": dependencies,
-            "segments": joined(stored.segments or (_not_recorded(stored),), _segment(study, file, settings)),
-            "sampler": described(study.sampler(0)),
-            "pruner": described(study.pruner(0)),
+            "segments": joined(stored.segments or (_not_recorded(stored),), segment),
+            "sampler": segment.sampler,
+            "pruner": segment.pruner,
             "first": study.first,
             "about": study.about,
         }

@@ -14,10 +14,9 @@ from harness.corpus import Corpus
 from harness.errors import ModelChanged, TrialsFailed
 from harness.model import Build
 from harness.search.trial_queue import Started, reason_of, requeue, told
-from harness.store.checks import check_new
+from harness.store.checks import keep_weights
 from harness.store.storage import Storage
 from harness.store.trial_record import Status, TrialRecord, finite
-from harness.store.weights import facts_of, pack
 from harness.train import Evaluation, TrainResult, judge, train
 
 OnProgress = Callable[[float, float], None]
@@ -119,10 +118,8 @@ def _finish_checked(
     def weights() -> str | None:
         if not is_kept:
             return None
-        content = pack(result.model, facts_of(config, corpus, result.train_nats, result.dev_nats))
-        nats = (result.train_nats, result.dev_nats)
-        check_new(storage, content, corpus, build, what=f"trial {record.number}", nats=nats)
-        return storage.keep_file(content, f"trial-{record.number}.safetensors", handle)
+        what, filename = f"trial {record.number}", f"trial-{record.number}.safetensors"
+        return keep_weights(storage, result, config, corpus, build, what=what, filename=filename, owner=handle)
 
     try:
         return finish(storage, handle, record, result=result, corpus=corpus, weights=weights)

@@ -5,11 +5,15 @@ This notices what no hash of a file can: that the code which turns weights into 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
+import numpy as np
+import optuna
+from numpy.typing import NDArray
 from pydantic import BaseModel
 
+from harness.config import TrainConfig
 from harness.corpus import Corpus
 from harness.errors import ModelChanged, StorageError
 from harness.model import Build, CharMLP, Model
@@ -18,8 +22,9 @@ from harness.store.provenance import now
 from harness.store.storage import Storage
 from harness.store.study_record import StudyRecord
 from harness.store.trial_record import SeedRun, TrialRecord
-from harness.store.weights import restore, sha256
-from harness.train import ItemNats, item_nats, split_nats
+from harness.store.weights import facts_of, pack, restore, sha256
+from harness.train import ItemNats, TrainResult, item_nats, split_nats
+from harness.train.counted import SPLITS
 
 SAME_NATS = 1e-4
 """Largest accepted difference between a stored and a recomputed loss: machines sum in different orders."""
@@ -43,28 +48,35 @@ class Kept(NamedTuple):
     build: Build
 
 
-def check_new(
-    storage: Storage, content: bytes, corpus: Corpus, build: Build, *, what: str, nats: tuple[float, float]
-) -> None:
-    """Score weights that are about to be stored.
-
-    Args:
-        nats: train and dev loss of the model that was packed.
+def keep_weights(
+    storage: Storage,
+    result: TrainResult,
+    config: TrainConfig,
+    corpus: Corpus,
+    build: Build,
+    *,
+    what: str,
+    filename: str,
+    owner: optuna.Trial,
+) -> str:
+    """Store a run's weights, once they have been restored and scored; returns their artifact id.
 
     Raises:
         ModelChanged: the restored model has other losses.
     """
+    content = pack(result.model, facts_of(config, corpus, result.train_nats, result.dev_nats))
     model, facts = _restored(content, build, what)
     length = facts["config"]["model"]["context_length"]
-    found = tuple(split_nats(model, corpus.counts(split, length)) for split in ("train", "dev"))
-    for split, before, after in zip(("train", "dev"), nats, found, strict=True):
+    for split, before in zip(SPLITS, (result.train_nats, result.dev_nats), strict=True):
+        after = split_nats(model, corpus.counts(split, length))
         if not abs(before - after) <= SAME_NATS:
             raise ModelChanged(
                 f"a model must be restored from its weights to the same losses; that of {what} has a {split} loss of "
                 f"{before:.4f} nats after training and {after:.4f} once restored. Keep all of its state in parameters "
                 "and registered buffers."
             )
-    _keep(storage, content, corpus, found[1])
+    _keep(storage, content, corpus, after)
+    return storage.keep_file(content, filename, owner)
 
 
 def checked_items(storage: Storage, kept: Kept, corpus: Corpus) -> ItemNats:
@@ -87,22 +99,39 @@ def checked_items(storage: Storage, kept: Kept, corpus: Corpus) -> ItemNats:
     return items
 
 
+def dev_items(storage: Storage, kept: Iterable[Kept], corpus: Corpus) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+    """(S, I) nats of each dev item under each of S stored weights, and (I,) the number of symbols of each item.
+
+    Raises:
+        ModelChanged, StorageError: as `checked_items`.
+    """
+    found = [checked_items(storage, each, corpus) for each in kept]
+    return np.stack([items.nats for items in found]), found[0].symbols
+
+
 def stored_weights(trials: Sequence[TrialRecord], build: Build) -> list[Kept]:
-    """The weights of a search's trials, best first."""
-    found = [
-        Kept(f"trial {trial.number}", trial.weights_artifact, trial.dev_nats, build)
-        for trial in trials
-        if trial.status == "complete" and trial.weights_artifact is not None and trial.dev_nats is not None
-    ]
+    """The weights of a search's complete trials, best first."""
+    complete = [trial for trial in trials if trial.status == "complete"]
+    found = [kept for trial in complete for kept in _kept(f"trial {trial.number}", [trial], build)]
     return sorted(found, key=lambda kept: kept.dev_nats)
 
 
-def weights_of(finalist: Finalist, build: Build) -> Iterator[Kept]:
+def seed_weights(name: str, runs: Sequence[SeedRun], build: Build) -> list[Kept]:
+    """The weights of the runs of one config from several seeds."""
+    return [kept for run in runs for kept in _kept(f"{name}, seed {run.seed}", [run], build)]
+
+
+def weights_of(finalist: Finalist, build: Build) -> list[Kept]:
     """The weights of a finalist's runs; those of the recipe are made by CharMLP's build."""
-    for run in finalist.runs:
-        if run.weights_artifact is not None and run.dev_nats is not None:
-            made_by = CharMLP.build if finalist.is_recipe else build
-            yield Kept(f"{finalist.name}, seed {run.seed}", run.weights_artifact, run.dev_nats, made_by)
+    return seed_weights(finalist.name, finalist.runs, CharMLP.build if finalist.is_recipe else build)
+
+
+def _kept(what: str, runs: Sequence[TrialRecord | SeedRun], build: Build) -> list[Kept]:
+    return [
+        Kept(what, run.weights_artifact, run.dev_nats, build)
+        for run in runs
+        if run.weights_artifact is not None and run.dev_nats is not None
+    ]
 
 
 def checked_weights(storage: Storage, study: StudyRecord, trials: Sequence[TrialRecord]) -> frozenset[str]:
@@ -137,6 +166,6 @@ def _restored(content: bytes, build: Build, what: str) -> tuple[Model, dict[str,
 
 
 def _keep(storage: Storage, content: bytes, corpus: Corpus, dev_nats: float) -> None:
-    check = Check(dev_nats=dev_nats, at=now())
+    weights, check = sha256(content), Check(dev_nats=dev_nats, at=now())
     for fingerprint in corpus.fingerprints:  # a study that was not resumed since 0.3.0 knows another than today's
-        storage.write_check(sha256(content), fingerprint, check.model_dump_json())
+        storage.write_check(weights, fingerprint, check.model_dump_json())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from sqlalchemy.exc import SQLAlchemyError
@@ -9,11 +10,12 @@ from sqlalchemy.exc import SQLAlchemyError
 from harness.corpus import Corpus
 from harness.errors import StorageError, StudyError
 from harness.store.ledger import check_chain, exported, is_settled, lenient, settle, verify
-from harness.store.opening import Scores, losses_by_item
+from harness.store.opening import Opening, Scores, losses_by_item
 from harness.store.storage import Storage
 from harness.store.study_record import StudyRecord
 from harness.store.traces import KnownOpening, known_openings, seen_before
 from harness.store.upgrade import read_body
+from harness.words import plural
 
 
 class Seal(NamedTuple):
@@ -55,6 +57,21 @@ def check_seal(storage: Storage, key: str, stored: StudyRecord | None, corpus: C
     return Seal(bool(mine), lines + seen_before(known, key, created, corpus.fingerprint, items))
 
 
+def split_state(opening: Opening | None, known: Sequence[KnownOpening], study: StudyRecord) -> str:
+    """The state of a study's test split in a few words.
+
+    Args:
+        opening: as the ledger records it.
+        known: every opening at hand.
+    """
+    if opening is not None:
+        return f"{opening.state} {opening.scored or opening.claimed}"
+    if any(each.is_of(study.key, study.created) for each in known):
+        return "opened, but in no valid ledger"
+    same = [each.key or "an unknown study" for each in known if each.fingerprint == study.corpus.fingerprint]
+    return f"sealed; the same split was opened for {', '.join(dict.fromkeys(same))}" if same else "sealed"
+
+
 def refuse_unrecorded(openings: list[KnownOpening]) -> None:
     """Refuse a study whose opening is known, but not from this storage's own ledger.
 
@@ -90,7 +107,6 @@ def problems_of(storage: Storage) -> list[str]:
 
 def taken_in(storage: Storage, count: int) -> str:
     """The line about entries that were taken in again."""
-    entries_were = (
-        "1 entry of the ledger of openings was" if count == 1 else f"{count} entries of the ledger of openings were"
-    )
-    return f"{entries_were} missing in the database and taken in again from {exported(storage)}"
+    were = "was" if count == 1 else "were"
+    entries = plural(count, "entry of the ledger of openings", "entries of the ledger of openings")
+    return f"{entries} {were} missing in the database and taken in again from {exported(storage)}"

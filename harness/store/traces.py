@@ -109,14 +109,6 @@ def seen_before(
     return lines
 
 
-def split_state(known: Sequence[KnownOpening], key: str, created: str, fingerprint: str) -> str:
-    """The state of a test split that no valid ledger of this storage has as opened, in a few words."""
-    if any(opening.is_of(key, created) for opening in known):
-        return "opened, but in no valid ledger"
-    others = list(dict.fromkeys(o.key or "an unknown study" for o in known if o.fingerprint == fingerprint))
-    return f"sealed; the same split was opened for {', '.join(others)}" if others else "sealed"
-
-
 def _recorded(storage: Storage, rows: list[OpeningRow]) -> tuple[list[KnownOpening], set[str]]:
     """The openings in all ledgers at hand, and the hashes of all their entries."""
     steps: dict[str, dict[str, Entry]] = defaultdict(dict)

@@ -77,9 +77,18 @@ def build_of(file: str, own_model: bool) -> Build:
     Raises:
         StudyError: it has its own model, and its file is gone or never existed.
     """
-    if own_model and not file:
+    return with_own_model(file).build if own_model else CharMLP.build
+
+
+def with_own_model(file: str) -> Study:
+    """A stored study that has a model of its own, from its file.
+
+    Raises:
+        StudyError: the file is gone or never existed.
+    """
+    if not file:
         raise StudyError(
             "a study with its own model needs its build, which the storage does not hold; this study was run from "
             "the notebook that defines it. Use it there, or save it as a file in studies/."
         )
-    return load_study(file)[0].build if own_model else CharMLP.build
+    return load_study(file)[0]

@@ -14,14 +14,13 @@ from harness.cli.app import app
 from harness.store.storage import open_storage
 from harness.store.stored_names import stored_trials
 from tests.record_factory import KEY, made_session
-from tests.tiny_study import write_study
+from tests.tiny_study import home_at, write_study
 
 
 @pytest.fixture(scope="module")
 def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("complete")
-    with pytest.MonkeyPatch.context() as patched:
-        patched.setenv("HARNESS_HOME", str(folder))
+    with home_at(folder):
         write_study("tiny")
         made_session()
     return folder

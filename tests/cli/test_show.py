@@ -13,14 +13,14 @@ from harness.cli.console import console, show_table
 from harness.search.session import Session
 from harness.store.trial_record import Point
 from tests.record_factory import KEY, made_session, record_of
+from tests.tiny_study import home_at
 
 
 @pytest.fixture(scope="module")
 def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A made-up study whose trial 5 has every field of a record."""
     folder = tmp_path_factory.mktemp("show")
-    with pytest.MonkeyPatch.context() as patched:
-        patched.setenv("HARNESS_HOME", str(folder))
+    with home_at(folder):
         _write_trial_5(made_session())
     return folder
 

@@ -15,7 +15,7 @@ import torch
 import harness
 from harness.cli.app import run
 from tests.record_factory import KEY, made_session
-from tests.tiny_study import write_items, write_study
+from tests.tiny_study import home_at, write_items, write_study
 
 HEAVY = ("torch", "optuna", "sqlalchemy", "pandas", "matplotlib", "numpy")
 PROGRAM = f"""
@@ -31,8 +31,7 @@ finally:
 @pytest.fixture(scope="module")
 def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("start")
-    with pytest.MonkeyPatch.context() as patched:
-        patched.setenv("HARNESS_HOME", str(folder))
+    with home_at(folder):
         write_study("tiny")
         made_session()
     return folder

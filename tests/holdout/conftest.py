@@ -10,7 +10,7 @@ import pytest
 from harness.holdout.open import open_holdout
 from harness.store.opening import Opening
 from harness.store.storage import Storage, open_storage
-from tests.tiny_study import brief_reference, search, write_items, write_study
+from tests.tiny_study import brief_reference, home_at, search, write_items, write_study
 
 KEY = "tiny-items"
 
@@ -19,8 +19,7 @@ KEY = "tiny-items"
 def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A project with one finished study: two finalists and the recipe, two seeds."""
     folder = tmp_path_factory.mktemp("template")
-    with pytest.MonkeyPatch.context() as patched:
-        patched.setenv("HARNESS_HOME", str(folder))
+    with home_at(folder) as patched:
         patched.setattr("harness.search.workers.REFERENCE", brief_reference())
         write_study(trials=4, finalists=2, reference=True)
         search(write_items(folder / "items.txt"))

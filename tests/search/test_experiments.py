@@ -18,7 +18,7 @@ from harness.store.trial_record import runs_of
 from harness.study.definition import Study
 from harness.study.experiment import check_first, params_of
 from harness.study.load import load_study
-from tests.tiny_study import EXPERIMENTS, search, write_items, write_reported_study
+from tests.tiny_study import EXPERIMENTS, home_at, search, write_items, write_reported_study
 
 Run = Callable[..., Session]
 
@@ -35,8 +35,7 @@ def run(tmp_path: Path) -> Run:
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Session:
     """That study, searched to its end; only read by the tests."""
     folder = tmp_path_factory.mktemp("reported")
-    with pytest.MonkeyPatch.context() as patched:
-        patched.setenv("HARNESS_HOME", str(folder))
+    with home_at(folder):
         write_reported_study()
         return search(write_items(folder / "items.txt"), "reported")
 

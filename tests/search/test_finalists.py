@@ -22,7 +22,7 @@ from harness.store.find import stored_reference
 from harness.store.keys import finalists_key
 from harness.store.storage import Storage, open_storage
 from harness.store.weights import restore
-from tests.tiny_study import brief_reference, round_of, search, with_build, work_here, write_items, write_study
+from tests.tiny_study import brief_reference, home_at, round_of, search, with_build, work_here, write_items, write_study
 
 pytestmark = pytest.mark.slow
 
@@ -33,8 +33,7 @@ def items(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def searched_in(folder: Path, items: Path, **study: Any) -> Session:
-    with pytest.MonkeyPatch.context() as patched:
-        patched.setenv("HARNESS_HOME", str(folder))
+    with home_at(folder):
         write_study(**study)
         return search(items)
 

@@ -23,7 +23,7 @@ from harness.store.weights import restore
 from harness.study.load import load_study
 from harness.study.space import space_of
 from harness.train import split_nats
-from tests.tiny_study import no_plots, search, write_items
+from tests.tiny_study import home_at, no_plots, search, write_items
 
 FILE = """
 from torch import nn
@@ -63,8 +63,7 @@ def write_own(text: str = FILE) -> None:
 def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A finished search of that study."""
     folder = tmp_path_factory.mktemp("own")
-    with pytest.MonkeyPatch.context() as patched:
-        patched.setenv("HARNESS_HOME", str(folder))
+    with home_at(folder):
         write_own()
         search(write_items(folder / "items.txt"), "own")
     return folder

@@ -15,7 +15,7 @@ from harness.search.ranking import ranking_of
 from harness.search.session import Session
 from harness.store.finalist_record import Ranking
 from harness.store.keys import finalists_key
-from tests.tiny_study import brief_reference, round_of, search, write_items, write_study
+from tests.tiny_study import brief_reference, home_at, round_of, search, write_items, write_study
 
 # In the first tests the runs are real, and their losses by item are set by the test.
 
@@ -24,8 +24,7 @@ from tests.tiny_study import brief_reference, round_of, search, write_items, wri
 def three(tmp_path_factory: pytest.TempPathFactory) -> Session:
     """Two finalists of different sizes and the recipe, on two seeds."""
     folder = tmp_path_factory.mktemp("three")
-    with pytest.MonkeyPatch.context() as patched:
-        patched.setenv("HARNESS_HOME", str(folder))
+    with home_at(folder) as patched:
         patched.setattr("harness.search.workers.REFERENCE", brief_reference())
         write_study(trials=5, finalists=2, reference=True)
         session = search(write_items(folder / "items.txt"))
@@ -39,10 +38,10 @@ def judged(session: Session, planted: dict[str, float], monkeypatch: pytest.Monk
     symbols = np.array([len(item) + 1 for item in session.corpus.dev_items])
     luck = np.random.default_rng(0).gamma(3, 1, size=(2, len(symbols)))
 
-    def dev_items(_storage, finalist, *_rest):
-        return symbols * (luck + planted[finalist.name]), symbols
+    def dev_items(_storage, kept, _corpus):
+        return symbols * (luck + planted[kept[0].what.split(", seed")[0]]), symbols
 
-    monkeypatch.setattr(judge, "_dev_items", dev_items)
+    monkeypatch.setattr(judge, "dev_items", dev_items)
     storage, record = session.storage, session.record
     trials = storage.trials(record.key)
     return ranking_of(

@@ -18,7 +18,7 @@ from harness.cli.app import run
 from harness.errors import ConfigError, ModelChanged, StorageError, StudyError
 from harness.store.storage import open_storage
 from harness.store.weights import facts_of, load_folder, pack, restore, save_folder
-from tests.tiny_study import search, write_items, write_study
+from tests.tiny_study import home_at, search, write_items, write_study
 
 SMALL = ["model.hidden_width=16", "model.context_length=3", "batch_size=32", "budget.steps=60", "evaluations=2"]
 
@@ -34,8 +34,7 @@ def build_linear(config: TrainConfig, vocabulary_size: int, _generator: torch.Ge
 def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A model saved by `harness train --out`, and a study with a winner."""
     folder = tmp_path_factory.mktemp("saved")
-    with pytest.MonkeyPatch.context() as patched:
-        patched.setenv("HARNESS_HOME", str(folder))
+    with home_at(folder):
         items = write_items(folder / "items.txt")
         assert run(["train", *SMALL, "--corpus", str(items), "--out", str(folder / "saved")]) == 0
         write_study("tiny", trials=2, finalists=1)

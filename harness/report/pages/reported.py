@@ -180,18 +180,16 @@ def _map_words(found: list[MapFacts]) -> list[str]:
     n = len(found)
     close = sum(facts.as_close <= CLOSE for facts in found)
     lines = [
-        f"Vowels form a group in {close} of {plural(n, 'network')}: at most {CLOSE:.0%} of all sets of as many "
-        f"letters are as "
-        f"close together. The mean distance between two vowels is {_span([facts.vowels for facts in found])} times "
-        "that between two letters."
+        f"Vowels form a group in {close} of {plural(n, 'network')}: at most {CLOSE:.0%} of all sets of as many letters "
+        f"are as close together. The mean distance between two vowels is "
+        f"{_span([facts.vowels for facts in found])} times that between two letters."
     ]
     for symbol in found[0].isolation:
         ranks = [facts.isolation[symbol] for facts in found]
         isolated = sum(rank <= ISOLATED for rank in ranks)
         lines.append(
-            f"“{symbol}” is isolated in {isolated} of {plural(n, 'network')}. Its distance to its nearest "
-            f"neighbour ranks "
-            f"{', '.join(map(str, ranks))} of {found[0].symbols}, where 1 is the largest."
+            f"“{symbol}” is isolated in {isolated} of {plural(n, 'network')}. Its distance to its nearest neighbour "
+            f"ranks {', '.join(map(str, ranks))} of {found[0].symbols}, where 1 is the largest."
         )
     return lines
 

@@ -71,8 +71,8 @@ def _alt_cost(frame: pd.DataFrame, cost: str) -> str:
     first, last = front.iloc[0], front.iloc[-1]
     return (
         f"Scatter of {plural(len(frame), 'run')}, dev loss against {cost}. The Pareto front of "
-        f"{plural(len(front), 'trial')} goes from "
-        f"{first['run']}, {first[cost]:,.4g} {cost} and {first['dev_nats']:.4f} nats, to {last['run']}, "
+        f"{plural(len(front), 'trial')} goes from {first['run']}, "
+        f"{first[cost]:,.4g} {cost} and {first['dev_nats']:.4f} nats, to {last['run']}, "
         f"{last[cost]:,.4g} {cost} and {last['dev_nats']:.4f} nats."
     )
 

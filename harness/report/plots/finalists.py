@@ -12,6 +12,7 @@ from harness.report.plots import style
 from harness.report.plots.plot import Plot
 from harness.report.results import Results
 from harness.report.tables.finalists import finalists_frame, runs_frame
+from harness.words import plural
 
 _MEANS = ["name", "trial", "dev_nats", "search_nats", "behind", "behind_low", "behind_high", "winner", "tied"]
 
@@ -55,7 +56,7 @@ def draw_finalists(frame: pd.DataFrame, results: Results) -> Figure:
     _legend(left)
     _focus(right, placed)
     seeds = int(runs.groupby("contender").size().max())
-    style.small_print(figure, f"{seeds} fresh seeds each, 95 % over seeds and items · {results.label}")
+    style.small_print(figure, f"{plural(seeds, 'fresh seed')} each, 95 % over seeds and items · {results.label}")
     return figure
 
 

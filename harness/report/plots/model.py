@@ -103,8 +103,7 @@ def _printable(symbol: str) -> str:
 def alt_embedding(frame: pd.DataFrame) -> str:
     return (
         f"Map of {plural(len(frame), 'symbol')} by their embedding. These two dimensions hold "
-        f"{frame['explained'].iloc[0]:.0%} "
-        "of the variance. Coordinates are in the csv."
+        f"{frame['explained'].iloc[0]:.0%} of the variance. Coordinates are in the csv."
     )
 
 

@@ -157,8 +157,7 @@ def _alt_pair(frame: pd.DataFrame) -> str:
     place = f"{best['x']} {best['x_values']}, {best['y']} {best['y_values']}"
     return (
         f"Heat map of mean dev loss over {best['x']} and {best['y']}, {plural(len(frame), 'cell')} with trials. "
-        f"Lowest: "
-        f"{best['mean_dev_nats']:.4f} (n={best['n']}) at {place}."
+        f"Lowest: {best['mean_dev_nats']:.4f} (n={best['n']}) at {place}."
     )
 
 

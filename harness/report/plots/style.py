@@ -141,7 +141,7 @@ def legend_above(axes: Axes, columns: int = 2) -> None:
         bbox_transform=across if first else axes.transAxes, borderaxespad=0.2, handlelength=1.8, columnspacing=1.2,
         labelspacing=0.3, borderpad=0.2,
     )  # fmt: skip
-    legend.set_in_layout(False)  # the title's padding makes room for it; inside the layout it would narrow the axes
+    legend.set_in_layout(False)  # the title's padding leaves space for it; inside the layout it would narrow the axes
     rows = -(-len(handles) // columns)
     axes.set_title(axes.get_title(loc="left"), pad=7 + 13.2 * rows)
 

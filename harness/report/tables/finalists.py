@@ -10,6 +10,7 @@ from harness.store.finalist_record import Finalist, Ranking
 from harness.store.storage import Storage
 from harness.store.study_record import StudyRecord
 from harness.store.weights import unpack_arrays
+from harness.words import plural
 
 
 def runs_frame(results: Results) -> pd.DataFrame:
@@ -138,16 +139,17 @@ def remarks(study: StudyRecord) -> list[str]:
     if ranking is None:
         return []
     n, seeds = f"n={items:,} items", len(ranking.seeds)
+    of_seeds = plural(seeds, "fresh seed")
     lines = []
     if ranking.resolution is not None:
         lines.append(
             f"differences below {ranking.resolution:.4f} nats cannot be told apart on this dev split with "
-            f"{_seeds(seeds)} ({n}; median half-width of the paired 95 % intervals)"
+            f"{of_seeds} ({n}; median half-width of the paired 95 % intervals)"
         )
     if ranking.tie_margin is not None:
         lines.append(
             f"a tie is at most {ranking.tie_margin:.4f} nats above the lowest mean: 2 standard errors of the noise "
-            f"between seeds ({_seeds(seeds)})"
+            f"between seeds ({of_seeds})"
         )
     if ranking.selection_bias is not None:
         lines.append(
@@ -169,10 +171,6 @@ def remarks(study: StudyRecord) -> list[str]:
     return lines
 
 
-def _seeds(count: int) -> str:
-    return f"{count} fresh seed{'' if count == 1 else 's'}"
-
-
 def caption(results: Results) -> str:
     """What the numbers of the table are, and how the winner is chosen."""
     ranking = results.study.ranking
@@ -192,12 +190,12 @@ def caption(results: Results) -> str:
     if ranking.tie_margin is not None:
         margin = f", it is at most {ranking.tie_margin:.4f} nats above it, and P(the lowest is better) is below 0.9"
     return (
-        f"Finalists of {results.study.key}, each trained with the same {_seeds(len(ranking.seeds))}. Losses are in "
-        f"nats per symbol, exact means over the whole split ({results.label}). {how} Spread is the standard deviation "
-        "between seeds. Optimism is the fresh mean minus the loss in the search. A contender is tied with the lowest "
-        f"mean if the paired interval of their difference contains 0{margin}. The winner is the tied contender with "
-        "the fewest parameters, then the one with the lower mean. The lecture's recipe never wins by a tie. A "
-        "contender with a diverged seed is out."
+        f"Finalists of {results.study.key}, each trained with the same {plural(len(ranking.seeds), 'fresh seed')}. "
+        f"Losses are in nats per symbol, exact means over the whole split ({results.label}). {how} Spread is the "
+        "standard deviation between seeds. Optimism is the fresh mean minus the loss in the search. A contender is "
+        f"tied with the lowest mean if the paired interval of their difference contains 0{margin}. The winner is the "
+        "tied contender with the fewest parameters, then the one with the lower mean. The lecture's recipe never wins "
+        "by a tie. A contender with a diverged seed is out."
     )
 
 

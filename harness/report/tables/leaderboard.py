@@ -238,7 +238,7 @@ def _parts(results: Results) -> str:
     parts = results.study.dev_parts
     if parts is None or parts.seen_nats is None:
         return ""
-    over = "" if parts.seeds == 1 else f" (mean of {parts.seeds} fresh seeds)"
+    over = "" if parts.seeds == 1 else f" (mean of {plural(parts.seeds, 'fresh seed')})"
     scores = f"trial {parts.trial}{over} scores {parts.seen_nats:.4f} on them"
     if parts.unseen_nats is None:
         return f" All {parts.seen_items:,} dev items are also in train: {scores}, and nothing measures it on new items."
