@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import statistics
+import textwrap
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -60,17 +61,18 @@ def page(runs: Mapping[str, Sequence[Run]], costs: Sequence[Cost]) -> str:
     """
     measured = {label: rows for label, rows in runs.items() if len(by_seed(rows, REFERENCE)) > 1}
     if not measured:
-        return f"{_HEAD}\n\nNothing has been measured yet.\n"
+        return f"{_wrapped(_HEAD)}\n\nNothing has been measured yet.\n"
     lines = sorted(lines_of(measured, costs), key=lambda line: -line.found[0].alone.mean)
     waiting = [idea.name for idea in IDEAS if idea.name not in {line.idea for line in lines}]
     parts = [
-        _HEAD,
-        _how_to_read(measured),
+        _wrapped(_HEAD),
+        _wrapped(_READ),
+        "\n".join(_base_line(label, rows) for label, rows in measured.items()),
         "## What pays",
         _table([line for line in lines if line.pays], list(measured)),
         "## What does not",
         _table([line for line in lines if not line.pays], list(measured)),
-        *([f"Not measured yet: {', '.join(waiting)}."] if waiting else []),
+        *([_wrapped(f"Not measured yet: {', '.join(waiting)}.")] if waiting else []),
         _TRAIN.format(base=base_settings(), first=SEEDS[0], seeds=", ".join(map(str, SEEDS))),
         _provenance(measured, costs),
     ]
@@ -121,8 +123,9 @@ def _gain(gain: Gain, diverged: int = 0) -> str:
     return f"{gain.mean:+.4f} ± {gain.half_width:.4f}" + (f", {ended}" if ended else "")
 
 
-def _how_to_read(measured: Mapping[str, Sequence[Run]]) -> str:
-    return "\n".join([_READ, "", *(_base_line(label, rows) for label, rows in measured.items())])
+def _wrapped(text: str) -> str:
+    """Paragraphs in lines of at most 120 characters."""
+    return "\n\n".join(textwrap.fill(part, 120, break_on_hyphens=False) for part in text.strip().split("\n\n"))
 
 
 def _base_line(label: str, rows: Sequence[Run]) -> str:
@@ -132,12 +135,13 @@ def _base_line(label: str, rows: Sequence[Run]) -> str:
         for losses in zip(*((run.train_nats, run.dev_nats, run.mixed_nats, run.even_nats) for run in base), strict=True)
     )
     weight = statistics.mean(run.weight for run in base)
-    return (
+    line = (
         f"- `{label}` (fingerprint `{base[0].fingerprint}`): the base has train {train:.4f}, dev {dev:.4f} (standard "
         f"deviation {statistics.stdev(run.dev_nats for run in base):.4f} over {plural(len(base), 'seed')}); mixed with "
         f"the counted {base[0].order}-gram, dev {mixed:.4f} (fitted weight {weight:.2f}) or {even:.4f} (half and "
         f"half); {base[0].parameters:,} parameters."
     )
+    return textwrap.indent(_wrapped(line), "  ")[2:]
 
 
 def _provenance(measured: Mapping[str, Sequence[Run]], costs: Sequence[Cost]) -> str:
@@ -153,7 +157,7 @@ def _provenance(measured: Mapping[str, Sequence[Run]], costs: Sequence[Cost]) ->
     ]
     if costs:
         facts.append(f"times measured from {min(cost.date for cost in costs)} to {max(cost.date for cost in costs)}")
-    return f"## Provenance\n\n{'; '.join(facts)}. {_FILES}"
+    return _wrapped(f"## Provenance\n\n{'; '.join(facts)}. {_FILES}")
 
 
 def _all(values: Iterable[str]) -> str:
@@ -162,17 +166,20 @@ def _all(values: Iterable[str]) -> str:
 
 _HEAD = f"""# What pays and what does not
 
-Each idea alone beside one base config: {BASE.model.hidden_width} hidden units, {BASE.model.context_length} characters of
-context, {BASE.budget.total_steps(BASE.batch_size):,} steps. `harness bench ideas` measured it and wrote this page."""
-_READ = f"""A gain is how much lower the loss on the whole dev split is than the base's, in nats per character; above 0
-is better. It is the mean over {len(SEEDS)} paired seeds with its 95 % interval, of a paired t-test over the seeds:
-equal seeds draw equal batches and, if the shapes are the same, equal first weights. *Mixed*: both are mixed with the
-best counted n-gram, by weights fitted on dev. *Time* is that of a whole run in multiples of the base's, from short
-interleaved bursts on one core.
+Each idea alone beside one base config: {BASE.model.hidden_width} hidden units, {BASE.model.context_length} characters
+of context, {BASE.budget.total_steps(BASE.batch_size):,} steps. `harness bench ideas` measured it and wrote this page.
+"""
+_READ = f"""
+A gain is how much lower the loss on the whole dev split is than the base's, in nats per character; above 0 is better. It
+is the mean over {len(SEEDS)} paired seeds with its 95 % interval, of a paired t-test over the seeds: equal seeds draw
+equal batches and, if the shapes are the same, equal first weights. *Mixed*: both are mixed with the best counted n-gram,
+by weights fitted on dev. *Time* is that of a whole run in multiples of the base's, from short interleaved bursts on one
+core.
 
 An idea pays if its whole interval is above 0 on every corpus. Of forty ideas without any effect, about one has such an
 interval on a single corpus by chance, and hardly any on both. Nothing else was tuned to an idea: one that wants another
-learning rate may do better with it. Both tables are sorted by the gain on the first corpus."""
+learning rate may do better with it. Both tables are sorted by the gain on the first corpus.
+"""
 _FILES = (
     "Every run is a row of [`results/reference/ideas/`](../results/reference/ideas), with its own provenance. `harness "
     "bench ideas` trains what is missing there, `harness bench ideas-cost` times it; both write this page again."

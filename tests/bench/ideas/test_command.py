@@ -18,7 +18,10 @@ from harness.cli.app import run
 def tiny(small_corpus_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """One idea, two seeds, one small corpus, and a base of some milliseconds."""
     config = TrainConfig(
-        model=ModelConfig(embedding_size=3, hidden_width=8, context_length=3), budget=Budget(examples=1024)
+        model=ModelConfig(embedding_size=3, hidden_width=8, context_length=3),
+        dropout=0.1,
+        budget=Budget(examples=1024),
+        evaluations=1,
     )
     monkeypatch.setattr(catalogue, "BASE", config)
     monkeypatch.setattr(runs, "SEEDS", runs.SEEDS[:2])

@@ -113,6 +113,7 @@ def test_a_row_says_gain_interval_time_seeds_decision_and_config():
         f"| {BETTER.name} | activation | {shown} | {shown} | 1.50 | 1,234 | 5 | {BETTER.decision} | {settings} |"
     )
     assert "(fingerprint `0123456789ab`): the base has train 1.8000, dev 1.9700" in text
+    assert all(len(line) <= 120 for line in text.splitlines() if not line.startswith(("|", "harness train")))
 
 
 def test_without_measurements_the_page_says_so():
