@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -62,6 +63,13 @@ class ContextCounts:
     def total(self) -> int:
         """Examples in the split, N."""
         return int(self.counts.sum())
+
+    @cached_property
+    def by_row(self) -> tuple[Tensor, Tensor]:
+        """Row and target of every example, both (N,) int32, with equal rows adjacent."""
+        times = self.counts.long()
+        rows, targets = (values.to(torch.int32).repeat_interleave(times) for values in (self.rows, self.targets))
+        return rows, targets
 
     def conditional_entropy(self) -> float:
         """Entropy of the targets given their contexts, in nats. No model with this T can score below it."""

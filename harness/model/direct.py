@@ -14,8 +14,8 @@ from collections.abc import Iterator, Sequence
 import torch
 from torch import Tensor
 
-from harness.model.dropout import attainable, dropout_mask
-from harness.model.hidden import tanh_of_half_, through_tanh_
+from harness.model.dropout import kept_units
+from harness.model.hidden import Tanh
 from harness.model.layout import Dims, size_of, weights_of
 
 
@@ -33,13 +33,13 @@ class DirectPlan:
     ) -> None:
         """Use the given memory: (R * P,) weights and (R * P,) gradient. Contexts are (D, T) int64."""
         self.parameters, self.gradient = parameters, gradient
-        self._contexts, self._dropout = contexts, attainable(dropout)
+        self._contexts, self._dropout = contexts, dropout
         V, T, E, H = dims
         R, B = parameters.numel() // size_of(dims), batch_size
         self._weights, self._d = weights_of(parameters, dims, R), weights_of(gradient, dims, R)
         like = parameters
+        self._tanh = Tanh(dropout, like)
         # These are tensors because Python numbers would be converted in every call.
-        self._minus_one = like.new_full((1, 1, 1), -1.0)
         self._share = like.new_tensor(1 / B)
         self._minus_shares_R1B = like.new_full((R, 1, B), -1 / B)
         self._minus_shares_RB1 = self._minus_shares_R1B.mT
@@ -48,7 +48,7 @@ class DirectPlan:
         self._x_RBX, self._x_RETB = self._x_RXB.mT, self._x_RXB[:, :-1].view(R, E, T * B)
         self._d_x_RXB = like.new_empty(R, E * T, B)
         self._d_x_RETB = self._d_x_RXB.view(R, E, T * B)
-        self._h, self._d_h = like.new_empty(R, B, H), like.new_empty(R, B, H)
+        self._h, self._d_units = like.new_empty(R, B, H), like.new_empty(R, B, H)
         self._out = like.new_empty(R, V, B)
 
     def steps(self, rows: Tensor, targets: Tensor, generators: Sequence[torch.Generator]) -> Iterator[Tensor]:
@@ -59,31 +59,29 @@ class DirectPlan:
             yield self._step(symbols_RETB, targets_R1B, generators)
 
     def _step(self, symbols_RETB: Tensor, targets_R1B: Tensor, generators: Sequence[torch.Generator]) -> Tensor:
-        w, d = self._weights, self._d
+        w, d, tanh = self._weights, self._d, self._tanh
         torch.gather(w.embedding, 2, symbols_RETB, out=self._x_RETB)
-        h_RBH = tanh_of_half_(self._h.baddbmm_(self._x_RBX, w.first, beta=0, alpha=2), self._minus_one)
-        mask_RBH = self._mask(generators) if self._dropout else None
-        kept_RBH = h_RBH if mask_RBH is None else h_RBH * mask_RBH
+        twice_z_RBH = self._h.baddbmm_(self._x_RBX, w.first, beta=0, alpha=2)
+        units_RBH, saved_RBH = tanh.forward_(twice_z_RBH, self._kept(generators) if self._dropout else None)
         # The shape is (V, B) because a product with 27 rows is twice as fast as one with 27 columns.
-        torch.baddbmm(w.b2, w.w2, kept_RBH.mT, out=self._out)
+        torch.baddbmm(w.b2, w.w2, units_RBH.mT, alpha=tanh.scale, out=self._out)
         log_p_RVB = torch.log_softmax(self._out, 1)
         nats_R11 = torch.bmm(log_p_RVB.gather(1, targets_R1B), self._minus_shares_RB1)
 
         # d loss / d logits = (softmax - one-hot) / B
         d_out_RVB = log_p_RVB.exp_().mul_(self._share).scatter_add_(1, targets_R1B, self._minus_shares_R1B)
         torch.sum(d_out_RVB, 2, keepdim=True, out=d.b2)
-        torch.bmm(d_out_RVB, kept_RBH, out=d.w2)
-        torch.bmm(d_out_RVB.mT, w.w2, out=self._d_h)
-        if mask_RBH is not None:
-            self._d_h.mul_(mask_RBH)
-        d_z_RBH = through_tanh_(self._d_h, h_RBH)
+        d.w2.baddbmm_(d_out_RVB, units_RBH, beta=0, alpha=tanh.scale)
+        self._d_units.baddbmm_(d_out_RVB.mT, w.w2, beta=0, alpha=tanh.slope)
+        d_z_RBH = tanh.backward_(self._d_units, saved_RBH)
         torch.bmm(self._x_RXB, d_z_RBH, out=d.first)
         torch.bmm(w.w1, d_z_RBH.mT, out=self._d_x_RXB)
         d.embedding.zero_().scatter_add_(2, symbols_RETB, self._d_x_RETB)
         return nats_R11.view(-1)
 
-    def _mask(self, generators: Sequence[torch.Generator]) -> Tensor:
-        return torch.stack([dropout_mask(self._dropout, self._h[0], generator) for generator in generators])
+    def _kept(self, generators: Sequence[torch.Generator]) -> Tensor:
+        """Each example has its own mask, because equal contexts are rare in a small batch."""
+        return torch.stack([kept_units(self._dropout, self._h[0], generator) for generator in generators])
 
     def settle(self) -> None:
         """Do nothing: the weights are trained in place."""

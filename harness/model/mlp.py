@@ -14,6 +14,7 @@ from torch import Tensor
 from harness.config import ModelConfig, TrainConfig
 from harness.errors import ConfigError
 from harness.model.direct import DirectPlan
+from harness.model.hidden import Tanh
 from harness.model.interface import Plan
 from harness.model.layout import Dims, size_of, weights_of
 from harness.model.merged import MergedPlan
@@ -89,7 +90,8 @@ class CharMLP:
         """(B, V) log probabilities in nats for (B, T) contexts, without dropout."""
         if self.is_direct(len(contexts)):
             return torch.log_softmax(self.logits(contexts), 1)
-        h_BH = Table(self.dims, self._weights).hidden(*entries_of(contexts))
+        twice_z_BH = Table(self.dims, self._weights).twice_inputs(*entries_of(contexts))
+        h_BH, _ = Tanh(0.0, twice_z_BH).forward_(twice_z_BH, None)
         logits_VB = torch.addmm(self.b2[:, None], self.w2.t(), h_BH.t())
         return torch.log_softmax(logits_VB, 0).t()
 

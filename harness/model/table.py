@@ -14,7 +14,6 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from harness.model.hidden import tanh_of_half_
 from harness.model.layout import Dims, Weights
 
 
@@ -49,8 +48,6 @@ class Table:
         self._table = like.new_empty(V, T * H)
         self._rows = self._table.view(V * T, H)
         self._boundaries_TH, self._boundaries_1H = self._rows[:T], like.new_empty(1, H)
-        # This is a tensor because a Python number would be converted in each call.
-        self._minus_one = like.new_full((1, 1), -1.0)
         if gradient is not None:
             d = gradient.of_replica(0)
             self._d_embedding_EV, self._d_boundary_E = d.embedding, d.embedding[:, 0]
@@ -59,15 +56,14 @@ class Table:
             self._d_factors_EV, self._d_first_E = self._d_factors_VE.t(), self._d_factors_VE[0]
             self._d_others = self._d_factors_VE[1:]
 
-    def hidden(self, entries: Tensor, starts: Tensor) -> Tensor:
-        """The hidden layer's tanh activations (D, H), for contexts given by their entries (see `entries_of`)."""
+    def twice_inputs(self, entries: Tensor, starts: Tensor) -> Tensor:
+        """2z for the hidden layer's inputs z (D, H), for contexts given by their entries (see `entries_of`)."""
         torch.sub(self._embedding_VE, self._boundary_1E, out=self._factors_VE)
         self._first_1E.copy_(self._boundary_1E)
-        # tanh_of_half_ needs doubled inputs, and alpha=2 doubles them at no extra cost.
+        # The tanh starts from doubled inputs, and alpha=2 doubles them at no extra cost.
         self._table.addmm_(self._factors_VE, self._w1, beta=0, alpha=2)
         torch.sum(self._boundaries_TH, 0, keepdim=True, out=self._boundaries_1H).add_(self._b1, alpha=2)
-        twice_z_DH = torch.embedding_bag(self._rows, entries, starts)[0].add_(self._boundaries_1H)
-        return tanh_of_half_(twice_z_DH, self._minus_one)
+        return torch.embedding_bag(self._rows, entries, starts)[0].add_(self._boundaries_1H)
 
     def backward(self, d_z_DH: Tensor, contexts: Tensor, starts: Tensor) -> None:
         """Write the gradient of embedding, w1 and b1, given the (D, H) gradient of the layer's input.

@@ -24,8 +24,7 @@ def draw_batches(
     Yields:
         rows of `counts.contexts` and targets, both (S, R, B) int32.
     """
-    times = counts.counts.long()
-    rows, targets = (values.to(torch.int32).repeat_interleave(times) for values in (counts.rows, counts.targets))
+    rows, targets = counts.by_row
     steps = max(1, _EXAMPLES_AT_ONCE // (batch_size * len(streams)))
     while True:
         chosen = torch.empty(steps, len(streams), batch_size, dtype=torch.int32)

@@ -7,6 +7,7 @@ from torch import Tensor
 
 from harness.corpus import ContextCounts
 from harness.model import Predictor
+from harness.train.threads import one_thread
 
 Nats = float
 """Mean negative log-likelihood per predicted symbol."""
@@ -24,9 +25,13 @@ def split_nats(model: Predictor, counts: ContextCounts) -> Nats:
     return float(torch.dot(pair_nats(model, counts), counts.counts) / counts.counts.sum())
 
 
+@one_thread()
 @torch.no_grad()
 def pair_nats(model: Predictor, counts: ContextCounts) -> Tensor:
-    """(P,) float64 negative log-likelihood in nats of every distinct (context, target) pair."""
+    """(P,) float64 negative log-likelihood in nats of every distinct (context, target) pair.
+
+    Always on one thread, so that a loss has the same bits wherever it is computed.
+    """
     found = []
     for start in range(0, len(counts.contexts), _ROWS_AT_ONCE):
         end = min(start + _ROWS_AT_ONCE, len(counts.contexts))

@@ -16,6 +16,7 @@ from harness.train.batches import take_steps
 from harness.train.evaluate import Nats
 from harness.train.optimizer import make_optimizer
 from harness.train.seeds import stream
+from harness.train.threads import one_thread
 
 _LOWEST_RATE, _HIGHEST_RATE, _RANGE_STEPS = 1e-5, 10.0, 600
 _SMOOTHING = 0.95
@@ -39,6 +40,7 @@ class LrRange:
     """The rate where the smoothed loss is lowest. Higher rates make it worse."""
 
 
+@one_thread()
 def lr_range(
     config: TrainConfig,
     corpus: Corpus,
@@ -128,6 +130,7 @@ class OverfitProbe:
     passed: bool
 
 
+@one_thread()
 def overfit_one_batch(
     config: TrainConfig,
     corpus: Corpus,

@@ -1,24 +1,37 @@
-"""Running torch on one thread."""
+"""The number of threads that torch runs on."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 
 import torch
 
+from harness.errors import ConfigError
+
 
 @contextmanager
-def one_thread() -> Iterator[None]:
-    """Run the block with one torch thread, and restore the earlier number of threads on exit.
+def torch_threads(count: int) -> Iterator[None]:
+    """Run the block with `count` torch threads, and restore the earlier number on exit.
 
-    The bits of a run depend on the number of threads, because torch splits sums among its threads and the
-    order of a sum changes its rounding. With one thread, the same run gives the same bits whatever number
-    of threads the calling process uses.
+    One thread is the rule here. The steps of a small model are so short that a second thread gains a fifth at
+    best, and loses a factor of 14 to 70 as soon as another process needs the core, because the two wait for each
+    other in every call. The bits of a run depend on the number too: torch splits sums among its threads, and the
+    order of a sum changes its rounding.
+
+    Raises:
+        ConfigError: the number is below 1.
     """
+    if count < 1:
+        raise ConfigError(f"threads must be at least 1; got {count}. Leave it out for one thread.")
     before = torch.get_num_threads()
-    torch.set_num_threads(1)
+    torch.set_num_threads(count)
     try:
         yield
     finally:
         torch.set_num_threads(before)
+
+
+one_thread = partial(torch_threads, 1)
+"""`torch_threads(1)`, as a context or, called, as a decorator."""

@@ -17,6 +17,7 @@ from harness.train.batches import take_steps
 from harness.train.evaluate import Nats, split_nats
 from harness.train.optimizer import make_optimizer
 from harness.train.seeds import stream
+from harness.train.threads import torch_threads
 
 Status = Literal["complete", "stopped", "diverged"]
 
@@ -62,23 +63,29 @@ def train(
     build: Build = CharMLP.build,
     on_evaluation: OnEvaluation | None = None,
     device: str = "cpu",
+    threads: int = 1,
 ) -> TrainResult:
     """Train one model and evaluate it exactly along the way.
 
     The same config, corpus and build give the same bits on the same machine with the same library
-    versions and thread count, except with a budget in seconds.
+    versions and threads, except with a budget in seconds.
 
     Args:
         build: makes the model; see `harness.model.Build`.
         on_evaluation: called with every point of the curve. If it returns False, the run ends as `stopped`.
         device: any torch device.
+        threads: torch's threads during the run (see `harness.train.threads`). The earlier number is restored.
+
+    Raises:
+        ConfigError: `threads` is below 1, or the model cannot be built.
     """
 
     def watch(points: Sequence[Evaluation]) -> bool | None:
         return None if on_evaluation is None else on_evaluation(points[0])
 
-    model = _fresh(config, config.seed, corpus, build)
-    (result,) = _train_together(config, [(config.seed, model)], corpus, watch, device)
+    with torch_threads(threads):
+        model = _fresh(config, config.seed, corpus, build)
+        (result,) = _train_together(config, [(config.seed, model)], corpus, watch, device)
     return result
 
 
@@ -90,6 +97,7 @@ def train_seeds(
     build: Build = CharMLP.build,
     on_evaluation: OnEvaluations | None = None,
     device: str = "cpu",
+    threads: int = 1,
 ) -> tuple[TrainResult, ...]:
     """Train the same config from several seeds: together if small batches make that faster, else in turn.
 
@@ -100,19 +108,24 @@ def train_seeds(
         seeds: used instead of the config's seed.
         on_evaluation: called with the newest point of each seed in training whose losses are finite.
             If it returns False, these runs end as `stopped` and no further ones start.
+        threads: as for `train`.
 
     Returns:
         One result per seed, in the order of `seeds`; fewer if the callback stopped the training.
+
+    Raises:
+        ConfigError: as for `train`.
     """
     watch = on_evaluation or (lambda _points: None)
-    models = [_fresh(config, seed, corpus, build) for seed in seeds]
-    pairs = list(zip(seeds, models, strict=True))
-    together = config.budget.seconds is None and stacks(models, config.batch_size)
     results: list[TrainResult] = []
-    for group in [pairs] if together else [[pair] for pair in pairs]:
-        results += _train_together(config, group, corpus, watch, device)
-        if results[-1].status == "stopped":
-            break
+    with torch_threads(threads):
+        models = [_fresh(config, seed, corpus, build) for seed in seeds]
+        pairs = list(zip(seeds, models, strict=True))
+        together = config.budget.seconds is None and stacks(models, config.batch_size)
+        for group in [pairs] if together else [[pair] for pair in pairs]:
+            results += _train_together(config, group, corpus, watch, device)
+            if results[-1].status == "stopped":
+                break
     return tuple(results)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import statistics
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -62,6 +63,12 @@ class Problem(NamedTuple):
         ).steps(self.rows.view(1, 1, -1), self.targets.view(1, 1, -1), [torch.Generator().manual_seed(seed)])
         (nats,) = batches
         return nats[0]
+
+    def mask(self, plan: str, seed: int) -> Tensor:
+        """The dropout mask of that step for each example: merged plans draw one for each distinct context."""
+        examples = torch.arange(len(self.rows)) if plan == "direct" else self.rows.unique(return_inverse=True)[1]
+        like = torch.empty(len(examples.unique()), self.model.dims.H, dtype=torch.float64)
+        return dropout_mask(self.model.dropout, like, torch.Generator().manual_seed(seed))[examples]
 
 
 @st.composite
@@ -128,8 +135,7 @@ def test_the_closed_form_gradient_is_autograds_with_dropout_too(plan: str):
     @given(problems(dropout=0.4), st.integers(0, 2**31))
     def holds(problem: Problem, seed: int) -> None:
         loss = problem.step(plan, seed)
-        like = torch.empty(len(problem.targets), problem.model.dims.H, dtype=torch.float64)
-        mask_BH = dropout_mask(0.4, like, torch.Generator().manual_seed(seed))
+        mask_BH = problem.mask(plan, seed)
         expected_loss, expected_gradient = by_autograd(problem.model, problem.contexts, problem.targets, mask_BH)
         assert close(loss, expected_loss, 1e-10)
         assert same_gradient(problem.model, expected_gradient)
@@ -196,9 +202,9 @@ def test_a_context_that_occurs_several_times_in_a_batch_is_computed_once():
     assert columns_of(batches, dropout=0.0) == [(3, [0.25, 0.125, 0.625]), (1, [1.0]), (2, [0.5, 0.5])]
 
 
-def test_with_dropout_every_example_is_computed_for_itself():
+def test_with_dropout_equal_contexts_share_their_column_too():
     batches = torch.tensor([[0, 0, 1, 3, 3, 3, 3, 3], [2, 2, 2, 2, 2, 2, 2, 2]])
-    assert columns_of(batches, dropout=0.3) == [(8, [0.125] * 8)] * 2
+    assert columns_of(batches, dropout=0.3) == columns_of(batches, dropout=0.0)
 
 
 @given(problems())
@@ -226,12 +232,28 @@ def test_a_context_of_boundaries_alone_has_no_entries():
 
 
 @pytest.mark.parametrize("dropout", [0.1, 0.25, 0.5, 0.9])
-def test_a_dropout_mask_has_two_exact_values_and_keeps_the_mean(dropout: float):
+def test_a_dropout_mask_has_two_exact_values(dropout: float):
     mask = dropout_mask(dropout, torch.empty(999, 201), torch.Generator().manual_seed(0))
-    dropped = round(dropout * 2**16)
-    assert mask.unique().tolist() == [0.0, pytest.approx(2**16 / (2**16 - dropped), rel=1e-7)]
-    assert mask.double().mean().item() == pytest.approx(1, abs=0.02)  # five standard deviations at 0.9
-    assert (mask == 0).double().mean().item() == pytest.approx(dropout, abs=0.006)
+    assert mask.unique().tolist() == [0.0, pytest.approx(1 / (1 - dropout), rel=1e-7)]
+
+
+@pytest.mark.parametrize("dropout", [1e-3, 0.1, 0.25, 0.3, 0.5, 0.9, 0.999])
+def test_units_are_dropped_with_the_given_chance_though_a_byte_has_256_levels(dropout: float):
+    draw, like = torch.Generator().manual_seed(0), torch.empty(50, 50)
+    dropped = [(dropout_mask(dropout, like, draw) == 0).double().mean().item() for _ in range(2000)]
+    error = statistics.stdev(dropped) / math.sqrt(len(dropped))
+    assert statistics.mean(dropped) == pytest.approx(dropout, abs=5 * error)
+    assert error < 2e-4
+
+
+def test_the_rows_of_a_mask_are_independent_but_for_pairs_of_complements():
+    rows, width = 7, 100_000
+    kept = (dropout_mask(0.25, torch.empty(rows, width), torch.Generator().manual_seed(2)) > 0).double()
+    both_dropped = ((1 - kept) @ (1 - kept).T / width).tolist()
+    for one in range(rows):
+        for other in range(one + 1, rows):
+            expected = 0.0 if other - one == 4 else 0.25**2
+            assert both_dropped[one][other] == pytest.approx(expected, abs=0.004)  # 5 standard deviations
 
 
 @given(st.floats(0, 0.99), st.integers(1, 9), st.integers(1, 9))

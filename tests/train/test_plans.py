@@ -24,7 +24,7 @@ class ByAutograd(CharMLP):
         w = {name: tensor.detach().clone().requires_grad_() for name, tensor in self.tensors().items()}
         h_BH = torch.tanh(w["embedding"][contexts].flatten(1) @ w["w1"].flatten(0, 1) + w["b1"])
         if self.dropout:
-            h_BH = h_BH * dropout_mask(self.dropout, h_BH.detach(), generator)
+            h_BH = h_BH * self.mask(contexts, generator)
         loss = nn.functional.cross_entropy(h_BH @ w["w2"] + w["b2"], targets)
         loss.backward()
         twin = CharMLP(self.shape, self.dims.V)
@@ -32,6 +32,14 @@ class ByAutograd(CharMLP):
             view.copy_(w[name].grad)
         self.gradient.copy_(twin.parameters)
         return loss.detach()
+
+    def mask(self, contexts: Tensor, generator: torch.Generator) -> Tensor:
+        """One row for each example; with large batches, equal contexts share theirs."""
+        which = torch.arange(len(contexts))
+        if not self.is_direct(len(contexts)):
+            which = torch.unique_consecutive(contexts, dim=0, return_inverse=True)[1]
+        like = torch.empty(int(which.max()) + 1, self.dims.H)
+        return dropout_mask(self.dropout, like, generator)[which]
 
     @property
     def shape(self) -> ModelConfig:

@@ -18,7 +18,7 @@ from torch.nn import functional
 from harness.config import ModelConfig
 from harness.errors import ConfigError, nearest
 from harness.model import CharMLP
-from harness.model.dropout import attainable, dropout_mask
+from harness.model.dropout import dropout_mask
 from harness.model.layout import weights_of
 
 ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
@@ -124,7 +124,7 @@ class Variant(CharMLP):
 
     def logits_by_table(self, flat: Tensor, contexts: Tensor, generator: torch.Generator | None = None) -> Tensor:
         """(V, D) logits for (D, T) contexts, by a table of the first layer; with dropout if given a generator."""
-        V, T, E, H = self.dims
+        V, T, E, H, *_ = self.dims
         w = weights_of(flat, self.dims).of_replica(0)
         if generator is not None and self._left_out:
             rows_VE = w.embedding.t() / (1 - self._left_out)
@@ -138,7 +138,7 @@ class Variant(CharMLP):
             z_DH = summed(table, contexts, contexts != 0) + (table[:T].sum(0) + w.b1)
         h_DH = self._activated(z_DH)
         if generator is not None and self.dropout:
-            h_DH = h_DH * dropout_mask(attainable(self.dropout), h_DH, generator)
+            h_DH = h_DH * dropout_mask(self.dropout, h_DH, generator)
         return torch.addmm(w.b2, w.w2, h_DH.t())
 
     def _activated(self, z_DH: Tensor) -> Tensor:

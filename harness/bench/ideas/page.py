@@ -170,11 +170,11 @@ Each idea alone beside one base config: {BASE.model.hidden_width} hidden units, 
 of context, {BASE.budget.total_steps(BASE.batch_size):,} steps. `harness bench ideas` measured it and wrote this page.
 """
 _READ = f"""
-A gain is how much lower the loss on the whole dev split is than the base's, in nats per character; above 0 is better. It
-is the mean over {len(SEEDS)} paired seeds with its 95 % interval, of a paired t-test over the seeds: equal seeds draw
-equal batches and, if the shapes are the same, equal first weights. *Mixed*: both are mixed with the best counted n-gram,
-by weights fitted on dev. *Time* is that of a whole run in multiples of the base's, from short interleaved bursts on one
-core.
+A gain is how much lower the loss on the whole dev split is than the base's, in nats per character; above 0 is better.
+It is the mean over {len(SEEDS)} paired seeds with its 95 % interval, of a paired t-test over the seeds: equal seeds
+draw equal batches and, if the shapes are the same, equal first weights. *Mixed*: both are mixed with the best counted
+n-gram, by weights fitted on dev. *Time* is that of a whole run in multiples of the base's, from short interleaved
+bursts on one core.
 
 An idea pays if its whole interval is above 0 on every corpus. Of forty ideas without any effect, about one has such an
 interval on a single corpus by chance, and hardly any on both. Nothing else was tuned to an idea: one that wants another

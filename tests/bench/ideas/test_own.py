@@ -12,7 +12,7 @@ from harness.bench.ideas.own import ACTIVATIONS, Scaled, Variant, merged
 from harness.config import ModelConfig, TrainConfig
 from harness.errors import ConfigError
 from harness.model import CharMLP, check_build
-from harness.model.dropout import attainable, dropout_mask
+from harness.model.dropout import dropout_mask
 from harness.train import stream
 
 SHAPES = [(5, 1, 1, 3, 7), (11, 3, 4, 6, 1), (27, 8, 5, 17, 64), (7, 5, 3, 33, 40)]
@@ -50,7 +50,7 @@ def double(model: Variant) -> Variant:
 
 def expected(model: Variant, contexts: Tensor, targets: Tensor, mask_BH: Tensor | None = None) -> tuple[Tensor, Tensor]:
     """Loss and gradient by autograd, every example on its own, from the definition in the docstring."""
-    _, T, E, H = model.dims
+    _, T, E, H, *_ = model.dims
     flat = model.parameters.clone().requires_grad_()
     other = Variant.__new__(Variant)
     other.__dict__.update(model.__dict__)
@@ -82,7 +82,7 @@ def test_dropout_has_one_mask_for_a_distinct_context_or_one_for_an_example(each:
     distinct, of_example = merged(contexts)
     assert len(distinct) < len(contexts)
     like = model.parameters.new_empty(len(contexts) if each else len(distinct), shape[3])
-    mask = dropout_mask(attainable(0.4), like, torch.Generator().manual_seed(3))
+    mask = dropout_mask(0.4, like, torch.Generator().manual_seed(3))
     loss = model.loss_and_gradient(contexts, targets, generator=torch.Generator().manual_seed(3))
     loss_there, gradient = expected(model, contexts, targets, mask if each else mask[of_example])
     torch.testing.assert_close(loss, loss_there)
