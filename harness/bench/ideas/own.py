@@ -12,12 +12,12 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional
 
-from harness.config import ModelConfig
+from harness.config import ModelConfig, TrainConfig
 from harness.errors import ConfigError, nearest
-from harness.model import CharMLP
+from harness.model import Autograd, CharMLP
 from harness.model.dropout import dropout_mask
 from harness.model.layout import weights_of
 
@@ -143,6 +143,35 @@ class Variant(CharMLP):
 
     def _activated(self, z_DH: Tensor) -> Tensor:
         return self._activation(functional.layer_norm(z_DH, z_DH.shape[1:]) if self._normalised else z_DH)
+
+
+class Tied(nn.Module):
+    """Logits are products with the embeddings themselves, of a projection of the hidden layer (Press & Wolf 2017).
+
+    An ordinary module, trained through `Autograd`; with the initial weights of `CharMLP` where it has the same ones.
+    """
+
+    def __init__(self, like: CharMLP, generator: torch.Generator) -> None:
+        super().__init__()
+        _, _, E, H, *_ = like.dims
+        self._dropout = like.dropout
+        self.embedding, self.w1, self.b1, self.b2 = (
+            nn.Parameter(like.tensors()[name].clone()) for name in ("embedding", "w1", "b1", "b2")
+        )
+        self.projection = nn.Parameter(torch.randn(H, E, generator=generator) * 0.1 / (H * E) ** 0.5)
+
+    @classmethod
+    def build(cls, config: TrainConfig, vocabulary_size: int, generator: torch.Generator) -> Autograd:
+        return Autograd(cls(CharMLP.build(config, vocabulary_size, generator), generator))
+
+    def forward(self, contexts: Tensor) -> Tensor:
+        """(B, V) logits for (B, T) contexts."""
+        (T, E, H), V = self.w1.shape, len(self.embedding)
+        distinct, of_example = merged(contexts)
+        table = (self.embedding @ self.w1.transpose(0, 1).reshape(E, T * H)).view(V * T, H)
+        h_DH = torch.tanh(summed(table, distinct, torch.ones_like(distinct, dtype=torch.bool)) + self.b1)
+        h_DH = functional.dropout(h_DH, self._dropout, self.training)
+        return (h_DH @ self.projection @ self.embedding.t() + self.b2)[of_example]
 
 
 def merged(contexts: Tensor) -> tuple[Tensor, Tensor]:

@@ -89,10 +89,11 @@ def lines_of(measured: Mapping[str, Sequence[Run]], costs: Sequence[Cost]) -> li
     for idea in IDEAS:
         found = [compared(rows, idea) for rows in measured.values()]
         if all(found):
-            model = "" if idea.build == "CharMLP" else f" ({idea.build})"
-            settings = f"`{idea.settings}`{model}" if idea.settings else f"{idea.members} seeds of the base"
+            parts = [f"`{idea.settings}`"] if idea.settings else []
+            parts += [f"(`{idea.build}`)"] if idea.build != "CharMLP" else []
+            parts += [f"{idea.members} seeds of the base"] if idea.members > 1 else []
             known = [each for each in found if each]
-            lines.append(Line(idea.name, idea.group, idea.decision, settings, known, times.get(idea.key, "")))
+            lines.append(Line(idea.name, idea.group, idea.decision, " ".join(parts), known, times.get(idea.key, "")))
     return lines
 
 

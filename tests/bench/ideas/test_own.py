@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from harness.bench.ideas.own import ACTIVATIONS, Scaled, Variant, merged
+from harness.bench.ideas.own import ACTIVATIONS, Scaled, Tied, Variant, merged
 from harness.config import ModelConfig, TrainConfig
 from harness.errors import ConfigError
 from harness.model import CharMLP, check_build
@@ -123,6 +123,25 @@ def test_without_settings_it_is_the_built_in_model():
 def test_it_keeps_to_the_contract_of_a_users_own_model(extra: dict[str, Any]):
     log_p = check_build(Variant.build, config_of(SHAPES[1], 0.2, **extra), 11, stream(0, "init"))
     torch.testing.assert_close(log_p.exp().sum(1), torch.ones(len(log_p)))
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_tied_embeddings_give_the_logits_of_their_definition(shape: tuple[int, int, int, int, int]):
+    V, T, E, H, _ = shape
+    tied = Tied.build(config_of(shape), V, stream(0, "init"))
+    contexts, targets = batch_of(shape)
+    w = {name: tensor.detach().clone().requires_grad_() for name, tensor in tied.tensors().items()}
+    h_BH = torch.tanh(w["embedding"][contexts].flatten(1) @ w["w1"].reshape(T * E, H) + w["b1"])
+    logits = h_BH @ w["projection"] @ w["embedding"].t() + w["b2"]
+    expected = torch.autograd.grad(torch.nn.functional.cross_entropy(logits, targets), list(w.values()))
+    torch.testing.assert_close(tied.log_probabilities(contexts), torch.log_softmax(logits, 1).detach())
+    tied.loss_and_gradient(contexts, targets, generator=torch.Generator())
+    found = [parameter.grad for _, parameter in tied.module.named_parameters()]
+    torch.testing.assert_close(found, list(expected))
+
+
+def test_tied_embeddings_keep_to_the_contract_of_a_users_own_model():
+    check_build(Tied.build, config_of(SHAPES[1], 0.2), 11, stream(0, "init"))
 
 
 def test_initial_weights_are_scaled_by_name():

@@ -108,7 +108,7 @@ def test_a_row_says_gain_interval_time_seeds_decision_and_config():
     (line,) = (line for line in text.splitlines() if line.startswith(f"| {BETTER.name}"))
     gain = gain_of([1.97, 1.971, 1.969, 1.972, 1.968], [1.96, 1.96, 1.96, 1.962, 1.959])
     shown = f"+{gain.mean:.4f} ± {gain.half_width:.4f}"
-    settings = "`model.extra.activation=gelu` (Variant)"
+    settings = "`model.extra.activation=gelu` (`Variant`)"
     assert line == (
         f"| {BETTER.name} | activation | {shown} | {shown} | 1.50 | 1,234 | 5 | {BETTER.decision} | {settings} |"
     )
