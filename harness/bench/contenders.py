@@ -31,11 +31,14 @@ class Problem:
     targets: Tensor
     """(N,) int64"""
     vocabulary_size: int
+    dropout: float = 0.0
+    """Share of hidden units set to zero in each training step."""
 
     @property
     def label(self) -> str:
         shape = (self.batch_size, self.context_length, self.embedding_size, self.hidden_width)
-        return f"{', '.join(map(str, shape))}, {self.optimizer}"
+        dropout = f", dropout {self.dropout:g}" if self.dropout else ""
+        return f"{', '.join(map(str, shape))}, {self.optimizer}{dropout}"
 
 
 RATE = {"sgd": 0.01, "adamw": 1e-3}
@@ -66,6 +69,8 @@ class RawLoop:
         for _ in range(steps):
             chosen = torch.randint(0, len(contexts), (B,), generator=self._generator)
             h = torch.tanh(embedding[contexts[chosen]].view(B, -1) @ w1 + b1)
+            if self._problem.dropout:
+                h = F.dropout(h, self._problem.dropout)
             loss = F.cross_entropy(h @ w2 + b2, targets[chosen])
             for weight in self.weights:
                 weight.grad = None
@@ -86,10 +91,12 @@ class PlainMLP(nn.Module):
         T, E, H, V = problem.context_length, problem.embedding_size, problem.hidden_width, problem.vocabulary_size
         self.embedding = nn.Embedding(V, E)
         self.hidden = nn.Linear(T * E, H)
+        self.dropout = nn.Dropout(problem.dropout)
         self.output = nn.Linear(H, V)
 
     def forward(self, contexts: Tensor) -> Tensor:
-        logits: Tensor = self.output(torch.tanh(self.hidden(self.embedding(contexts).flatten(1))))
+        h = torch.tanh(self.hidden(self.embedding(contexts).flatten(1)))
+        logits: Tensor = self.output(self.dropout(h))
         return logits
 
 

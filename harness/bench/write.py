@@ -26,6 +26,7 @@ if TYPE_CHECKING:  # matplotlib may be imported only after harness.report.plots
 
 SECTIONS = {
     "steps": "Training steps",
+    "neighbour": "Training beside a busy process",
     "exact": "Exact losses and contexts",
     "target": "Training seconds to a dev loss",
     "study": "Overhead of a study",
@@ -94,7 +95,14 @@ _ROUNDS = (
     "same repeat; above 1 is slower than ours. One thread on one core."
 )
 _NOTES = {
-    "steps": f"{_ROUNDS} The limits are the step's matrix products alone, at the speed of one large product.",
+    "steps": (
+        f"{_ROUNDS} With dropout, examples with equal contexts share their mask in ours; the others draw a mask for "
+        "each example. The limits are the step's matrix products alone, at the speed of one large product."
+    ),
+    "neighbour": (
+        "Medians over interleaved repeats, with their range. `times ours` is the median ratio of the time to that of "
+        "one thread in the same repeat. The neighbour is one process that computes without end. All cores may be used."
+    ),
     "exact": f"{_ROUNDS} Both ways agree to 1e-6 nats per symbol.",
     "target": (
         "Training time only: for both, the clock starts after the corpus is prepared and stops during evaluation. "
@@ -207,8 +215,8 @@ def draw_steps(rows: Sequence[Row], made_by: str) -> Figure:
 
 
 def _label(shape: str) -> str:
-    batch, context, embedding, hidden, optimizer = shape.split(", ")
-    return f"B {batch}, T {context}, E {embedding}, H {hidden}, {optimizer}"
+    batch, context, embedding, hidden, rest = shape.split(", ", maxsplit=4)
+    return f"B {batch}, T {context}, E {embedding}, H {hidden}, {rest}"
 
 
 def _color(row: Row) -> str:

@@ -9,7 +9,7 @@ from typing import Any
 from rich.console import Console
 
 from harness import paths
-from harness.bench import advice, exact, steps, target, throughput
+from harness.bench import advice, exact, neighbour, steps, target, throughput
 from harness.bench.compared import compare
 from harness.bench.timing import Row, one_core
 from harness.bench.write import in_a_line, provenance, short, write_section
@@ -23,7 +23,7 @@ from harness.store.quiet import quiet_optuna
 from harness.train.threads import one_thread
 from harness.words import plural
 
-_SECTIONS = ["steps", "exact", "target", "study", "advice"]
+_SECTIONS = ["steps", "neighbour", "exact", "target", "study", "advice"]
 _LONG = ["ideas", "ideas-cost"]
 """Sections that run only if they are named: they take hours, resume, and add to committed files."""
 
@@ -66,6 +66,8 @@ def _measured(
     """Measure one section, printing as it goes."""
     if section == "study":  # starts worker processes, which need all cores
         return list(_printed(throughput.measure_throughput(corpus_name), to))
+    if section == "neighbour":  # the neighbour needs a core
+        return list(_printed(neighbour.measure_neighbour(corpus, repeats), to))
     with one_core():
         match section:
             case "target":

@@ -8,12 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import optuna
+import psutil
 import pytest
 import torch
 from scipy import stats
 
 from harness import Budget, CharMLP, Corpus, ModelConfig, TrainConfig, paths, split_nats, stream, train
-from harness.bench import exact, steps, target, throughput, timing
+from harness.bench import exact, neighbour, steps, target, throughput, timing
 from harness.bench.contenders import Problem, RawLoop
 from harness.bench.timing import Row
 from harness.corpus.contexts import examples_of
@@ -103,7 +104,7 @@ def rows_of_two_shapes(small_corpus: Corpus, monkeypatch: pytest.MonkeyPatch) ->
 
     others = {"ready": lambda _: lambda _n: None, "no jax": missing(ImportError, "No module named 'jax'")}
     monkeypatch.setattr(steps, "_OTHERS", others | {"no g++": missing(RuntimeError, "no C++ compiler found")})
-    monkeypatch.setattr(steps, "SHAPES", ((8, 2, 3, 4, "sgd"), (64, 2, 3, 4, "adamw")))
+    monkeypatch.setattr(steps, "SHAPES", ((8, 2, 3, 4, "sgd", 0.0), (64, 2, 3, 4, "adamw", 0.25)))
     monkeypatch.setattr(steps, "_limits", lambda *_: {"limit": lambda: 1.0})
     monkeypatch.setattr(steps, "_FIRST", 2)
     monkeypatch.setattr(steps, "_SECONDS_A_BURST", 0)
@@ -121,10 +122,36 @@ def test_an_unavailable_contender_is_a_row_with_its_reason(rows_of_two_shapes: l
 def test_seeds_side_by_side_are_measured_in_the_first_shape_only(rows_of_two_shapes: list[list[Row]]):
     first, second = ([row.contender for row in rows if row.median is not None] for rows in rows_of_two_shapes)
     assert first == [steps.OURS, steps.STACKED, "ready", "limit"]
-    assert second == [steps.OURS, "ready", "limit"]
+    assert second == [steps.OURS, steps.WITHOUT_DROPOUT, "ready", "limit"]
     for row in (row for rows in rows_of_two_shapes for row in rows if row.median is not None):
         assert (row.section, row.repeats) == ("steps", 3)
         assert 0 < row.low <= row.median <= row.high
+
+
+def test_a_shape_with_dropout_is_measured_without_it_too(rows_of_two_shapes: list[list[Row]]):
+    first, second = rows_of_two_shapes
+    assert {row.what for row in second} == {"64, 2, 3, 4, adamw, dropout 0.25"}
+    assert [row.goal for row in second if row.contender == steps.WITHOUT_DROPOUT] == ["at least 0.8 times ours"]
+    assert all("dropout" not in row.what for row in first)
+
+
+def test_a_busy_neighbour_is_there_for_half_of_the_rows_and_gone_afterwards(
+    small_corpus: Corpus, monkeypatch: pytest.MonkeyPatch
+):
+    busy: list[tuple[int, int]] = []
+
+    def seconds(_: Corpus, threads: int) -> float:
+        busy.append((threads, len(psutil.Process().children())))
+        return 1.0
+
+    before = len(psutil.Process().children())
+    monkeypatch.setattr(neighbour, "_seconds_per_step", seconds)
+    (rows,) = neighbour.measure_neighbour(small_corpus, 1)
+    assert [(threads > 1, children - before) for threads, children in busy[:4]] == [
+        (False, 1), (False, 0), (True, 1), (True, 0),
+    ]  # fmt: skip
+    assert len(psutil.Process().children()) == before
+    assert [row.times_ours for row in rows] == [1.0] * 4
 
 
 def test_the_limits_are_the_products_at_the_rate_of_one_large_product(

@@ -160,7 +160,7 @@ def test_the_plot_has_one_panel_per_shape_and_one_bar_per_contender():
         (["bench", "exatc"], "got 'exatc'. Did you mean 'exact'?"),
         (
             ["bench", "exact", "nonsense"],
-            "must be one of steps, exact, target, study, advice, ideas, ideas-cost; got 'nonsense'",
+            "must be one of steps, neighbour, exact, target, study, advice, ideas, ideas-cost; got 'nonsense'",
         ),
         (["bench", "exact", "--repeats", "2"], "got '2'"),
         (["bench", "target", "--corpus", "ssa-2017"], "the targets are dev losses on names; got ssa-2017"),
@@ -203,6 +203,7 @@ def cores_seen(monkeypatch: pytest.MonkeyPatch) -> dict[str, int]:
 
     for measure, section, found in [
         ("steps.measure_steps", "steps", [ROWS[:2]]),
+        ("neighbour.measure_neighbour", "neighbour", [ROWS[:1]]),
         ("exact.measure_exact", "exact", [ROWS[2:3]]),
         ("target.measure_targets", "target", TARGETS),
         ("throughput.measure_throughput", "study", [ROWS[4:]]),
@@ -216,20 +217,20 @@ needs_affinity = pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason
 
 
 @needs_affinity
-def test_all_bench_sections_but_the_studies_run_on_one_core(
+def test_bench_sections_that_start_no_processes_run_on_one_core(
     small_corpus_file: Path, home: Path, cores_seen: dict[str, int], monkeypatch: pytest.MonkeyPatch
 ):
     before = len(os.sched_getaffinity(0))
     monkeypatch.setattr("harness.cli.bench.LECTURE_FINGERPRINT", load(str(small_corpus_file)).fingerprint)
     assert run(["bench", "--corpus", str(small_corpus_file)]) == 0
-    assert cores_seen == {"steps": 1, "exact": 1, "target": 1, "study": before, "advice": 1}
+    assert cores_seen == {"steps": 1, "neighbour": before, "exact": 1, "target": 1, "study": before, "advice": 1}
     assert len(os.sched_getaffinity(0)) == before
     assert {path.name for path in (home / "results" / "bench").glob("*.csv")} == {
-        "steps.csv", "exact.csv", "target.csv", "study.csv", "advice.csv",
+        "steps.csv", "neighbour.csv", "exact.csv", "target.csv", "study.csv", "advice.csv",
     }  # fmt: skip
 
 
 @needs_affinity
 def test_on_another_corpus_the_targets_of_names_are_left_out(small_corpus_file: Path, cores_seen: dict[str, int]):
     assert run(["bench", "--corpus", str(small_corpus_file)]) == 0
-    assert list(cores_seen) == ["steps", "exact", "study", "advice"]
+    assert list(cores_seen) == ["steps", "neighbour", "exact", "study", "advice"]

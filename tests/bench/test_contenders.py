@@ -6,6 +6,7 @@ import importlib.util
 import inspect
 import math
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -128,6 +129,22 @@ def test_a_module_learns_in_exactly_the_steps_asked_for(small_corpus: Corpus, ma
     assert after < before - 0.3
 
 
+def test_the_contenders_drop_the_hidden_units_that_a_problem_asks_for(small_corpus: Corpus, made: list[Any]):
+    problem = replace(problem_of(small_corpus), dropout=0.4)
+    assert problem.label.endswith(", sgd, dropout 0.4")
+    contenders.module_loop(problem)(3)
+    (model,) = made
+    hidden = model.dropout(torch.ones(100, 1000))
+    assert (hidden == 0).double().mean().item() == pytest.approx(0.4, abs=0.01)
+    assert model.eval()(problem.contexts).equal(model(problem.contexts))
+    with_and_without = []
+    for dropout in (0.0, 0.4):
+        loop = RawLoop(replace(problem, dropout=dropout), torch.Generator().manual_seed(0))
+        loop.run(5, 0.1)
+        with_and_without.append(loop.weights[3])
+    assert not torch.allclose(*with_and_without, atol=1e-3)
+
+
 @pytest.mark.usefixtures("made")
 def test_a_module_is_the_same_model_as_ours(small_corpus: Corpus):
     problem = problem_of(small_corpus)
@@ -143,7 +160,7 @@ def test_without_a_compiler_the_compiled_module_says_so(small_corpus: Corpus, mo
         contenders.compiled_loop(problem_of(small_corpus))
 
 
-@pytest.fixture(scope="module", params=["sgd", "adamw"])
+@pytest.fixture(scope="module", params=["sgd", "adamw", "adamw with dropout"])
 def in_jax(request: pytest.FixtureRequest, small_corpus: Corpus) -> Iterator[tuple[Problem, Steps]]:
     """A problem and its jax_loop, compiled once for steps(3)."""
     if importlib.util.find_spec("jax") is None:
@@ -152,7 +169,8 @@ def in_jax(request: pytest.FixtureRequest, small_corpus: Corpus) -> Iterator[tup
         patch.setitem(contenders.RATE, "sgd", FAST)
         patch.setenv("JAX_PLATFORMS", "cpu")  # set here, they are unset afterwards
         patch.setenv("XLA_FLAGS", "--xla_cpu_multi_thread_eigen=false")
-        problem = problem_of(small_corpus, request.param)
+        optimizer, *dropout = request.param.split(" with ")
+        problem = replace(problem_of(small_corpus, optimizer), dropout=0.2 if dropout else 0.0)
         yield problem, jax_loop(problem)
 
 
