@@ -287,7 +287,8 @@ def bench(
     sections: Annotated[
         list[str] | None,
         typer.Argument(
-            help="Some of steps, exact, target, study, advice; or ideas, ideas-cost.", show_default="all but these two"
+            help="Some of steps, neighbour, exact, target, study, advice; or ideas, ideas-cost.",
+            show_default="all but these two",
         ),
     ] = None,
     corpus: Annotated[str, typer.Option(help="Corpus to train on; the targets are dev losses on names.")] = "names",

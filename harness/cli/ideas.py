@@ -34,11 +34,13 @@ def run_ideas(sections: Sequence[str], *, as_json: bool) -> None:
                 f"{run.mixed_nats:.4f} (nats per symbol)  {run.seconds:.1f} s"
             )
             added.append(asdict(run))
+            write_page()  # after every row, so that rows and page agree whenever this is stopped
     if "ideas-cost" in sections:
         with one_core():
             for cost in measure_costs(folder() / COSTS, load(CORPORA[0]), [REFERENCE, *IDEAS]):
                 to.print(f"{cost.idea:60} {cost.ms_per_step:.2f} ms per step, {cost.times_base:.2f} times the base")
                 added.append(asdict(cost))
+                write_page()
     to.print(f"wrote {write_page()}")
     if as_json:
         show_json({"added": added})

@@ -138,6 +138,16 @@ def _activations() -> Iterator[Idea]:
 
 def _layers() -> Iterator[Idea]:
     yield Idea("embeddings tied to the output", "layers", build="Tied")
+    if "second_width" not in ModelConfig.model_fields:  # until the knobs are there
+        return
+    direct: dict[str, Any] = {"model.direct_connections": True}
+    yield Idea("direct connections", "layers", direct, decision=PAPER)
+    alone = direct | {"model.hidden_width": 0}
+    yield Idea("direct connections, no hidden layer", "layers", alone, decision=PAPER)
+    for width in (256, 512):
+        yield Idea(f"a second hidden layer of {width}", "layers", {"model.second_width": width}, decision=KNOB)
+    words = "biases are not decayed"
+    yield Idea(words, "weight decay", {"optimizer.decay_biases": False}, decision=PAPER)
 
 
 def _initialisations() -> Iterator[Idea]:
@@ -168,8 +178,8 @@ def _optimizers() -> Iterator[Idea]:
         yield Idea(words, "optimiser", {"optimizer": sgd}, decision=RECIPE)
     for rate in (3e-4, 1e-3):
         yield _updated(f"Lion, rate {rate:g}", rate, update="lion")
-    yield _updated("Adagrad, rate 0.02", 0.02, update="adagrad")
-    yield _updated("Muon for the first layer", 4e-3, update="muon", beta1=0.95, factor=5.0)
+    yield _updated("Adagrad, rate 0.05", 0.05, update="adagrad")
+    yield _updated("Muon for the first layer", 4e-3, update="muon", beta1=0.95, factor=10.0)
     yield _own("gradient clipped to norm 1", "optimiser", "Updated", update="clip", norm=1.0)
 
 

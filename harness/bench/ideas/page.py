@@ -14,7 +14,7 @@ from harness.bench.ideas.catalogue import BASE, IDEAS, KNOB, REFERENCE, base_set
 from harness.bench.ideas.cost import Cost
 from harness.bench.ideas.gains import Compared, Gain, by_seed, compared, mixing
 from harness.bench.ideas.runs import CORPORA, SEEDS, Run
-from harness.bench.ideas.table import folder, read_rows
+from harness.bench.ideas.table import adding, folder, read_rows
 from harness.files import write_atomically
 from harness.report.tables.table import markdown
 from harness.words import plural
@@ -43,7 +43,8 @@ class Line:
 def write_page() -> Path:
     """Write docs/ideas.md from the measurements at hand."""
     path = paths.home() / "docs" / "ideas.md"
-    write_atomically(path, page(*measurements()))
+    with adding():  # or another process could write an earlier state over a later one
+        write_atomically(path, page(*measurements()))
     return path
 
 

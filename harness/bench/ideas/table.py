@@ -36,9 +36,14 @@ def read_rows(path: Path, kind: type[Row]) -> list[Row]:
         return [kind(**{name: parse[name](text) for name, text in row.items()}) for row in csv.DictReader(lines)]
 
 
+def adding() -> filelock.BaseFileLock:
+    """A lock: while one process has it, no other adds a row."""
+    return filelock.FileLock(paths.lock_file("ideas"))
+
+
 def add_row(path: Path, row: Any) -> None:
     """Add a row. The file is replaced as a whole, so that a crash leaves no part of a row."""
-    with filelock.FileLock(paths.lock_file("ideas")):
+    with adding():
         write_atomically(path, csv_of(type(row), [*read_rows(path, type(row)), row]))
 
 
