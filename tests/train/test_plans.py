@@ -43,7 +43,7 @@ class ByAutograd(CharMLP):
 
     @property
     def shape(self) -> ModelConfig:
-        _, T, E, H = self.dims
+        _, T, E, H, *_ = self.dims
         return ModelConfig(embedding_size=E, hidden_width=H, context_length=T)
 
 
