@@ -142,8 +142,8 @@ class CharMLP:
     def tensors(self) -> dict[str, Tensor]:
         """Views by their saved names, without those of layers that the model does not have.
 
-        embedding (V, E), w1 (T, E, H), b1 (H), w2 (H, V), b2 (V), w_second (H, S), b_second (S), direct (T, E, V). Above
-        a second hidden layer, w2 is (S, V).
+        embedding (V, E), w1 (T, E, H), b1 (H), w2 (H, V), b2 (V); with knobs also w_second (H, S), b_second (S),
+        direct (T, E, V). Above a second hidden layer, w2 is (S, V).
         """
         plain = {"embedding": self.embedding, "w1": self.w1, "b1": self.b1, "w2": self.w2, "b2": self.b2}
         knobs = {"w_second": self.w_second, "b_second": self.b_second, "direct": self.direct}
@@ -159,6 +159,6 @@ class CharMLP:
         _, T, E, *_ = self.dims
         w = self._weights.of_replica(0)
         self.embedding = w.embedding.t()
-        self.w1, self.direct = (each.unflatten(0, (E, T)).transpose(0, 1) for each in (w.w1, w.direct))
+        self.w1, self.direct = (each.view(E, T, each.shape[1]).transpose(0, 1) for each in (w.w1, w.direct))
         self.b1, self.w2, self.b2 = w.b1[0], w.w2.t(), w.b2[:, 0]
         self.w_second, self.b_second = w.w_second, w.b_second[0]

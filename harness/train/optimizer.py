@@ -56,7 +56,7 @@ def _weights_and_biases(flat: Tensor, model: HasGradient) -> tuple[list[Tensor],
     for bias in model.biases:
         start = bias.storage_offset() - model.parameters.storage_offset()
         is_bias.as_strided(bias.shape, bias.stride(), start).fill_(True)
-    kinds, lengths = is_bias.unique_consecutive(return_counts=True)
+    kinds, lengths = torch.unique_consecutive(is_bias, return_counts=True)
     parts = list(zip(kinds.tolist(), torch.split(flat, lengths.tolist()), strict=True))
     return [part for found, part in parts if not found], [part for found, part in parts if found]
 
