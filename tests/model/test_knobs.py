@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from harness import AdamW, Budget, CharMLP, Corpus, ModelConfig, TrainConfig, stream, train, train_seeds
 from harness.model import load_tensors, stacks
+from harness.model.dropout import dropout_mask
 from harness.model.merged import MergedPlan
 from harness.train import lr_range, overfit_one_batch
 
@@ -31,23 +32,26 @@ def shape_of(model: CharMLP) -> ModelConfig:
     return ModelConfig(context_length=T, embedding_size=E, hidden_width=H, second_width=S, direct_connections=direct)
 
 
-def paper(w: dict[str, Tensor], contexts: Tensor) -> Tensor:
-    """(B, V) logits by the equation, position by position, from named weights."""
+def paper(w: dict[str, Tensor], contexts: Tensor, masks: tuple[Tensor, ...] = ()) -> Tensor:
+    """(B, V) logits by the equation, position by position, from named weights; a mask for each hidden layer."""
     positions = [w["embedding"][contexts[:, t]] for t in range(contexts.shape[1])]
     logits = w["b2"]
     if "direct" in w:
         logits = logits + sum(x @ w["direct"][t] for t, x in enumerate(positions))
     if "w1" in w:
-        h = torch.tanh(w["b1"] + sum(x @ w["w1"][t] for t, x in enumerate(positions)))
+        first, second = masks or (1.0, 1.0)
+        h = torch.tanh(w["b1"] + sum(x @ w["w1"][t] for t, x in enumerate(positions))) * first
         if "w_second" in w:
-            h = torch.tanh(w["b_second"] + h @ w["w_second"])
+            h = torch.tanh(w["b_second"] + h @ w["w_second"]) * second
         logits = logits + h @ w["w2"]
     return logits
 
 
-def by_autograd(model: CharMLP, contexts: Tensor, targets: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+def by_autograd(
+    model: CharMLP, contexts: Tensor, targets: Tensor, masks: tuple[Tensor, ...] = ()
+) -> tuple[Tensor, dict[str, Tensor]]:
     w = {name: tensor.detach().clone().requires_grad_() for name, tensor in model.tensors().items()}
-    loss = nn.functional.cross_entropy(paper(w, contexts), targets)
+    loss = nn.functional.cross_entropy(paper(w, contexts, masks), targets)
     loss.backward()
     return loss.detach(), {name: leaf.grad for name, leaf in w.items() if leaf.grad is not None}
 
@@ -58,19 +62,28 @@ def by_name(model: CharMLP, flat: Tensor) -> dict[str, Tensor]:
     return twin.tensors()
 
 
-def drawn(shape: ModelConfig, vocabulary_size: int, seed: int = 0) -> CharMLP:
-    model = CharMLP(shape, vocabulary_size, dtype=torch.float64)
+def drawn(shape: ModelConfig, vocabulary_size: int, seed: int = 0, dropout: float = 0.0) -> CharMLP:
+    model = CharMLP(shape, vocabulary_size, dropout=dropout, dtype=torch.float64)
     model.initialise("normal", torch.Generator().manual_seed(seed))
     return model
+
+
+def masks_of(model: CharMLP, rows: Tensor) -> tuple[Tensor, ...]:
+    """The masks of a step, (B, H) and (B, S): first those of the first layer, one for each distinct context."""
+    generator, distinct = stream(5, "dropout"), len(rows.unique())
+    widths = (model.dims.H, model.dims.S) if model.dropout else ()
+    return tuple(
+        dropout_mask(model.dropout, torch.empty(distinct, width, dtype=torch.float64), generator)[rows]
+        for width in widths
+    )
 
 
 def check_against_autograd(model: CharMLP, contexts: Tensor, targets: Tensor) -> None:
     """One step of the plan that such a model is trained by; some contexts occur several times."""
     distinct, rows = torch.unique(contexts, dim=0, return_inverse=True)
-    rows, order = rows.sort()
-    each = (rows.view(1, 1, -1), targets[order].view(1, 1, -1))
-    (nats,) = model.plan(distinct, len(targets)).steps(*each, [torch.Generator()])
-    loss, gradient = by_autograd(model, contexts, targets)
+    each = (rows.sort().values.view(1, 1, -1), targets[rows.argsort()].view(1, 1, -1))
+    (nats,) = model.plan(distinct, len(targets)).steps(*each, [stream(5, "dropout")])
+    loss, gradient = by_autograd(model, contexts, targets, masks_of(model, rows))
     assert float(nats) == pytest.approx(float(loss), abs=1e-10)
     ours = by_name(model, model.gradient)
     assert ours.keys() == gradient.keys()
@@ -83,11 +96,12 @@ def check_against_autograd(model: CharMLP, contexts: Tensor, targets: Tensor) ->
 
 @pytest.mark.parametrize("knobs", KNOBS)
 @pytest.mark.parametrize("batch_size", [1, 7, 300])
-def test_the_closed_form_gradient_of_every_knob_is_autograds(knobs: str, batch_size: int):
+@pytest.mark.parametrize("dropout", [0.0, 0.3])
+def test_the_closed_form_gradient_of_every_knob_is_autograds(knobs: str, batch_size: int, dropout: float):
     @given(st.integers(2, 12), st.integers(1, 6), st.integers(1, 6), st.integers(1, 9), st.integers(0, 2**31))
     def holds(V: int, T: int, E: int, H: int, seed: int) -> None:
         given = {"hidden_width": H, **KNOBS[knobs]}
-        model = drawn(ModelConfig(context_length=T, embedding_size=E, **given), V, seed)
+        model = drawn(ModelConfig(context_length=T, embedding_size=E, **given), V, seed, dropout)
         draw = torch.Generator().manual_seed(seed)
         contexts = torch.randint(V, (batch_size, T), generator=draw)
         contexts *= torch.rand(contexts.shape, generator=draw) < 0.5  # boundaries, so that contexts repeat
@@ -101,7 +115,8 @@ def test_the_gradient_is_autograds_at_the_smallest_and_at_odd_sizes(sizes: tuple
     V, T, E, H, S = sizes
     shape = ModelConfig(context_length=T, embedding_size=E, hidden_width=H, second_width=S, direct_connections=True)
     contexts, targets = torch.randint(V, (7, T), generator=stream(1, "batches")), torch.arange(7) % V
-    check_against_autograd(drawn(shape, V), contexts, targets)
+    for dropout in (0.0, 0.5):
+        check_against_autograd(drawn(shape, V, dropout=dropout), contexts, targets)
 
 
 # Weights
