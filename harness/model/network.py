@@ -38,7 +38,7 @@ class Network:
         (V, D) and not (D, V), because a product with 27 rows is twice as fast as one with 27 columns.
 
         Args:
-            generator: for the dropout masks, one for each hidden layer.
+            generator: draws the dropout masks, one for each hidden layer; not needed without dropout.
         """
         w, scale = self._w, self._tanh.scale
         self._embeddings.update()
@@ -52,8 +52,10 @@ class Network:
 
     def _units(self, twice_z: Tensor, generator: torch.Generator | None) -> Tensor:
         """A hidden layer's units, as `Tanh` gives them."""
-        dropout = self._tanh.dropout
-        kept = kept_units(dropout, twice_z, generator) if dropout and generator is not None else None
+        kept = None
+        if self._tanh.dropout:
+            assert generator is not None  # as `logits` demands
+            kept = kept_units(self._tanh.dropout, twice_z, generator)
         units, saved = self._tanh.forward_(twice_z, kept)
         self._layers.append((units, saved))
         return units

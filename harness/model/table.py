@@ -7,8 +7,8 @@ the difference between its symbol and the boundary at that position, and the sum
 all positions is computed once. The result is exact: it is the same sum in another order.
 
 The hidden layer has such a table, and so have direct connections, whose W is the vocabulary. Two tables are
-faster than one with the columns of both, whose units would not be adjacent in memory: they add 0.09 ms to a step,
-one wide table 0.13 to 0.2 ms (1,024 examples, context 8, widths of 256 and 640).
+faster than one with the columns of both, whose units would not be adjacent in memory: a second table adds 0.05 to
+0.09 ms to a step, one wide table 0.13 to 0.23 ms (1,024 examples, context 8, widths of 256 and 640).
 
 D contexts, T context length, E embedding size, V vocabulary size, W units of the layer.
 """
