@@ -48,7 +48,7 @@ report: $(VENV)/.run  ## Rewrite pages, tables and plots from the stored trials 
 holdout: $(VENV)/.run  ## Open the test split, once, for the study's winner (RESUME=1 after a crash, VERIFY=1 to check the ledger, HEAD= a hash it must contain)
 	@$(HARNESS) holdout $(call flag,HEAD,head) $(if $(filter 1,$(call given,VERIFY)),--verify $(COMMON),$(STORED) $(if $(filter 1,$(call given,RESUME)),--resume)) || [ $$? -eq 3 ]
 
-bench: $(VENV)/.bench  ## Compare this trainer with others, and its advice with random changes (SECTIONS="steps neighbour exact target study advice")
+bench: $(VENV)/.bench  ## Compare this trainer with others, and its advice with random changes (SECTIONS="steps neighbour exact target study advice", or ideas)
 	@$(HARNESS) bench $(call given,SECTIONS)
 
 docs: $(VENV)/.dev  ## Write pages for every public module and for the command line into results/docs/

@@ -14,6 +14,7 @@ from harness.bench.compared import compare
 from harness.bench.timing import Row, one_core
 from harness.bench.write import in_a_line, provenance, short, write_section
 from harness.cli.console import progress_console, show_json
+from harness.cli.ideas import run_ideas
 from harness.cli.json_header import json_header
 from harness.corpus import Corpus, load
 from harness.errors import ConfigError, nearest
@@ -23,6 +24,8 @@ from harness.train.threads import one_thread
 from harness.words import plural
 
 _SECTIONS = ["steps", "neighbour", "exact", "target", "study", "advice"]
+_LONG = ["ideas", "ideas-cost"]
+"""Sections that run only if they are named: they take hours, resume, and add to committed files."""
 
 
 @quiet_optuna()
@@ -30,10 +33,13 @@ _SECTIONS = ["steps", "neighbour", "exact", "target", "study", "advice"]
 def run_bench(sections: list[str] | None, corpus_name: str, repeats: int, *, as_json: bool) -> None:
     """Measure the sections, print them, and write them to results/bench/."""
     for section in sections or []:
-        if section not in _SECTIONS:
-            known = ", ".join(_SECTIONS)
-            near = nearest(section, _SECTIONS)
+        if section not in [*_SECTIONS, *_LONG]:
+            known = ", ".join([*_SECTIONS, *_LONG])
+            near = nearest(section, [*_SECTIONS, *_LONG])
             raise ConfigError(f"a section must be one of {known}; got {section!r}.{near} Name one.")
+    if set(sections or []) & set(_LONG):
+        run_ideas(sections or [], as_json=as_json)
+        return
     corpus = load(corpus_name)
     chosen = list(dict.fromkeys(sections or _SECTIONS))
     if corpus.fingerprint != LECTURE_FINGERPRINT and "target" in chosen:

@@ -6,6 +6,7 @@ from harness.model.contract import check_build, check_model, fixed_contexts, fre
 from harness.model.ensemble import Ensemble
 from harness.model.interface import Build, Model, Plan, Predictor, load_tensors
 from harness.model.kneser_ney import KneserNey
+from harness.model.mixture import Mixture, mixed_log
 from harness.model.mlp import CharMLP, check_no_extra
 from harness.model.recognised import picked, predictions_of, same_values
 from harness.model.schedule import multiplier
@@ -18,6 +19,7 @@ __all__ = [
     "CountedBigram",
     "Ensemble",
     "KneserNey",
+    "Mixture",
     "Model",
     "Plan",
     "Predictor",
@@ -27,6 +29,7 @@ __all__ = [
     "fixed_contexts",
     "fresh_model",
     "load_tensors",
+    "mixed_log",
     "multiplier",
     "picked",
     "plan_of",

@@ -11,7 +11,7 @@ C contexts of a level, P (context, next symbol) pairs, V vocabulary size.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Self
 
 import numpy as np
@@ -73,8 +73,25 @@ class KneserNey:
             levels.append(_level(keys, pairs, times, V))
         return cls(levels, V)
 
+    @classmethod
+    def from_tensors(cls, tensors: dict[str, Tensor], vocabulary_size: int) -> Self:
+        """The model that `tensors()` describes.
+
+        Raises:
+            KeyError: an array of a level is missing.
+        """
+        order = 1 + max((int(name.split(".")[0]) for name in tensors), default=0)
+        names = [field.name for field in fields(_Level)]
+        levels = [_Level(**{name: tensors[f"{k}.{name}"].numpy() for name in names}) for k in range(order)]
+        return cls(levels, vocabulary_size)
+
+    @property
+    def order(self) -> int:
+        """Length of the n-gram, including the symbol that it predicts."""
+        return len(self._levels)
+
     def log_probabilities(self, contexts: Tensor) -> Tensor:
-        """(B, V) log probabilities in nats for (B, T) contexts."""
+        """(B, V) log probabilities in nats for (B, T) contexts of at least order - 1 symbols."""
         B, V = len(contexts), self._V
         p = np.full((B, V), 1 / V)
         tree = _Tree(contexts.numpy(), V)

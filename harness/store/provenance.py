@@ -65,12 +65,27 @@ def machine() -> str:
 @cache
 def commit() -> str | None:
     """The checkout's commit, with `-dirty` if files differ from it; None outside a checkout."""
+    return _git("describe", "--always", "--dirty", "--abbrev=12", "--exclude=*")
+
+
+def _git(*arguments: str) -> str | None:
+    """What git prints in the project's folder; None if it fails there."""
     try:
-        command = ["git", "describe", "--always", "--dirty", "--abbrev=12", "--exclude=*"]
+        command = ["git", *arguments]
         done = subprocess.run(command, cwd=paths.home(), capture_output=True, encoding="utf-8", timeout=5, check=True)
     except (OSError, subprocess.SubprocessError):
         return None
     return done.stdout.strip()
+
+
+@cache
+def commit_of(folder: str) -> str | None:
+    """The last commit that changed a folder of the checkout, with `-dirty` if files in it differ; None outside one.
+
+    Measurements that are stored elsewhere in the checkout do not change it.
+    """
+    last = _git("log", "-1", "--abbrev=12", "--format=%h", "--", folder)
+    return f"{last}-dirty" if last and _git("status", "--porcelain", "--", folder) else last or None
 
 
 def now() -> str:

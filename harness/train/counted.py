@@ -86,9 +86,16 @@ def ends_by_context(corpus: Corpus, order: int) -> Nats:
 
 def counted_item_nats(corpus: Corpus, order: int) -> ItemNats:
     """Losses of the dev items under the Kneser-Ney model of one order."""
-    length = max(1, order - 1)
-    model = KneserNey.of(corpus.counts("train", length), corpus.vocabulary_size, order)
-    return item_nats(model, corpus, "dev", length)
+    return item_nats(counted_model(corpus, order), corpus, "dev", max(1, order - 1))
+
+
+def counted_model(corpus: Corpus, order: int) -> KneserNey:
+    """The Kneser-Ney model of one order, counted once per corpus."""
+
+    def count() -> KneserNey:
+        return KneserNey.of(corpus.counts("train", max(1, order - 1)), corpus.vocabulary_size, order)
+
+    return corpus.once(("counted model", order), count)
 
 
 @dataclass(frozen=True)

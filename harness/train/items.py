@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from torch import Tensor
 
 from harness.corpus import ContextCounts, Corpus, OpenSplit
 from harness.model import Predictor
@@ -51,8 +52,13 @@ class ItemNats:
 
 def item_nats(model: Predictor, corpus: Corpus, split: OpenSplit, context_length: int) -> ItemNats:
     """Exact losses of a split's items, in their order."""
+    return items_of_pairs(pair_nats(model, corpus.counts(split, context_length)), corpus, split, context_length)
+
+
+def items_of_pairs(nats_P: Tensor, corpus: Corpus, split: OpenSplit, context_length: int) -> ItemNats:
+    """The same from the nats of every distinct pair of the split."""
     symbols = np.array([len(item) + 1 for item in corpus.items(split)])
-    return nats_by_item(model, corpus.counts(split, context_length), symbols)
+    return _by_item(nats_P, corpus.counts(split, context_length), symbols)
 
 
 def nats_by_item(model: Predictor, counts: ContextCounts, symbols: NDArray[np.int64]) -> ItemNats:
@@ -61,7 +67,11 @@ def nats_by_item(model: Predictor, counts: ContextCounts, symbols: NDArray[np.in
     Args:
         symbols: (I,) the number of predicted symbols of each item, including its end.
     """
-    nats_of_examples = pair_nats(model, counts)[counts.pair_of_example].numpy()
+    return _by_item(pair_nats(model, counts), counts, symbols)
+
+
+def _by_item(nats_P: Tensor, counts: ContextCounts, symbols: NDArray[np.int64]) -> ItemNats:
+    nats_of_examples = nats_P[counts.pair_of_example].numpy()
     return ItemNats(np.add.reduceat(nats_of_examples, np.append(0, symbols.cumsum()[:-1])), symbols)
 
 

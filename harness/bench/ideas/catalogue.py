@@ -1,0 +1,252 @@
+"""The ideas, as data: what each changes in the base config, and what became of it.
+
+To add an idea, add a line to `IDEAS`. `harness bench ideas` then trains what is missing.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from harness.bench.ideas.own import Scaled, Tied, Variant
+from harness.bench.ideas.updates import Averaged, Updated
+from harness.config import AdamW, Budget, Cosine, ModelConfig, TrainConfig
+from harness.model import Build, CharMLP
+
+BASE = TrainConfig(
+    model=ModelConfig(embedding_size=40, hidden_width=512, context_length=8),
+    optimizer=AdamW(learning_rate=4e-3, weight_decay=0.1),
+    schedule=Cosine(warmup=0.05),
+    batch_size=1024,
+    dropout=0.1,
+    budget=Budget(examples=4_096_000),
+    evaluations=1,
+)
+"""What every idea is compared with: 4,000 steps. It was fixed before any idea was measured beside it."""
+
+BUILDS: dict[str, Build] = {
+    "CharMLP": CharMLP.build,
+    "Scaled": Scaled.build,
+    "Variant": Variant.build,
+    "Tied": Tied.build,
+    "Averaged": Averaged.build,
+    "Updated": Updated.build,
+}
+"""The built-in model, and those of `own` and `updates`, by their names in the measurements."""
+
+KNOB = "stays as a knob"
+RECIPE = "kept: the lecture uses it"
+PAPER = "kept: the paper uses it"
+OUT = "not in the code"
+
+
+@dataclass(frozen=True)
+class Idea:
+    """One change of the base config."""
+
+    name: str
+    """Unique, for people: the measurements go by the config."""
+    group: str
+    changes: Mapping[str, Any] = field(default_factory=dict)
+    """New values by dotted config key. A dict replaces a whole section, such as the optimiser."""
+    build: str = "CharMLP"
+    """Which of `BUILDS` makes the model."""
+    members: int = 1
+    """Models from different seeds whose probabilities are averaged."""
+    decision: str = OUT
+
+    @property
+    def config(self) -> TrainConfig:
+        """The config of this idea, with seed 0."""
+        document = BASE.model_dump(mode="json")
+        for key, value in self.changes.items():
+            *sections, last = key.split(".")
+            inner = document
+            for section in sections:
+                inner = inner.setdefault(section, {})
+            inner[last] = value
+        return TrainConfig.parse(document)
+
+    @property
+    def key(self) -> str:
+        """What a measurement depends on besides corpus and seed."""
+        return f"{self.config.hash()}/{self.build}/{self.members}"
+
+    @property
+    def settings(self) -> str:
+        """The changes as `harness train` takes them, after the base's."""
+        return " ".join(f"{key}={_text(value)}" for key, value in _dotted(self.changes))
+
+
+def base_settings() -> str:
+    """The base config as `harness train` takes it."""
+    return " ".join(f"{key}={_text(value)}" for key, value in BASE.by_key().items() if key != "seed")
+
+
+def _dotted(changes: Mapping[str, Any], before: str = "") -> Iterator[tuple[str, Any]]:
+    for key, value in changes.items():
+        if isinstance(value, Mapping):
+            yield from _dotted(value, f"{before}{key}.")
+        else:
+            yield before + key, value
+
+
+def _text(value: object) -> str:
+    return value if isinstance(value, str) else json.dumps(value)
+
+
+def _own(name: str, group: str, build: str, changes: Mapping[str, Any] | None = None, **extra: Any) -> Idea:
+    """An idea of a user's own model, by its settings in `model.extra`."""
+    settings = {f"model.extra.{key}": value for key, value in extra.items()}
+    return Idea(name, group, {**(changes or {}), **settings}, build)
+
+
+def _dropout() -> Iterator[Idea]:
+    for rate in (0.0, 0.05, 0.2, 0.3, 0.4):
+        words = f"dropout {rate:g} instead of 0.1" if rate else "no dropout"
+        yield Idea(words, "dropout", {"dropout": rate}, decision=KNOB)
+    yield _own("a dropout mask for each example", "dropout", "Variant", mask_each_example=True)
+    for rate in (0.02, 0.05):
+        yield _own(f"dropout of whole characters, {rate:g}", "dropout", "Variant", character_dropout=rate)
+
+
+def _regularisation() -> Iterator[Idea]:
+    for decay in (0.0, 0.03, 0.3, 1.0):
+        words = f"weight decay {decay:g} instead of 0.1" if decay else "no weight decay"
+        yield Idea(words, "weight decay", {"optimizer.weight_decay": decay}, decision=KNOB)
+    for share in (0.02, 0.1):
+        yield _own(f"label smoothing {share:g}", "label smoothing", "Variant", label_smoothing=share)
+
+
+def _averages() -> Iterator[Idea]:
+    constant = {"schedule": {"kind": "constant"}}
+    for decay in (0.99, 0.999):
+        yield _own(f"average of weights, decay {decay:g}", "averaging", "Averaged", decay=decay)
+    for tail in (0.1, 0.25):
+        yield _own(f"average of weights over the last {tail:.0%} of steps", "averaging", "Averaged", tail=tail)
+    yield _own("constant rate, average of weights, decay 0.999", "averaging", "Averaged", constant, decay=0.999)
+    yield _own("constant rate, average over the last half", "averaging", "Averaged", constant, tail=0.5)
+
+
+def _activations() -> Iterator[Idea]:
+    for name in ("relu", "relu_squared", "elu", "gelu", "silu", "softsign"):
+        yield _own(f"{name} instead of tanh", "activation", "Variant", activation=name)
+    yield _own("LayerNorm before tanh", "activation", "Variant", normalised=True)
+
+
+def _layers() -> Iterator[Idea]:
+    yield Idea("embeddings tied to the output", "layers", build="Tied")
+    if "second_width" not in ModelConfig.model_fields:  # until the knobs are there
+        return
+    direct: dict[str, Any] = {"model.direct_connections": True}
+    yield Idea("direct connections", "layers", direct, decision=PAPER)
+    alone = direct | {"model.hidden_width": 0}
+    yield Idea("direct connections, no hidden layer", "layers", alone, decision=PAPER)
+    for width in (256, 512):
+        yield Idea(f"a second hidden layer of {width}", "layers", {"model.second_width": width}, decision=KNOB)
+    words = "biases are not decayed"
+    yield Idea(words, "weight decay", {"optimizer.decay_biases": False}, decision=PAPER)
+
+
+def _initialisations() -> Iterator[Idea]:
+    yield Idea("N(0, 1) for all weights", "initialisation", {"model.init": "normal"}, decision=RECIPE)
+    yield _own("output weights of 0", "initialisation", "Scaled", w2=0.0)
+    yield _own("output weights of size 1 / √H", "initialisation", "Scaled", w2=10.0)
+    for factor in (0.3, 0.1):
+        yield _own(f"embeddings of size {factor:g} instead of 1", "initialisation", "Scaled", embedding=factor)
+    yield _own("hidden inputs of size 1 instead of 5/3", "initialisation", "Scaled", w1=0.6)
+
+
+def _optimizers() -> Iterator[Idea]:
+    for rate in (2e-3, 8e-3):
+        yield Idea(f"rate {rate:g} instead of 0.004", "optimiser", {"optimizer.learning_rate": rate}, decision=KNOB)
+    for beta1 in (0.0, 0.8, 0.95):
+        words = f"AdamW, beta1 {beta1:g} instead of 0.9" if beta1 else "AdamW, beta1 0: RMSprop"
+        yield Idea(words, "optimiser", {"optimizer.beta1": beta1}, decision=KNOB)
+    for beta2 in (0.95, 0.999):
+        yield Idea(f"AdamW, beta2 {beta2:g} instead of 0.99", "optimiser", {"optimizer.beta2": beta2}, decision=KNOB)
+    for momentum, rate in ((0.0, 1.0), (0.9, 0.3)):
+        sgd = {
+            "kind": "sgd",
+            "learning_rate": rate,
+            "momentum": momentum,
+            "weight_decay": _decay(rate / (1 - momentum)),
+        }
+        words = f"SGD, momentum {momentum:g}, rate {rate:g}"
+        yield Idea(words, "optimiser", {"optimizer": sgd}, decision=RECIPE)
+    for rate in (3e-4, 1e-3):
+        yield _updated(f"Lion, rate {rate:g}", rate, update="lion")
+    yield _updated("Adagrad, rate 0.05", 0.05, update="adagrad")
+    yield _updated("Muon for the first layer", 4e-3, update="muon", beta1=0.95, factor=10.0)
+    yield _own("gradient clipped to norm 1", "optimiser", "Updated", update="clip", norm=1.0)
+
+
+def _updated(name: str, rate: float, **extra: Any) -> Idea:
+    """Another optimiser, with the base's weight decay per step."""
+    sgd = {"optimizer": {"kind": "sgd", "learning_rate": rate}}
+    return _own(name, "optimiser", "Updated", sgd, **extra, weight_decay=_decay(rate))
+
+
+def _decay(rate: float) -> float:
+    """The weight decay that shrinks weights as fast as the base's, at another rate."""
+    settings = BASE.optimizer
+    return float(f"{settings.learning_rate * settings.weight_decay / rate:.3g}")
+
+
+def _schedules() -> Iterator[Idea]:
+    for kind, decision in (
+        ("constant", KNOB),
+        ("step", RECIPE),
+        ("linear", KNOB),
+        ("one_cycle", KNOB),
+        ("inverse_time", PAPER),
+    ):
+        schedule = {"kind": kind} | ({"warmup": 0.05} if kind == "linear" else {})
+        words = f"{kind.replace('_', ' ')} schedule instead of cosine"
+        yield Idea(words, "schedule", {"schedule": schedule}, decision=decision)
+    for warmup in (0.0, 0.2):
+        yield Idea(
+            f"warm-up {warmup:g} instead of 0.05" if warmup else "no warm-up",
+            "schedule",
+            {"schedule.warmup": warmup},
+            decision=KNOB,
+        )
+
+
+def _sizes() -> Iterator[Idea]:
+    for batch, rate in ((256, 4e-3), (256, 2e-3), (512, 4e-3), (2048, 4e-3), (2048, 6e-3)):
+        changes = {"batch_size": batch} | ({} if rate == 4e-3 else {"optimizer.learning_rate": rate})
+        words = f"batch {batch:,}, same examples" + ("" if rate == 4e-3 else f", rate {rate:g}")
+        yield Idea(words, "batch", changes, decision=KNOB)
+    for examples in (2_048_000, 8_192_000):
+        words = f"{'half' if examples < 4_096_000 else 'twice'} the steps"
+        yield Idea(words, "budget", {"budget.examples": examples}, decision=KNOB)
+    for length in (6, 10, 12):
+        yield Idea(f"context {length} instead of 8", "size", {"model.context_length": length}, decision=KNOB)
+    for width in (256, 768, 1024):
+        yield Idea(f"{width:,} hidden units instead of 512", "size", {"model.hidden_width": width}, decision=KNOB)
+    for size in (20, 80):
+        yield Idea(f"embedding {size} instead of 40", "size", {"model.embedding_size": size}, decision=KNOB)
+
+
+def _ensembles() -> Iterator[Idea]:
+    for members in (2, 5):
+        yield Idea(f"ensemble of {members} seeds", "ensemble", members=members, decision=KNOB)
+
+
+REFERENCE = Idea("base", "base")
+IDEAS: tuple[Idea, ...] = (
+    *_dropout(),
+    *_regularisation(),
+    *_averages(),
+    *_activations(),
+    *_layers(),
+    *_initialisations(),
+    *_optimizers(),
+    *_schedules(),
+    *_sizes(),
+    *_ensembles(),
+)
+"""Everything that is compared with `REFERENCE`."""

@@ -1,0 +1,209 @@
+"""docs/ideas.md, made from the committed measurements and the catalogue alone."""
+
+from __future__ import annotations
+
+import math
+import statistics
+import textwrap
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from harness import paths
+from harness.bench.ideas.catalogue import BASE, IDEAS, KNOB, REFERENCE, base_settings
+from harness.bench.ideas.cost import Cost
+from harness.bench.ideas.gains import Compared, Gain, by_seed, compared, mixing
+from harness.bench.ideas.runs import CORPORA, SEEDS, Run
+from harness.bench.ideas.table import adding, folder, read_rows
+from harness.files import write_atomically
+from harness.report.tables.table import markdown
+from harness.words import plural
+
+COSTS = "cost.csv"
+
+
+@dataclass(frozen=True)
+class Line:
+    """One idea in the table, with its figures on every corpus, in the order of the corpora."""
+
+    idea: str
+    group: str
+    decision: str
+    settings: str
+    """What it changes in the base config, and the model if it is not the built-in one."""
+    found: Sequence[Compared]
+    times_base: str
+
+    @property
+    def pays(self) -> bool:
+        """Whether the whole interval is above 0 on every corpus."""
+        return all(each.alone.pays for each in self.found)
+
+
+def write_page() -> Path:
+    """Write docs/ideas.md from the measurements at hand."""
+    path = paths.home() / "docs" / "ideas.md"
+    with adding():  # or another process could write an earlier state over a later one
+        write_atomically(path, page(*measurements()))
+    return path
+
+
+def measurements() -> tuple[dict[str, list[Run]], list[Cost]]:
+    """All rows in results/reference/ideas/: the runs by corpus, and the costs."""
+    runs = {label: read_rows(folder() / f"{label}.csv", Run) for label in CORPORA}
+    return runs, read_rows(folder() / COSTS, Cost)
+
+
+def page(runs: Mapping[str, Sequence[Run]], costs: Sequence[Cost]) -> str:
+    """The whole page.
+
+    Args:
+        runs: by corpus. A corpus without runs of the base is left out.
+    """
+    measured = {label: rows for label, rows in runs.items() if len(by_seed(rows, REFERENCE)) > 1}
+    if not measured:
+        return f"{_wrapped(_HEAD)}\n\nNothing has been measured yet.\n"
+    lines = sorted(lines_of(measured, costs), key=lambda line: -line.found[0].alone.mean)
+    waiting = [idea.name for idea in IDEAS if idea.name not in {line.idea for line in lines}]
+    parts = [
+        _wrapped(_HEAD),
+        _wrapped(_READ),
+        "\n".join(_base_line(label, rows) for label, rows in measured.items()),
+        "## What pays",
+        _table([line for line in lines if line.pays], list(measured)),
+        "## What does not",
+        _table([line for line in lines if not line.pays], list(measured)),
+        *([_wrapped(f"Not measured yet: {', '.join(waiting)}.")] if waiting else []),
+        _TRAIN.format(base=base_settings(), first=SEEDS[0], seeds=", ".join(map(str, SEEDS))),
+        _provenance(measured, costs),
+    ]
+    return "\n\n".join(parts) + "\n"
+
+
+def lines_of(measured: Mapping[str, Sequence[Run]], costs: Sequence[Cost]) -> list[Line]:
+    """Every idea that can be compared on every corpus."""
+    times = {cost.key: f"{cost.times_base:.2f}" for cost in costs}
+    lines = []
+    for way in mixing([]):
+        found = [mixing(rows)[way] for rows in measured.values()]
+        lines.append(Line(way, "mixing", KNOB, "(the base)", [each for each in found if each], "1.00"))
+    for idea in IDEAS:
+        found = [compared(rows, idea) for rows in measured.values()]
+        if all(found):
+            parts = [f"`{idea.settings}`"] if idea.settings else []
+            parts += [f"(`{idea.build}`)"] if idea.build != "CharMLP" else []
+            parts += [f"{idea.members} seeds of the base"] if idea.members > 1 else []
+            known = [each for each in found if each]
+            lines.append(Line(idea.name, idea.group, idea.decision, " ".join(parts), known, times.get(idea.key, "")))
+    return lines
+
+
+def _table(lines: Sequence[Line], corpora: Sequence[str]) -> str:
+    if not lines:
+        return "None."
+    head = ["idea", "about"]
+    for corpus in corpora:
+        head += [f"{corpus}: gain", f"{corpus}: gain, mixed"]
+    head += ["time", "parameters", "seeds", "decision", "settings"]
+    right = [False, False, *([True] * (2 * len(corpora) + 3)), False, False]
+    return markdown(head, [_cells(line) for line in lines], right)
+
+
+def _cells(line: Line) -> list[str]:
+    gains = []
+    for each in line.found:
+        gains += [_gain(each.alone, each.diverged), "" if each.mixed is None else _gain(each.mixed)]
+    seeds = sorted({each.alone.seeds for each in line.found})
+    sizes = (f"{line.found[0].parameters:,}", " or ".join(map(str, seeds)))
+    return [line.idea, line.group, *gains, line.times_base, *sizes, line.decision, line.settings]
+
+
+def _gain(gain: Gain, diverged: int = 0) -> str:
+    ended = f"{diverged} diverged" if diverged else ""
+    if math.isnan(gain.half_width):
+        return ended
+    return f"{gain.mean:+.4f} ± {gain.half_width:.4f}" + (f", {ended}" if ended else "")
+
+
+def _wrapped(text: str) -> str:
+    """Paragraphs in lines of at most 120 characters."""
+    return "\n\n".join(textwrap.fill(part, 120, break_on_hyphens=False) for part in text.strip().split("\n\n"))
+
+
+def _base_line(label: str, rows: Sequence[Run]) -> str:
+    base = list(by_seed(rows, REFERENCE).values())
+    train, dev, mixed, even = (
+        statistics.mean(losses)
+        for losses in zip(*((run.train_nats, run.dev_nats, run.mixed_nats, run.even_nats) for run in base), strict=True)
+    )
+    weight = statistics.mean(run.weight for run in base)
+    line = (
+        f"- `{label}` (fingerprint `{base[0].fingerprint}`): the base has train {train:.4f}, dev {dev:.4f} (standard "
+        f"deviation {statistics.stdev(run.dev_nats for run in base):.4f} over {plural(len(base), 'seed')}); mixed with "
+        f"the counted {base[0].order}-gram, dev {mixed:.4f} (fitted weight {weight:.2f}) or {even:.4f} (half and "
+        f"half); {base[0].parameters:,} parameters."
+    )
+    return textwrap.indent(_wrapped(line), "  ")[2:]
+
+
+def _provenance(measured: Mapping[str, Sequence[Run]], costs: Sequence[Cost]) -> str:
+    keys = {idea.key for idea in (REFERENCE, *IDEAS)}
+    shown = [run for rows in measured.values() for run in rows if run.key in keys and run.seed in SEEDS]
+    dates = sorted(run.date for run in shown)
+    facts = [
+        f"{plural(len(shown), 'run')} from {dates[0]} to {dates[-1]}",
+        f"code of commit {_all(run.commit for run in shown)}",
+        _all(run.versions for run in shown),
+        _all(run.machine for run in shown),
+        "one thread",
+    ]
+    if costs:
+        facts.append(f"times measured from {min(cost.date for cost in costs)} to {max(cost.date for cost in costs)}")
+    return _wrapped(f"## Provenance\n\n{'; '.join(facts)}. {_FILES}")
+
+
+def _all(values: Iterable[str]) -> str:
+    return " and ".join(sorted(set(values)))
+
+
+_HEAD = f"""# What pays and what does not
+
+Each idea alone beside one base config: {BASE.model.hidden_width} hidden units, {BASE.model.context_length} characters
+of context, {BASE.budget.total_steps(BASE.batch_size):,} steps. `harness bench ideas` measured it and wrote this page.
+"""
+_READ = f"""
+A gain is how much lower the loss on the whole dev split is than the base's, in nats per character; above 0 is better.
+It is the mean over {len(SEEDS)} paired seeds with its 95 % interval, of a paired t-test over the seeds: equal seeds
+draw equal batches and, if the shapes are the same, equal first weights. *Mixed*: both are mixed with the best counted
+n-gram, by weights fitted on dev. *Time* is that of a whole run in multiples of the base's, from short interleaved
+bursts on one core.
+
+An idea pays if its whole interval is above 0 on every corpus. Of forty ideas without any effect, about one has such an
+interval on a single corpus by chance, and hardly any on both. Nothing else was tuned to an idea: one that wants another
+learning rate may do better with it. Both tables are sorted by the gain on the first corpus.
+"""
+_FILES = (
+    "Every run is a row of [`results/reference/ideas/`](../results/reference/ideas), with its own provenance. `harness "
+    "bench ideas` trains what is missing there, `harness bench ideas-cost` times it; both write this page again."
+)
+_TRAIN = """## Train one again
+
+The base, and a row of a built-in model, whose settings are added:
+
+```sh
+harness train --corpus names seed={first} {base}
+```
+
+Any row, and the models in brackets, which are a user's own models over `build=` in
+[`harness/bench/ideas/`](../harness/bench/ideas):
+
+```python
+from harness import load
+from harness.bench.ideas.catalogue import IDEAS
+from harness.bench.ideas.runs import SEEDS, run_of
+
+idea = {{idea.name: idea for idea in IDEAS}}["no dropout"]
+print(run_of(idea, load("names"), SEEDS[0]))
+```
+
+The seeds are {seeds}."""
