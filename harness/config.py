@@ -10,7 +10,7 @@ import hashlib
 import math
 import re
 from collections.abc import Iterator, Mapping
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import (
     BaseModel,
@@ -35,6 +35,9 @@ class Config(BaseModel):
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+    added_later: ClassVar[tuple[str, ...]] = ()
+    """Fields that earlier versions did not have. Their defaults are left out of JSON, so that configs stored before
+    keep their JSON and their hash."""
 
     def __init__(self, **data: Any) -> None:
         try:
@@ -55,6 +58,14 @@ class Config(BaseModel):
             return cls.model_validate_json(data) if isinstance(data, str) else cls(**data)
         except ValidationError as error:
             raise ConfigError(_one_line(cls, error)) from None
+
+    @model_serializer(mode="wrap")
+    def _without_later_defaults(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        document: dict[str, Any] = handler(self)
+        for name in self.added_later:
+            if getattr(self, name) == type(self).model_fields[name].default:
+                document.pop(name, None)
+        return document
 
 
 class Extra(Mapping[str, Any]):
@@ -109,12 +120,22 @@ def _sorted(extra: Mapping[str, Any]) -> dict[str, Any]:
 
 
 class ModelConfig(Config):
-    """The lecture's MLP: embedding table, concatenated context, tanh hidden layer, softmax."""
+    """The lecture's MLP: embedding table, concatenated context, tanh hidden layer, softmax.
+
+    Three knobs extend it, all off by default: a second hidden layer, the paper's direct connections, and with these
+    no hidden layer at all (Bengio et al. 2003, equation 1).
+    """
+
+    added_later: ClassVar[tuple[str, ...]] = ("second_width", "direct_connections", "extra")
 
     embedding_size: int = Field(16, ge=1, le=512)
     """Numbers per symbol in the embedding (the paper's m)."""
-    hidden_width: int = Field(200, ge=1, le=8192)
-    """Units in the tanh layer (the paper's h)."""
+    hidden_width: int = Field(200, ge=0, le=8192)
+    """Units in the tanh layer (the paper's h). 0 for no hidden layer, which needs direct connections."""
+    second_width: int = Field(0, ge=0, le=8192)
+    """Units in a second tanh layer above the first. 0 for none."""
+    direct_connections: bool = False
+    """Whether the embeddings of a context are connected to the logits directly too (the paper's W)."""
     context_length: int = Field(8, ge=1, le=64)
     """Symbols the model sees before the one it predicts (the paper's n - 1)."""
     init: Literal["scaled", "normal"] = "scaled"
@@ -125,32 +146,44 @@ class ModelConfig(Config):
     Names are identifiers; values are text, finite numbers or bools. The built-in model has none.
     """
 
-    @model_serializer(mode="wrap")
-    def _without_empty_extra(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """Configs stored before there was `extra` keep their JSON and their hash."""
-        document: dict[str, Any] = handler(self)
-        if not self.extra:
-            document.pop("extra", None)
-        return document
+    @model_validator(mode="after")
+    def _every_layer_has_one_below(self) -> Self:
+        if self.hidden_width == 0 and not self.direct_connections:
+            raise ValueError("must have direct_connections=True without a hidden layer; got hidden_width=0")
+        if self.hidden_width == 0 and self.second_width:
+            raise ValueError(
+                f"must have a first hidden layer below the second; got hidden_width=0, second_width={self.second_width}"
+            )
+        return self
 
 
 class SGD(Config):
     """Stochastic gradient descent. Weight decay is added to the gradient."""
 
+    added_later: ClassVar[tuple[str, ...]] = ("decay_biases",)
+
     kind: Literal["sgd"] = "sgd"
     learning_rate: float = Field(0.1, gt=0)
     momentum: float = Field(0.0, ge=0, lt=1)
     weight_decay: float = Field(0.0, ge=0)
+    decay_biases: bool = True
+    """Whether weight decay shrinks biases too. The paper's does not: it decays weights and embeddings only
+    (Bengio et al. 2003, section 2). In a model of your own, every trained tensor with fewer than two dimensions counts
+    as a bias, gains of normalisation layers included."""
 
 
 class AdamW(Config):
     """Adam with decoupled weight decay (Loshchilov & Hutter 2019)."""
+
+    added_later: ClassVar[tuple[str, ...]] = ("decay_biases",)
 
     kind: Literal["adamw"] = "adamw"
     learning_rate: float = Field(3e-3, gt=0)
     beta1: float = Field(0.9, ge=0, lt=1)
     beta2: float = Field(0.99, ge=0, lt=1)
     weight_decay: float = Field(0.0, ge=0)
+    decay_biases: bool = True
+    """As in `SGD`."""
 
 
 class Constant(Config):

@@ -37,8 +37,10 @@ DECAY = st.floats(0, 1e6)
 
 # Fields with a default are drawn only if they are named.
 OPTIMIZERS = {
-    "sgd": st.builds(SGD, learning_rate=POSITIVE, momentum=BELOW_ONE, weight_decay=DECAY),
-    "adamw": st.builds(AdamW, learning_rate=POSITIVE, beta1=BELOW_ONE, beta2=BELOW_ONE, weight_decay=DECAY),
+    "sgd": st.builds(SGD, learning_rate=POSITIVE, momentum=BELOW_ONE, weight_decay=DECAY, decay_biases=st.booleans()),
+    "adamw": st.builds(
+        AdamW, learning_rate=POSITIVE, beta1=BELOW_ONE, beta2=BELOW_ONE, weight_decay=DECAY, decay_biases=st.booleans()
+    ),
 }
 SCHEDULES = {
     "constant": st.just(Constant()),

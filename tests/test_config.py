@@ -44,6 +44,8 @@ def test_a_config_survives_json_unchanged(optimizer: str, schedule: str):
                 ModelConfig,
                 embedding_size=st.integers(1, 512),
                 hidden_width=st.integers(1, 8192),
+                second_width=st.integers(0, 8192),
+                direct_connections=st.booleans(),
                 context_length=st.integers(1, 64),
                 init=st.sampled_from(["scaled", "normal"]),
             ),
@@ -124,6 +126,62 @@ def test_a_config_without_settings_of_its_own_is_stored_as_before():
     assert own({}).hash() == TrainConfig().hash() == "3c3eb1b12301"
     assert "extra" not in TrainConfig().model_dump_json()
     assert "extra" not in TrainConfig().model_dump()["model"]
+
+
+STORED = {
+    "3c3eb1b12301": TrainConfig(),
+    "bdabd4750e6d": TrainConfig(
+        model=ModelConfig(embedding_size=24, hidden_width=256, context_length=8),
+        optimizer=AdamW(learning_rate=1e-2, weight_decay=0.1),
+        schedule=Cosine(warmup=0.05),
+        batch_size=1024,
+        dropout=0.25,
+        budget=Budget(examples=4_000_000),
+        evaluations=20,
+        seed=7,
+    ),
+    "c6e783cbb4d6": TrainConfig(
+        model=ModelConfig(init="normal", extra={"layers": 2}),
+        optimizer=SGD(learning_rate=0.1, momentum=0.9, weight_decay=1e-4),
+        schedule=Step(),
+        budget=Budget(steps=100),
+    ),
+}
+"""By the hashes that version 0.4.0 gave them."""
+OFF = {"second_width": 0, "direct_connections": False}
+
+
+@pytest.mark.parametrize("stored", STORED)
+def test_knobs_that_are_off_leave_a_configs_hash_as_it_was(stored: str):
+    config = STORED[stored]
+    assert config.hash() == stored
+    off = config.model_copy(
+        update={
+            "model": ModelConfig(**config.model.model_dump() | OFF),
+            "optimizer": type(config.optimizer)(**config.optimizer.model_dump() | {"decay_biases": True}),
+        }
+    )
+    assert off == config
+    assert off.hash() == stored
+    assert not {*OFF, "decay_biases"} & {key.rpartition(".")[2] for key in off.by_key()}
+
+
+@pytest.mark.parametrize(
+    ("key", "config"),
+    [
+        ("model.second_width", TrainConfig(model=ModelConfig(second_width=8))),
+        ("model.direct_connections", TrainConfig(model=ModelConfig(direct_connections=True))),
+        ("optimizer.decay_biases", TrainConfig(optimizer=AdamW(decay_biases=False))),
+        ("optimizer.decay_biases", TrainConfig(optimizer=SGD(decay_biases=False))),
+    ],
+    ids=lambda value: value if isinstance(value, str) else value.optimizer.kind,
+)
+def test_a_knob_that_is_on_is_a_key_of_the_config_and_part_of_its_hash(key: str, config: TrainConfig):
+    assert key in config.by_key()
+    assert config.hash() not in {TrainConfig().hash(), TrainConfig(optimizer=SGD()).hash()}
+    for again in (TrainConfig.parse(config.model_dump_json()), TrainConfig.parse(config.model_dump())):
+        assert again == config
+        assert again.hash() == config.hash()
 
 
 def test_settings_of_ones_own_cannot_be_changed_through_the_config():
@@ -232,6 +290,13 @@ def test_a_config_is_frozen(config: Any, key: str):
         (lambda: ModelConfig(extra=3), ["extra must be a dict", "got 3"]),
         (lambda: TrainConfig.parse('{"model": {"extra": {"rate": NaN}}}'), ["rate=nan"]),
         (lambda: ModelConfig(layers=2), ["'layers'", "A setting of your own model goes into extra"]),
+        # knobs that need one another
+        (lambda: ModelConfig(hidden_width=0), ["must have direct_connections=True", "got hidden_width=0"]),
+        (
+            lambda: ModelConfig(hidden_width=0, second_width=3, direct_connections=True),
+            ["must have a first hidden layer", "got hidden_width=0, second_width=3"],
+        ),
+        (lambda: ModelConfig(second_width=-1), ["second_width", "greater than or equal to 0", "got -1"]),
         # JSON
         (lambda: TrainConfig.parse("{batch_size: 3}"), ["JSON", "'{batch_size: 3}'"]),
         (lambda: TrainConfig.parse("[3]"), ["TrainConfig", "object", "[3]"]),

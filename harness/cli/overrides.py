@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
-from harness.config import TrainConfig
+from harness.config import Config, TrainConfig
 from harness.errors import ConfigError, nearest
 
 _TAGGED = ("optimizer", "schedule")
@@ -25,7 +25,10 @@ def apply(config: TrainConfig, assignments: list[str]) -> TrainConfig:
         key, equals, text = assignment.partition("=")
         if not equals or not key:
             raise ConfigError(f"a setting must be KEY=VALUE, as in batch_size=64; got {assignment!r}. Add the value.")
-        _assign(document, key.split("."), _value(text))
+        path = key.split(".")
+        if path[0] not in document:
+            raise ConfigError(_unknown_key(config, key))
+        _assign(document, path, _value(text))
     return TrainConfig.parse(document)
 
 
@@ -34,8 +37,6 @@ def _assign(document: dict[str, Any], path: list[str], value: Any) -> None:
         path, value = path[:1], {"kind": value}
     if path[0] == "budget" and len(path) == 2:
         document["budget"] = {}
-    if path[0] not in document:
-        raise ConfigError(_unknown_key(document, ".".join(path)))
     section = document
     for part in path[:-1]:
         inner = section.setdefault(part, {})
@@ -45,19 +46,22 @@ def _assign(document: dict[str, Any], path: list[str], value: Any) -> None:
     section[path[-1]] = value
 
 
-def _unknown_key(document: dict[str, Any], key: str) -> str:
-    known = list(_keys(document))
+def _unknown_key(config: TrainConfig, key: str) -> str:
+    known = list(_keys(config))
     inside = [name for name in known if name.endswith(f".{key}")]
     near = f" Did you mean {inside[0]!r}?" if inside else nearest(key, known)
-    return f"a config key must be one of {', '.join(document)}; got {key!r}.{near} Correct it."
+    return f"a config key must be one of {', '.join(TrainConfig.model_fields)}; got {key!r}.{near} Correct it."
 
 
-def _keys(document: dict[str, Any], prefix: str = "") -> Iterator[str]:
+def _keys(config: Config, prefix: str = "") -> Iterator[str]:
     """Every key of a config as it is written here, including nested ones such as `model.hidden_width`."""
-    for key, value in document.items():
-        yield prefix + key
-        if isinstance(value, dict):
-            yield from _keys(value, f"{prefix}{key}.")
+    for name in type(config).model_fields:  # not of its JSON, which leaves out knobs that are off
+        yield prefix + name
+        value = getattr(config, name)
+        if isinstance(value, Config):
+            yield from _keys(value, f"{prefix}{name}.")
+        elif isinstance(value, Mapping):
+            yield from (f"{prefix}{name}.{setting}" for setting in value)
 
 
 def _value(text: str) -> Any:

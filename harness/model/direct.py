@@ -34,9 +34,10 @@ class DirectPlan:
         """Use the given memory: (R * P,) weights and (R * P,) gradient. Contexts are (D, T) int64."""
         self.parameters, self.gradient = parameters, gradient
         self._contexts, self._dropout = contexts, dropout
-        V, T, E, H = dims
+        V, T, E, H, *_ = dims
         R, B = parameters.numel() // size_of(dims), batch_size
         self._weights, self._d = weights_of(parameters, dims, R), weights_of(gradient, dims, R)
+        self.biases = self._weights.biases
         like = parameters
         self._tanh = Tanh(dropout, like)
         # These are tensors because Python numbers would be converted in every call.

@@ -63,6 +63,8 @@ class Plan(Protocol):
     """(R * P,) all weights."""
     gradient: Tensor
     """(R * P,) the gradient, overwritten by each step."""
+    biases: list[Tensor]
+    """The views of `parameters` that weight decay may leave out."""
 
     closed_form: bool
     """Whether the steps work without autograd, so that they can run in inference mode."""
@@ -84,12 +86,18 @@ class Plan(Protocol):
 
 
 class OneByOne:
-    """The plan for any model: it calls `loss_and_gradient` for each batch."""
+    """The plan for any model: it calls `loss_and_gradient` for each batch.
+
+    Its biases are the trained tensors with fewer than two dimensions, gains of normalisation layers included.
+    """
 
     closed_form = False
 
     def __init__(self, model: Model, contexts: Tensor) -> None:
         self.parameters, self.gradient = model.parameters, model.gradient
+        ours = self.parameters.untyped_storage().data_ptr()  # buffers and frozen parameters have memory of their own
+        trained = [t for t in model.tensors().values() if t.untyped_storage().data_ptr() == ours]
+        self.biases = [tensor for tensor in trained if tensor.dim() < 2]
         self._model, self._contexts = model, contexts
 
     def steps(self, rows: Tensor, targets: Tensor, generators: Sequence[torch.Generator]) -> Iterator[Tensor]:

@@ -1,6 +1,6 @@
 """The MLP's training step for batches that are large compared with the vocabulary.
 
-The first layer is a table (see `harness.model.table`), and examples of a batch with the same
+The first layer is a table (see `harness.model.network` and `table`), and examples of a batch with the same
 context share their computation: 1,024 examples drawn from `names` have about 670 distinct contexts
 at length 8. They share their dropout mask too. The loss is a mean over examples, and each one's mask
 is drawn as if it were alone, so the expected gradient is that of a mask per example. Only its variance
@@ -26,10 +26,9 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_array
 from torch import Tensor
 
-from harness.model.dropout import kept_units
-from harness.model.hidden import Tanh
 from harness.model.layout import Dims, weights_of
-from harness.model.table import Table, entries_of
+from harness.model.network import Network
+from harness.model.table import entries_of
 
 
 class _Batch(NamedTuple):
@@ -59,11 +58,10 @@ class MergedPlan:
     ) -> None:
         """Use the given memory: (P,) weights and (P,) gradient. Contexts are (N, T) int64."""
         self.parameters, self.gradient = parameters, gradient
-        self._dims, self._dropout = dims, dropout
+        self._dims = dims
         weights, d = weights_of(parameters, dims), weights_of(gradient, dims)
-        self._table = Table(dims, weights, d)
-        self._w, self._d = weights.of_replica(0), d.of_replica(0)
-        self._tanh = Tanh(dropout, parameters)
+        self.biases = weights.biases
+        self._network = Network(dims, weights.of_replica(0), d.of_replica(0), dropout=dropout)
         self._minus_shares = parameters.new_full((batch_size,), -1 / batch_size)
         rows, starts = (t.cpu().to(torch.int32).numpy() for t in entries_of(contexts))
         ends = np.append(starts, np.int32(len(rows)))
@@ -78,22 +76,14 @@ class MergedPlan:
             yield self._step(batch, generators[0])
 
     def _step(self, batch: _Batch, generator: torch.Generator) -> Tensor:
-        w, d, tanh = self._w, self._d, self._tanh
-        twice_z_DH = self._table.twice_inputs(batch.entries, batch.starts)
-        kept_DH = kept_units(self._dropout, twice_z_DH, generator) if self._dropout else None
-        units_DH, saved_DH = tanh.forward_(twice_z_DH, kept_DH)
-        # (V, D) and not (D, V), because a product with 27 rows is twice as fast as one with 27 columns.
-        log_p_VD = torch.log_softmax(torch.addmm(w.b2, w.w2, units_DH.t(), alpha=tanh.scale), 0)
+        log_p_VD = torch.log_softmax(self._network.logits(batch.entries, batch.starts, generator), 0)
         log_p = log_p_VD.view(-1)
         nats = torch.dot(log_p.index_select(0, batch.cells), self._minus_shares)
 
         # d loss / d logits = softmax * share of the context - share of the examples with this context and target
-        d_out_VD = log_p_VD.exp_().mul_(batch.shares)
+        d_logits_VD = log_p_VD.exp_().mul_(batch.shares)
         log_p.index_add_(0, batch.cells, self._minus_shares)
-        torch.sum(d_out_VD, 1, keepdim=True, out=d.b2)
-        d.w2.addmm_(d_out_VD, units_DH, beta=0, alpha=tanh.scale)
-        d_units_DH = torch.empty_like(units_DH).addmm_(d_out_VD.t(), w.w2, beta=0, alpha=tanh.slope)
-        self._table.backward(tanh.backward_(d_units_DH, saved_DH), batch.contexts, batch.row_starts)
+        self._network.backward(d_logits_VD, batch.contexts, batch.row_starts)
         return nats.view(1)
 
     def settle(self) -> None:

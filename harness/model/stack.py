@@ -54,6 +54,7 @@ class Stack:
         self.parameters = torch.cat([model.parameters for model in models])
         self.gradient = torch.zeros_like(self.parameters)
         stacked = weights_of(self.parameters, dims, len(models))
+        self.biases = stacked.biases
         self._pairs = [
             pair
             for replica, model in enumerate(models)

@@ -138,8 +138,10 @@ def _summary(record: TrialRecord) -> str:
         return ""
     c = record.config
     extra = "".join(f" {name}={value}" for name, value in c.model.extra.items())
+    second = f"+{c.model.second_width}" if c.model.second_width else ""
+    direct = " direct" if c.model.direct_connections else ""
     return (
-        f"E{c.model.embedding_size} H{c.model.hidden_width} T{c.model.context_length} "
+        f"E{c.model.embedding_size} H{c.model.hidden_width}{second}{direct} T{c.model.context_length} "
         f"B{c.batch_size} {c.optimizer.kind} {c.optimizer.learning_rate:.1e} {c.schedule.kind}{extra}"
     )
 

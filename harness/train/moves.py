@@ -8,6 +8,9 @@ from typing import Any
 from harness.config import Budget, Constant, Linear, Step, TrainConfig
 from harness.errors import ConfigError
 
+_FIRST_WIDTH = 64
+"""Units of the hidden layer that a model without one is advised to have."""
+
 
 @dataclass(frozen=True)
 class Move:
@@ -40,9 +43,15 @@ def _model_moves(config: TrainConfig) -> list[Move | None]:
         text = f"{verb} from {getattr(shape, field)} to {value}"
         return _move(config, field.partition("_")[0], name, text, {"model": {field: value}})
 
+    width = shape.hidden_width
+    if width:
+        wider = changed("hidden_width", "wider", "widen the hidden layer", 2 * width)
+    else:
+        text, added = f"add a hidden layer of {_FIRST_WIDTH}", {"hidden_width": _FIRST_WIDTH}
+        wider = _move(config, "hidden", "wider", text, {"model": added})
     return [
-        changed("hidden_width", "wider", "widen the hidden layer", 2 * shape.hidden_width),
-        changed("hidden_width", "narrower", "make the hidden layer narrower,", shape.hidden_width // 2),
+        wider,
+        changed("hidden_width", "narrower", "make the hidden layer narrower,", max(min(width, 1), width // 2)),
         changed("embedding_size", "larger embedding", "enlarge the embedding", 2 * shape.embedding_size),
         changed("embedding_size", "smaller embedding", "make the embedding smaller,", shape.embedding_size // 2),
         changed("context_length", "longer context", "lengthen the context", shape.context_length + 2),
@@ -60,9 +69,15 @@ def _regularisation_moves(config: TrainConfig) -> list[Move | None]:
         text = f"{verb} weight decay from {decay:.2g} to {value:.2g}"
         return _move(config, "weight decay", name, text, {"optimizer": {"weight_decay": value}})
 
+    def dropping(name: str, verb: str, value: float) -> Move | None:
+        if not config.model.hidden_width:  # there are no units to drop
+            return None
+        text = f"{verb} dropout from {dropout:.2g} to {value:.2g}"
+        return _move(config, "dropout", name, text, {"dropout": value})
+
     return [
-        _move(config, "dropout", "more dropout", f"raise dropout from {dropout:.2g} to {more:.2g}", {"dropout": more}),
-        _move(config, "dropout", "less dropout", f"lower dropout from {dropout:.2g} to {less:.2g}", {"dropout": less}),
+        dropping("more dropout", "raise", more),
+        dropping("less dropout", "lower", less),
         decayed("more weight decay", "raise", up),
         decayed("less weight decay", "lower", down),
     ]

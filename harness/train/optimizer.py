@@ -16,10 +16,11 @@ from harness.config import SGD, AdamW
 
 
 class HasGradient(Protocol):
-    """Weights with their gradient: a model, or a plan for several models."""
+    """Weights with their gradient, as in `harness.model.Plan`."""
 
     parameters: Tensor
     gradient: Tensor
+    biases: list[Tensor]
 
 
 class Optimizer(Protocol):
@@ -30,18 +31,57 @@ class Optimizer(Protocol):
 
 def make_optimizer(model: HasGradient, settings: SGD | AdamW) -> Optimizer:
     """A fresh optimiser that updates the model's parameters in place."""
-    return _SGD(model, settings) if isinstance(settings, SGD) else _AdamW(model, settings)
+    if settings.decay_biases or not settings.weight_decay:
+        return _optimizer([model.parameters], [model.gradient], settings)
+    undecayed = settings.model_copy(update={"weight_decay": 0.0})
+    weights, biases = zip(
+        *(_weights_and_biases(flat, model) for flat in (model.parameters, model.gradient)), strict=True
+    )
+    groups = [(*weights, settings), (*biases, undecayed)]
+    return _Groups([_optimizer(*group) for group in groups if group[0]])
+
+
+def _optimizer(parameters: list[Tensor], gradient: list[Tensor], settings: SGD | AdamW) -> Optimizer:
+    kind = _SGD if isinstance(settings, SGD) else _AdamW
+    return kind(parameters, gradient, settings)  # type: ignore[arg-type]  # each of its own kind
+
+
+def _weights_and_biases(flat: Tensor, model: HasGradient) -> tuple[list[Tensor], list[Tensor]]:
+    """The parts of a flat tensor that hold no biases, and those that hold only biases.
+
+    Parts, because the kernels take a list of tensors at no extra cost, and a mask would cost another pass over the
+    weights.
+    """
+    is_bias = torch.zeros(len(flat), dtype=torch.bool)
+    for bias in model.biases:
+        start = bias.storage_offset() - model.parameters.storage_offset()
+        is_bias.as_strided(bias.shape, bias.stride(), start).fill_(True)
+    kinds, lengths = torch.unique_consecutive(is_bias, return_counts=True)
+    parts = list(zip(kinds.tolist(), torch.split(flat, lengths.tolist()), strict=True))
+    return [part for found, part in parts if not found], [part for found, part in parts if found]
+
+
+class _Groups:
+    """Parts of the same parameters, each with its own optimiser."""
+
+    def __init__(self, groups: list[Optimizer]) -> None:
+        self._groups = groups
+
+    def step(self, learning_rate: float) -> None:
+        for group in self._groups:
+            group.step(learning_rate)
 
 
 class _SGD:
-    def __init__(self, model: HasGradient, settings: SGD) -> None:
+    def __init__(self, parameters: list[Tensor], gradient: list[Tensor], settings: SGD) -> None:
         self._settings = settings
-        self._parameters, self._gradient = [model.parameters], [model.gradient]
-        self._momentum = [torch.zeros_like(model.parameters)] if settings.momentum else []
+        self._parameters, self._gradient = parameters, gradient
+        self._momentum = [torch.zeros_like(part) for part in parameters] if settings.momentum else []
 
     def step(self, learning_rate: float) -> None:
         if not self._momentum and not self._settings.weight_decay:
-            self._parameters[0].add_(self._gradient[0], alpha=-learning_rate)  # plain SGD, in one cheap call
+            for part, gradient in zip(self._parameters, self._gradient, strict=True):
+                part.add_(gradient, alpha=-learning_rate)  # plain SGD, in one cheap call
             return
         torch._fused_sgd_(
             self._parameters,
@@ -58,15 +98,16 @@ class _SGD:
 
 
 class _AdamW:
-    def __init__(self, model: HasGradient, settings: AdamW) -> None:
+    def __init__(self, parameters: list[Tensor], gradient: list[Tensor], settings: AdamW) -> None:
         self._settings = settings
-        self._parameters, self._gradient = [model.parameters], [model.gradient]
-        self._mean, self._square = ([torch.zeros_like(model.parameters)] for _ in range(2))
-        self._steps = [torch.zeros((), device=model.parameters.device)]
-        self._one = torch.ones_like(self._steps[0])  # a tensor, because a Python number would be converted in each step
+        self._parameters, self._gradient = parameters, gradient
+        self._mean, self._square = ([torch.zeros_like(part) for part in parameters] for _ in range(2))
+        self._step = torch.zeros((), device=parameters[0].device)
+        self._steps = [self._step] * len(parameters)
+        self._one = torch.ones_like(self._step)  # a tensor, because a Python number would be converted in each step
 
     def step(self, learning_rate: float) -> None:
-        self._steps[0].add_(self._one)
+        self._step.add_(self._one)
         torch._fused_adamw_(
             self._parameters,
             self._gradient,

@@ -32,6 +32,8 @@ MODELS = st.builds(
     ModelConfig,
     embedding_size=st.integers(1, 512),
     hidden_width=st.integers(1, 8192),
+    second_width=st.integers(0, 64),
+    direct_connections=st.booleans(),
     context_length=st.integers(1, 64),
     extra=st.sampled_from([{}, {"layers": 2, "activation": "relu"}]),
 )
@@ -113,6 +115,20 @@ def test_a_move_beyond_the_bounds_or_without_a_change_is_not_offered(config: Tra
     assert not missing & moves(config).keys()
 
 
+NO_HIDDEN = ModelConfig(embedding_size=16, hidden_width=0, direct_connections=True, context_length=5)
+
+
+def test_a_model_without_a_hidden_layer_may_get_one_and_has_no_units_to_drop():
+    found = moves(TrainConfig(model=NO_HIDDEN, dropout=0.3))
+    assert found["wider"].text == "add a hidden layer of 64"
+    assert found["wider"].config.model == NO_HIDDEN.model_copy(update={"hidden_width": 64})
+    assert not {"narrower", "more dropout", "less dropout"} & found.keys()
+
+
+def test_the_only_hidden_unit_is_not_taken_away():
+    assert "narrower" not in moves(TrainConfig(model=ModelConfig(hidden_width=1, direct_connections=True)))
+
+
 SIZES = {"embedding_size": 16, "hidden_width": 64, "context_length": 5}
 
 
@@ -136,6 +152,8 @@ SIZES = {"embedding_size": 16, "hidden_width": 64, "context_length": 5}
         ("overfitting", {"optimizer": AdamW(weight_decay=0.1)}, {}, "more dropout"),
         ("overfitting", {"optimizer": AdamW(weight_decay=0.1), "dropout": 0.3}, {}, "fewer steps"),
         ("underfitting", {"schedule": InverseTime()}, {}, "decay"),
+        ("underfitting", {"model": NO_HIDDEN}, {}, "wider"),
+        ("overfitting", {"model": NO_HIDDEN, "optimizer": AdamW(weight_decay=0.1)}, {}, "fewer steps"),
         ("well fitted", {}, {}, None),
     ],
 )

@@ -22,10 +22,14 @@ class ByAutograd(CharMLP):
 
     def loss_and_gradient(self, contexts: Tensor, targets: Tensor, *, generator: torch.Generator) -> Tensor:
         w = {name: tensor.detach().clone().requires_grad_() for name, tensor in self.tensors().items()}
-        h_BH = torch.tanh(w["embedding"][contexts].flatten(1) @ w["w1"].flatten(0, 1) + w["b1"])
-        if self.dropout:
-            h_BH = h_BH * self.mask(contexts, generator)
-        loss = nn.functional.cross_entropy(h_BH @ w["w2"] + w["b2"], targets)
+        x_BX = w["embedding"][contexts].flatten(1)
+        logits_BV = x_BX @ w["direct"].flatten(0, 1) + w["b2"] if "direct" in w else w["b2"]
+        if "w1" in w:
+            h = torch.tanh(x_BX @ w["w1"].flatten(0, 1) + w["b1"]) * self.mask(self.dims.H, contexts, generator)
+            if "w_second" in w:
+                h = torch.tanh(h @ w["w_second"] + w["b_second"]) * self.mask(self.dims.S, contexts, generator)
+            logits_BV = h @ w["w2"] + logits_BV
+        loss = nn.functional.cross_entropy(logits_BV, targets)
         loss.backward()
         twin = CharMLP(self.shape, self.dims.V)
         for name, view in twin.tensors().items():
@@ -33,18 +37,22 @@ class ByAutograd(CharMLP):
         self.gradient.copy_(twin.parameters)
         return loss.detach()
 
-    def mask(self, contexts: Tensor, generator: torch.Generator) -> Tensor:
-        """One row for each example; with large batches, equal contexts share theirs."""
+    def mask(self, width: int, contexts: Tensor, generator: torch.Generator) -> Tensor | float:
+        """One row for each example; where contexts are merged, equal ones share theirs."""
+        if not self.dropout:
+            return 1.0
         which = torch.arange(len(contexts))
         if not self.is_direct(len(contexts)):
             which = torch.unique_consecutive(contexts, dim=0, return_inverse=True)[1]
-        like = torch.empty(int(which.max()) + 1, self.dims.H)
+        like = torch.empty(int(which.max()) + 1, width)
         return dropout_mask(self.dropout, like, generator)[which]
 
     @property
     def shape(self) -> ModelConfig:
-        _, T, E, H = self.dims
-        return ModelConfig(embedding_size=E, hidden_width=H, context_length=T)
+        _, T, E, H, S, direct = self.dims
+        return ModelConfig(
+            embedding_size=E, hidden_width=H, context_length=T, second_width=S, direct_connections=direct
+        )
 
 
 @pytest.mark.parametrize("schedule", ONE_OF_EACH)
@@ -74,6 +82,35 @@ def test_fifty_steps_of_the_fast_plans_agree_with_autograd(
     for ours, theirs in zip(fast.curve, plain.curve, strict=True):
         assert ours.train_nats == pytest.approx(theirs.train_nats, abs=1e-4)
         assert ours.dev_nats == pytest.approx(theirs.dev_nats, abs=1e-4)
+
+
+KNOBS = {
+    "direct": {"direct_connections": True},
+    "no hidden layer": {"direct_connections": True, "hidden_width": 0},
+    "second": {"second_width": 15},
+    "second and direct": {"second_width": 15, "direct_connections": True},
+}
+
+
+@pytest.mark.parametrize("knobs", KNOBS)
+@pytest.mark.parametrize("batch_size", [SMALL, LARGE], ids=["batch of 16", "batch of 300"])
+@pytest.mark.parametrize("dropout", [0.0, 0.3])
+def test_fifty_steps_of_a_model_with_a_knob_agree_with_autograd(
+    small_corpus: Corpus, tiny_config: MakeConfig, knobs: str, batch_size: int, dropout: float
+):
+    config = tiny_config(
+        model=ModelConfig(**{"embedding_size": 10, "hidden_width": 20, "context_length": 3, **KNOBS[knobs]}),
+        optimizer=AdamW(learning_rate=3e-3, weight_decay=0.1, decay_biases=False),
+        batch_size=batch_size,
+        dropout=dropout,
+        budget=Budget(steps=50),
+        evaluations=2,
+    )
+    fast, plain = (train(config, small_corpus, build=kind.build) for kind in (CharMLP, ByAutograd))
+    for ours, theirs in zip(fast.curve, plain.curve, strict=True):
+        assert ours.train_nats == pytest.approx(theirs.train_nats, abs=1e-4)
+        assert ours.dev_nats == pytest.approx(theirs.dev_nats, abs=1e-4)
+    assert fast.dev_nats < fast.curve[0].dev_nats - 0.01
 
 
 def test_a_tiny_fixed_run_of_large_batches_has_these_losses(small_corpus: Corpus, tiny_config: MakeConfig):

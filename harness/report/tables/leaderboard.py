@@ -6,6 +6,7 @@ from typing import Any
 
 import pandas as pd
 
+from harness.config import ModelConfig
 from harness.lecture import RECIPE
 from harness.report.parameters import choices_of, columns_of_study, parameters_frame
 from harness.report.results import Results
@@ -48,7 +49,6 @@ _DESCRIBED = (
     Column("schedule", show=short, number=False),
     Column("dropout", show=lambda value: f"{value:.2f}"),
 )
-_OWN = "model.extra."
 _WHOLE = ("place", "n", "parameters", "trial", "segment", "context", "embedding", "hidden", "batch")
 DEFAULT = (
     "place", "run", "dev", "low", "high", "n", "spread", "train", "gap", "gap_error", "verdict", "parameters",
@@ -59,20 +59,27 @@ DEFAULT = (
 
 def columns_of(results: Results) -> list[Column]:
     """All columns that a leaderboard can have: results, config, and the study's own parameters."""
-    fixed = [*_MEASURED, *_DESCRIBED]
+    fixed = [*_MEASURED, *_DESCRIBED, *_own_columns(results)]
     taken = {column.name for column in fixed}
     numbers = {column: not choices_of(results.study, name) for name, column in columns_of_study(results.study).items()}
     drawn = [Column(name, "", short, number) for name, number in numbers.items() if name not in taken]
-    return [*fixed, *_own_columns(results), *drawn]
+    return [*fixed, *drawn]
 
 
 def _own_columns(results: Results) -> list[Column]:
-    """The settings of a user's own model, by their keys in the config."""
+    """What only the models of this study have: knobs that are on, and settings of a user's own model."""
     kinds: dict[str, set[type]] = {}
     for record in results.trials:
-        for name, value in ({} if record.config is None else record.config.model.extra).items():
-            kinds.setdefault(name, set()).add(type(value))
-    return [Column(f"{_OWN}{name}", "", short, kinds[name] <= {int, float}, words=name) for name in sorted(kinds)]
+        for key, value in ({} if record.config is None else _own_settings(record.config.model)).items():
+            kinds.setdefault(key, set()).add(type(value))
+    return [Column(key, "", short, kinds[key] <= {int, float}, words=key.split(".")[-1]) for key in sorted(kinds)]
+
+
+def _own_settings(model: ModelConfig) -> dict[str, Any]:
+    """By their keys in the config."""
+    knobs = {name: getattr(model, name) for name in ("second_width", "direct_connections")}
+    on = {f"model.{name}": value for name, value in knobs.items() if value}
+    return on | {f"model.extra.{name}": value for name, value in model.extra.items()}
 
 
 def leaderboard_frame(results: Results, shown: int = SHOWN) -> pd.DataFrame:
@@ -152,7 +159,7 @@ def _of_record(record: TrialRecord, run: str) -> dict[str, Any]:
             "schedule": config.schedule.kind,
             "dropout": config.dropout,
         }
-        | {f"{_OWN}{name}": value for name, value in config.model.extra.items()}
+        | _own_settings(config.model)
     )
 
 
@@ -250,7 +257,8 @@ def _parts(results: Results) -> str:
 
 def default_columns(results: Results, frame: pd.DataFrame) -> list[Column]:
     """The columns in DEFAULT and a model's own settings, without those that are empty for this study."""
-    columns = [column for column in columns_of(results) if column.name in DEFAULT or column.name.startswith(_OWN)]
+    own = _own_columns(results)
+    columns = [column for column in columns_of(results) if column.name in DEFAULT or column in own]
     return [column for column in columns if frame[column.name].notna().any()]
 
 
