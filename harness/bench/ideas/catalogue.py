@@ -116,6 +116,7 @@ def _regularisation() -> Iterator[Idea]:
     for decay in (0.0, 0.03, 0.3, 1.0):
         words = f"weight decay {decay:g} instead of 0.1" if decay else "no weight decay"
         yield Idea(words, "weight decay", {"optimizer.weight_decay": decay}, decision=KNOB)
+    yield Idea("biases are not decayed", "weight decay", {"optimizer.decay_biases": False}, decision=PAPER)
     for share in (0.02, 0.1):
         yield _own(f"label smoothing {share:g}", "label smoothing", "Variant", label_smoothing=share)
 
@@ -138,16 +139,12 @@ def _activations() -> Iterator[Idea]:
 
 def _layers() -> Iterator[Idea]:
     yield Idea("embeddings tied to the output", "layers", build="Tied")
-    if "second_width" not in ModelConfig.model_fields:  # until the knobs are there
-        return
     direct: dict[str, Any] = {"model.direct_connections": True}
     yield Idea("direct connections", "layers", direct, decision=PAPER)
     alone = direct | {"model.hidden_width": 0}
     yield Idea("direct connections, no hidden layer", "layers", alone, decision=PAPER)
     for width in (256, 512):
         yield Idea(f"a second hidden layer of {width}", "layers", {"model.second_width": width}, decision=KNOB)
-    words = "biases are not decayed"
-    yield Idea(words, "weight decay", {"optimizer.decay_biases": False}, decision=PAPER)
 
 
 def _initialisations() -> Iterator[Idea]:

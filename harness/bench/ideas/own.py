@@ -93,6 +93,7 @@ class Variant(CharMLP):
         self._normalised, self._smoothing = settings["normalised"], float(settings["label_smoothing"])
         self._left_out, self._each = float(settings["character_dropout"]), settings["mask_each_example"]
         super().__init__(shape, vocabulary_size, **others)
+        _check_plain(self)
 
     def logits(self, contexts: Tensor) -> Tensor:
         """(B, V) logits for (B, T) int64 contexts, without dropout: the readable definition."""
@@ -153,6 +154,7 @@ class Tied(nn.Module):
 
     def __init__(self, like: CharMLP, generator: torch.Generator) -> None:
         super().__init__()
+        _check_plain(like)
         _, _, E, H, *_ = like.dims
         self._dropout = like.dropout
         self.embedding, self.w1, self.b1, self.b2 = (
@@ -172,6 +174,13 @@ class Tied(nn.Module):
         h_DH = torch.tanh(summed(table, distinct, torch.ones_like(distinct, dtype=torch.bool)) + self.b1)
         h_DH = functional.dropout(h_DH, self._dropout, self.training)
         return (h_DH @ self.projection @ self.embedding.t() + self.b2)[of_example]
+
+
+def _check_plain(model: CharMLP) -> None:
+    if not model.dims.is_plain:
+        raise ConfigError(
+            f"this model must have one hidden layer and no direct connections; got {model.dims}. Leave these knobs out."
+        )
 
 
 def merged(contexts: Tensor) -> tuple[Tensor, Tensor]:

@@ -158,8 +158,7 @@ class _Around:
 
     def __init__(self, plan: Plan, *, before: Callable[[], None], after: Callable[[], None] = _nothing) -> None:
         self.parameters, self.gradient, self.closed_form = plan.parameters, plan.gradient, plan.closed_form
-        self.biases: list[Tensor] = getattr(plan, "biases", [])
-        self._plan, self._before, self._after = plan, before, after
+        self.biases, self._plan, self._before, self._after = plan.biases, plan, before, after
 
     def steps(self, rows: Tensor, targets: Tensor, generators: Sequence[torch.Generator]) -> Iterator[Tensor]:
         for nats in self._plan.steps(rows, targets, generators):

@@ -153,6 +153,15 @@ def test_initial_weights_are_scaled_by_name():
         torch.testing.assert_close(scaled[name], factor * plain[name])
 
 
+@pytest.mark.parametrize("kind", [Variant, Tied])
+@pytest.mark.parametrize("knob", [{"second_width": 4}, {"direct_connections": True}])
+def test_a_knob_that_it_does_not_have_is_refused(kind: type[Variant] | type[Tied], knob: dict[str, Any]):
+    config = config_of(SHAPES[1])
+    config = config.model_copy(update={"model": config.model.model_copy(update=knob)})
+    with pytest.raises(ConfigError, match="must have one hidden layer and no direct connections"):
+        kind.build(config, 11, stream(0, "init"))
+
+
 @pytest.mark.parametrize(
     ("extra", "message"),
     [
