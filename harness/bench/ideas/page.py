@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from harness import paths
-from harness.bench.ideas.catalogue import BASE, IDEAS, KNOB, REFERENCE, base_settings
+from harness.bench.ideas.catalogue import BASE, IDEAS, KNOB, PAPER, REFERENCE, base_settings
 from harness.bench.ideas.cost import Cost
-from harness.bench.ideas.gains import Compared, Gain, by_seed, compared, mixing
+from harness.bench.ideas.gains import EVEN, Compared, Gain, by_seed, compared, mixing
 from harness.bench.ideas.runs import CORPORA, SEEDS, Run
 from harness.bench.ideas.table import adding, folder, read_rows
 from harness.files import write_atomically
@@ -73,7 +73,7 @@ def page(runs: Mapping[str, Sequence[Run]], costs: Sequence[Cost]) -> str:
         _table([line for line in lines if line.pays], list(measured)),
         "## What does not",
         _table([line for line in lines if not line.pays], list(measured)),
-        *([_wrapped(f"Not measured yet: {', '.join(waiting)}.")] if waiting else []),
+        *([_wrapped(f"Not measured yet: {'; '.join(waiting)}.")] if waiting else []),
         _TRAIN.format(base=base_settings(), first=SEEDS[0], seeds=", ".join(map(str, SEEDS))),
         _provenance(measured, costs),
     ]
@@ -86,7 +86,8 @@ def lines_of(measured: Mapping[str, Sequence[Run]], costs: Sequence[Cost]) -> li
     lines = []
     for way in mixing([]):
         found = [mixing(rows)[way] for rows in measured.values()]
-        lines.append(Line(way, "mixing", KNOB, "(the base)", [each for each in found if each], "1.00"))
+        decision = PAPER if way == EVEN else KNOB
+        lines.append(Line(way, "mixing", decision, "(the base)", [each for each in found if each], "1.00"))
     for idea in IDEAS:
         found = [compared(rows, idea) for rows in measured.values()]
         if all(found):
