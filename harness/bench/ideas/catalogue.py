@@ -21,10 +21,11 @@ BASE = TrainConfig(
     schedule=Cosine(warmup=0.05),
     batch_size=1024,
     dropout=0.1,
-    budget=Budget(examples=4_096_000),
+    budget=Budget(examples=2_500_000),
     evaluations=1,
 )
-"""What every idea is compared with: 4,000 steps. It was fixed before any idea was measured beside it."""
+"""What every idea is compared with, at the budget of the default study's trials. It was fixed before any idea was
+measured beside it."""
 
 BUILDS: dict[str, Build] = {
     "CharMLP": CharMLP.build,
@@ -104,35 +105,30 @@ def _own(name: str, group: str, build: str, changes: Mapping[str, Any] | None = 
 
 
 def _dropout() -> Iterator[Idea]:
-    for rate in (0.0, 0.05, 0.2, 0.3, 0.4):
+    for rate in (0.0, 0.05, 0.2, 0.3):
         words = f"dropout {rate:g} instead of 0.1" if rate else "no dropout"
         yield Idea(words, "dropout", {"dropout": rate}, decision=KNOB)
     yield _own("a dropout mask for each example", "dropout", "Variant", mask_each_example=True)
-    for rate in (0.02, 0.05):
-        yield _own(f"dropout of whole characters, {rate:g}", "dropout", "Variant", character_dropout=rate)
+    yield _own("dropout of whole characters, 0.02", "dropout", "Variant", character_dropout=0.02)
 
 
 def _regularisation() -> Iterator[Idea]:
-    for decay in (0.0, 0.03, 0.3, 1.0):
+    for decay in (0.0, 0.03, 0.3):
         words = f"weight decay {decay:g} instead of 0.1" if decay else "no weight decay"
         yield Idea(words, "weight decay", {"optimizer.weight_decay": decay}, decision=KNOB)
     yield Idea("biases are not decayed", "weight decay", {"optimizer.decay_biases": False}, decision=PAPER)
-    for share in (0.02, 0.1):
-        yield _own(f"label smoothing {share:g}", "label smoothing", "Variant", label_smoothing=share)
+    yield _own("label smoothing 0.05", "label smoothing", "Variant", label_smoothing=0.05)
 
 
 def _averages() -> Iterator[Idea]:
     constant = {"schedule": {"kind": "constant"}}
-    for decay in (0.99, 0.999):
-        yield _own(f"average of weights, decay {decay:g}", "averaging", "Averaged", decay=decay)
-    for tail in (0.1, 0.25):
-        yield _own(f"average of weights over the last {tail:.0%} of steps", "averaging", "Averaged", tail=tail)
-    yield _own("constant rate, average of weights, decay 0.999", "averaging", "Averaged", constant, decay=0.999)
+    yield _own("average of weights, decay 0.99", "averaging", "Averaged", decay=0.99)
+    yield _own("average of weights over the last 10% of steps", "averaging", "Averaged", tail=0.1)
     yield _own("constant rate, average over the last half", "averaging", "Averaged", constant, tail=0.5)
 
 
 def _activations() -> Iterator[Idea]:
-    for name in ("relu", "relu_squared", "elu", "gelu", "silu", "softsign"):
+    for name in ("relu", "gelu", "silu", "softsign"):
         yield _own(f"{name} instead of tanh", "activation", "Variant", activation=name)
     yield _own("LayerNorm before tanh", "activation", "Variant", normalised=True)
 
@@ -143,27 +139,23 @@ def _layers() -> Iterator[Idea]:
     yield Idea("direct connections", "layers", direct, decision=PAPER)
     alone = direct | {"model.hidden_width": 0}
     yield Idea("direct connections, no hidden layer", "layers", alone, decision=PAPER)
-    for width in (256, 512):
-        yield Idea(f"a second hidden layer of {width}", "layers", {"model.second_width": width}, decision=KNOB)
+    yield Idea("a second hidden layer of 256", "layers", {"model.second_width": 256}, decision=KNOB)
 
 
 def _initialisations() -> Iterator[Idea]:
     yield Idea("N(0, 1) for all weights", "initialisation", {"model.init": "normal"}, decision=RECIPE)
     yield _own("output weights of 0", "initialisation", "Scaled", w2=0.0)
-    yield _own("output weights of size 1 / √H", "initialisation", "Scaled", w2=10.0)
-    for factor in (0.3, 0.1):
-        yield _own(f"embeddings of size {factor:g} instead of 1", "initialisation", "Scaled", embedding=factor)
+    yield _own("embeddings of size 0.3 instead of 1", "initialisation", "Scaled", embedding=0.3)
     yield _own("hidden inputs of size 1 instead of 5/3", "initialisation", "Scaled", w1=0.6)
 
 
 def _optimizers() -> Iterator[Idea]:
     for rate in (2e-3, 8e-3):
         yield Idea(f"rate {rate:g} instead of 0.004", "optimiser", {"optimizer.learning_rate": rate}, decision=KNOB)
-    for beta1 in (0.0, 0.8, 0.95):
+    for beta1 in (0.0, 0.8):
         words = f"AdamW, beta1 {beta1:g} instead of 0.9" if beta1 else "AdamW, beta1 0: RMSprop"
         yield Idea(words, "optimiser", {"optimizer.beta1": beta1}, decision=KNOB)
-    for beta2 in (0.95, 0.999):
-        yield Idea(f"AdamW, beta2 {beta2:g} instead of 0.99", "optimiser", {"optimizer.beta2": beta2}, decision=KNOB)
+    yield Idea("AdamW, beta2 0.999 instead of 0.99", "optimiser", {"optimizer.beta2": 0.999}, decision=KNOB)
     for momentum, rate in ((0.0, 1.0), (0.9, 0.3)):
         sgd = {
             "kind": "sgd",
@@ -173,11 +165,8 @@ def _optimizers() -> Iterator[Idea]:
         }
         words = f"SGD, momentum {momentum:g}, rate {rate:g}"
         yield Idea(words, "optimiser", {"optimizer": sgd}, decision=RECIPE)
-    for rate in (3e-4, 1e-3):
-        yield _updated(f"Lion, rate {rate:g}", rate, update="lion")
-    yield _updated("Adagrad, rate 0.05", 0.05, update="adagrad")
+    yield _updated("Lion, rate 0.0005", 5e-4, update="lion")
     yield _updated("Muon for the first layer", 4e-3, update="muon", beta1=0.95, factor=10.0)
-    yield _own("gradient clipped to norm 1", "optimiser", "Updated", update="clip", norm=1.0)
 
 
 def _updated(name: str, rate: float, **extra: Any) -> Idea:
@@ -213,24 +202,23 @@ def _schedules() -> Iterator[Idea]:
 
 
 def _sizes() -> Iterator[Idea]:
-    for batch, rate in ((256, 4e-3), (256, 2e-3), (512, 4e-3), (2048, 4e-3), (2048, 6e-3)):
+    for batch, rate in ((256, 2e-3), (512, 4e-3), (2048, 6e-3)):
         changes = {"batch_size": batch} | ({} if rate == 4e-3 else {"optimizer.learning_rate": rate})
         words = f"batch {batch:,}, same examples" + ("" if rate == 4e-3 else f", rate {rate:g}")
         yield Idea(words, "batch", changes, decision=KNOB)
-    for examples in (2_048_000, 8_192_000):
-        words = f"{'half' if examples < 4_096_000 else 'twice'} the steps"
+    for examples in (1_250_000, 5_000_000):
+        words = f"{'half' if examples < 2_500_000 else 'twice'} the steps"
         yield Idea(words, "budget", {"budget.examples": examples}, decision=KNOB)
-    for length in (6, 10, 12):
+    for length in (6, 10):
         yield Idea(f"context {length} instead of 8", "size", {"model.context_length": length}, decision=KNOB)
-    for width in (256, 768, 1024):
+    for width in (256, 1024):
         yield Idea(f"{width:,} hidden units instead of 512", "size", {"model.hidden_width": width}, decision=KNOB)
     for size in (20, 80):
         yield Idea(f"embedding {size} instead of 40", "size", {"model.embedding_size": size}, decision=KNOB)
 
 
 def _ensembles() -> Iterator[Idea]:
-    for members in (2, 5):
-        yield Idea(f"ensemble of {members} seeds", "ensemble", members=members, decision=KNOB)
+    yield Idea("ensemble of 5 seeds", "ensemble", members=5, decision=KNOB)
 
 
 REFERENCE = Idea("base", "base")
