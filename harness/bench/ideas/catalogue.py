@@ -17,15 +17,14 @@ from harness.model import Build, CharMLP
 
 BASE = TrainConfig(
     model=ModelConfig(embedding_size=40, hidden_width=512, context_length=8),
-    optimizer=AdamW(learning_rate=4e-3, weight_decay=0.1),
+    optimizer=AdamW(learning_rate=1e-2, weight_decay=0.1),
     schedule=Cosine(warmup=0.05),
-    batch_size=1024,
-    dropout=0.1,
-    budget=Budget(examples=2_500_000),
+    batch_size=2048,
+    dropout=0.15,
+    budget=Budget(examples=5_000_000),
     evaluations=1,
 )
-"""What every idea is compared with, at the budget of the default study's trials. It was fixed before any idea was
-measured beside it."""
+"""What every idea is compared with. It was fixed before any idea was measured beside it."""
 
 BUILDS: dict[str, Build] = {
     "CharMLP": CharMLP.build,
@@ -105,8 +104,8 @@ def _own(name: str, group: str, build: str, changes: Mapping[str, Any] | None = 
 
 
 def _dropout() -> Iterator[Idea]:
-    for rate in (0.0, 0.05, 0.2, 0.3):
-        words = f"dropout {rate:g} instead of 0.1" if rate else "no dropout"
+    for rate in (0.0, 0.05, 0.1, 0.25):
+        words = f"dropout {rate:g} instead of 0.15" if rate else "no dropout"
         yield Idea(words, "dropout", {"dropout": rate}, decision=KNOB)
     yield _own("a dropout mask for each example", "dropout", "Variant", mask_each_example=True)
     yield _own("dropout of whole characters, 0.02", "dropout", "Variant", character_dropout=0.02)
@@ -150,8 +149,8 @@ def _initialisations() -> Iterator[Idea]:
 
 
 def _optimizers() -> Iterator[Idea]:
-    for rate in (2e-3, 8e-3):
-        yield Idea(f"rate {rate:g} instead of 0.004", "optimiser", {"optimizer.learning_rate": rate}, decision=KNOB)
+    for rate in (5e-3, 2e-2):
+        yield Idea(f"rate {rate:g} instead of 0.01", "optimiser", {"optimizer.learning_rate": rate}, decision=KNOB)
     for beta1 in (0.0, 0.8):
         words = f"AdamW, beta1 {beta1:g} instead of 0.9" if beta1 else "AdamW, beta1 0: RMSprop"
         yield Idea(words, "optimiser", {"optimizer.beta1": beta1}, decision=KNOB)
@@ -165,8 +164,8 @@ def _optimizers() -> Iterator[Idea]:
         }
         words = f"SGD, momentum {momentum:g}, rate {rate:g}"
         yield Idea(words, "optimiser", {"optimizer": sgd}, decision=RECIPE)
-    yield _updated("Lion, rate 0.0005", 5e-4, update="lion")
-    yield _updated("Muon for the first layer", 4e-3, update="muon", beta1=0.95, factor=10.0)
+    yield _updated("Lion, rate 0.001", 1e-3, update="lion")
+    yield _updated("Muon for the first layer", 1e-2, update="muon", beta1=0.95, factor=10.0)
 
 
 def _updated(name: str, rate: float, **extra: Any) -> Idea:
@@ -202,12 +201,12 @@ def _schedules() -> Iterator[Idea]:
 
 
 def _sizes() -> Iterator[Idea]:
-    for batch, rate in ((256, 2e-3), (512, 4e-3), (2048, 6e-3)):
-        changes = {"batch_size": batch} | ({} if rate == 4e-3 else {"optimizer.learning_rate": rate})
-        words = f"batch {batch:,}, same examples" + ("" if rate == 4e-3 else f", rate {rate:g}")
+    for batch, rate in ((512, 5e-3), (1024, 7e-3), (4096, 1.4e-2)):
+        changes = {"batch_size": batch, "optimizer.learning_rate": rate}
+        words = f"batch {batch:,}, same examples, rate {rate:g}"
         yield Idea(words, "batch", changes, decision=KNOB)
-    for examples in (1_250_000, 5_000_000):
-        words = f"{'half' if examples < 2_500_000 else 'twice'} the steps"
+    for examples in (2_500_000, 10_000_000):
+        words = f"{'half' if examples < 5_000_000 else 'twice'} the steps"
         yield Idea(words, "budget", {"budget.examples": examples}, decision=KNOB)
     for length in (6, 10):
         yield Idea(f"context {length} instead of 8", "size", {"model.context_length": length}, decision=KNOB)
