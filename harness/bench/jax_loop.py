@@ -21,7 +21,7 @@ def jax_loop(problem: Problem) -> Steps:
     import jax
     import jax.numpy as jnp
 
-    loss_of = _loss_of(problem)
+    loss_of = loss_in_jax(problem)
     B, T, V = problem.batch_size, problem.context_length, problem.vocabulary_size
     E, H = problem.embedding_size, problem.hidden_width
     shapes = {"embedding": (V, E), "w1": (T * E, H), "b1": (H,), "w2": (H, V), "b2": (V,)}
@@ -68,7 +68,7 @@ def jax_loop(problem: Problem) -> Steps:
     return steps
 
 
-def _loss_of(problem: Problem) -> Callable[[dict[str, Any], Any, Any], Any]:
+def loss_in_jax(problem: Problem) -> Callable[[dict[str, Any], Any, Any], Any]:
     """Mean nats of the chosen examples, given weights, their indices, and a key for dropout."""
     import jax
     import jax.numpy as jnp

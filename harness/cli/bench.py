@@ -24,7 +24,7 @@ from harness.train.threads import one_thread
 from harness.words import plural
 
 _SECTIONS = ["steps", "neighbour", "exact", "target", "study", "advice"]
-_LONG = ["ideas", "ideas-cost"]
+_LONG = ["ideas", "ideas-best", "ideas-cost"]
 """Sections that run only if they are named: they take hours, resume, and add to committed files."""
 
 

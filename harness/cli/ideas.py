@@ -1,14 +1,17 @@
-"""`harness bench ideas` and `ideas-cost`: measure what is missing, then write docs/ideas.md."""
+"""`harness bench ideas`, `ideas-best` and `ideas-cost`: measure what is missing, then write docs/ideas.md."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
+from typing import Any
 
-from harness.bench.ideas.catalogue import IDEAS, REFERENCE
+from rich.console import Console
+
+from harness.bench.ideas.catalogue import BEST, IDEAS, REFERENCE
 from harness.bench.ideas.cost import measure_costs
 from harness.bench.ideas.page import COSTS, write_page
-from harness.bench.ideas.runs import CORPORA, measure
+from harness.bench.ideas.runs import BEST_SEEDS, CORPORA, Run, measure
 from harness.bench.ideas.table import folder
 from harness.bench.timing import one_core
 from harness.cli.console import progress_console, show_json
@@ -28,13 +31,11 @@ def run_ideas(sections: Sequence[str], *, as_json: bool) -> None:
         )
     to, added = progress_console(as_json), []
     if "ideas" in sections:
-        for run in measure([load(name) for name in CORPORA], [REFERENCE, *IDEAS]):
-            to.print(
-                f"{run.corpus:9} {run.idea:50} train {run.train_nats:.4f}  dev {run.dev_nats:.4f}  mixed "
-                f"{run.mixed_nats:.4f} (nats per symbol)  {run.seconds:.1f} s"
-            )
-            added.append(asdict(run))
-            write_page()  # after every row, so that rows and page agree whenever this is stopped
+        runs = measure([load(name) for name in CORPORA], [REFERENCE, *IDEAS])
+        added += list(_written(runs, to))
+    if "ideas-best" in sections:
+        with one_core():
+            added += list(_written(measure([load(CORPORA[0])], BEST, BEST_SEEDS), to))
     if "ideas-cost" in sections:
         with one_core():
             for cost in measure_costs(folder() / COSTS, load(CORPORA[0]), [REFERENCE, *IDEAS]):
@@ -44,3 +45,14 @@ def run_ideas(sections: Sequence[str], *, as_json: bool) -> None:
     to.print(f"wrote {write_page()}")
     if as_json:
         show_json({"added": added})
+
+
+def _written(runs: Iterator[Run], to: Console) -> Iterator[dict[str, Any]]:
+    """Print each run as soon as it is known, and write the page, so that rows and page agree whenever this stops."""
+    for run in runs:
+        to.print(
+            f"{run.corpus:9} {run.idea:50} train {run.train_nats:.4f}  dev {run.dev_nats:.4f}  mixed "
+            f"{run.mixed_nats:.4f} (nats per symbol)  {run.seconds:.1f} s"
+        )
+        write_page()
+        yield asdict(run)

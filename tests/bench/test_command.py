@@ -160,7 +160,7 @@ def test_the_plot_has_one_panel_per_shape_and_one_bar_per_contender():
         (["bench", "exatc"], "got 'exatc'. Did you mean 'exact'?"),
         (
             ["bench", "exact", "nonsense"],
-            "must be one of steps, neighbour, exact, target, study, advice, ideas, ideas-cost; got 'nonsense'",
+            "one of steps, neighbour, exact, target, study, advice, ideas, ideas-best, ideas-cost; got 'nonsense'",
         ),
         (["bench", "exact", "--repeats", "2"], "got '2'"),
         (["bench", "target", "--corpus", "ssa-2017"], "the targets are dev losses on names; got ssa-2017"),

@@ -17,7 +17,7 @@ from torch.nn import functional as F  # noqa: N812
 from harness import SGD, AdamW, CharMLP, Corpus, ModelConfig
 from harness.bench import contenders
 from harness.bench.contenders import Problem, RawLoop, Steps
-from harness.bench.jax_loop import jax_loop
+from harness.bench.jax_loop import jax_loop, loss_in_jax
 from harness.model import load_tensors
 from harness.train.optimizer import make_optimizer
 
@@ -160,7 +160,7 @@ def test_without_a_compiler_the_compiled_module_says_so(small_corpus: Corpus, mo
         contenders.compiled_loop(problem_of(small_corpus))
 
 
-@pytest.fixture(scope="module", params=["sgd", "adamw", "adamw with dropout"])
+@pytest.fixture(scope="module", params=["sgd", "adamw"])
 def in_jax(request: pytest.FixtureRequest, small_corpus: Corpus) -> Iterator[tuple[Problem, Steps]]:
     """A problem and its jax_loop, compiled once for steps(3)."""
     if importlib.util.find_spec("jax") is None:
@@ -169,8 +169,7 @@ def in_jax(request: pytest.FixtureRequest, small_corpus: Corpus) -> Iterator[tup
         patch.setitem(contenders.RATE, "sgd", FAST)
         patch.setenv("JAX_PLATFORMS", "cpu")  # set here, they are unset afterwards
         patch.setenv("XLA_FLAGS", "--xla_cpu_multi_thread_eigen=false")
-        optimizer, *dropout = request.param.split(" with ")
-        problem = replace(problem_of(small_corpus, optimizer), dropout=0.2 if dropout else 0.0)
+        problem = problem_of(small_corpus, request.param)
         yield problem, jax_loop(problem)
 
 
@@ -182,12 +181,29 @@ def inside(take: Steps) -> tuple[dict[str, Tensor], Any]:
 
 
 @pytest.mark.filterwarnings("ignore")  # those of JAX itself
+def test_dropout_in_jax_drops_hidden_units_at_random(small_corpus: Corpus, monkeypatch: pytest.MonkeyPatch):
+    random = pytest.importorskip("jax.random", reason="JAX comes with the extra `bench`")
+    monkeypatch.setenv("JAX_PLATFORMS", "cpu")
+    problem = problem_of(small_corpus)
+    weights = named(RawLoop(problem, torch.Generator().manual_seed(0)))
+    arrays = {name: weight.detach().numpy() for name, weight in weights.items()}
+    chosen, keys = torch.arange(problem.batch_size).numpy(), [random.PRNGKey(seed) for seed in range(3)]
+    without = [float(loss_in_jax(problem)(arrays, chosen, key)) for key in keys]
+    halved = [float(loss_in_jax(replace(problem, dropout=0.5))(arrays, chosen, key)) for key in keys]
+    all_but_none = [float(loss_in_jax(replace(problem, dropout=1e-7))(arrays, chosen, key)) for key in keys]
+    assert len(set(without)) == 1
+    assert len(set(halved)) == 3
+    assert all_but_none == pytest.approx(without, rel=1e-5)
+
+
+@pytest.mark.filterwarnings("ignore")  # those of JAX itself
 def test_the_first_three_steps_in_jax_are_three_of_ours(in_jax: tuple[Problem, Steps]):
     from jax import random
 
     problem, take = in_jax
     weights, key = inside(take)
-    drawn = random.randint(random.split(key)[1], (3, 16), 0, len(problem.contexts)).tolist()
+    of_batches, _ = random.split(random.split(key)[1])
+    drawn = random.randint(of_batches, (3, 16), 0, len(problem.contexts)).tolist()
     optimizer = SGD(learning_rate=FAST) if problem.optimizer == "sgd" else AdamW(learning_rate=1e-3)
     model = model_with(problem, weights)
     take(3)

@@ -80,9 +80,9 @@ class Idea:
         return " ".join(f"{key}={_text(value)}" for key, value in _dotted(self.changes))
 
 
-def base_settings() -> str:
-    """The base config as `harness train` takes it."""
-    return " ".join(f"{key}={_text(value)}" for key, value in BASE.by_key().items() if key != "seed")
+def settings_of(config: TrainConfig) -> str:
+    """A whole config but its seed, as `harness train` takes it."""
+    return " ".join(f"{key}={_text(value)}" for key, value in config.by_key().items() if key != "seed")
 
 
 def _dotted(changes: Mapping[str, Any], before: str = "") -> Iterator[tuple[str, Any]]:
@@ -127,7 +127,7 @@ def _averages() -> Iterator[Idea]:
 
 
 def _activations() -> Iterator[Idea]:
-    for name in ("relu", "gelu", "silu", "softsign"):
+    for name in ("relu", "relu_squared", "gelu", "silu"):
         yield _own(f"{name} instead of tanh", "activation", "Variant", activation=name)
     yield _own("LayerNorm before tanh", "activation", "Variant", normalised=True)
 
@@ -138,7 +138,8 @@ def _layers() -> Iterator[Idea]:
     yield Idea("direct connections", "layers", direct, decision=PAPER)
     alone = direct | {"model.hidden_width": 0}
     yield Idea("direct connections, no hidden layer", "layers", alone, decision=PAPER)
-    yield Idea("a second hidden layer of 256", "layers", {"model.second_width": 256}, decision=KNOB)
+    for width in (256, 512):
+        yield Idea(f"a second hidden layer of {width}", "layers", {"model.second_width": width}, decision=KNOB)
 
 
 def _initialisations() -> Iterator[Idea]:
@@ -165,7 +166,6 @@ def _optimizers() -> Iterator[Idea]:
         words = f"SGD, momentum {momentum:g}, rate {rate:g}"
         yield Idea(words, "optimiser", {"optimizer": sgd}, decision=RECIPE)
     yield _updated("Lion, rate 0.001", 1e-3, update="lion")
-    yield _updated("Muon for the first layer", 1e-2, update="muon", beta1=0.95, factor=10.0)
 
 
 def _updated(name: str, rate: float, **extra: Any) -> Idea:
@@ -234,3 +234,23 @@ IDEAS: tuple[Idea, ...] = (
     *_ensembles(),
 )
 """Everything that is compared with `REFERENCE`."""
+
+BEST = (
+    Idea(
+        "the lowest loss in less than a minute",
+        "best",
+        {"model.hidden_width": 768, "dropout": 0.25, "budget.examples": 8_192_000},
+    ),
+    Idea(
+        "the lecture's own size",
+        "best",
+        {
+            "model": {"embedding_size": 10, "hidden_width": 200, "context_length": 3},
+            "optimizer.weight_decay": 0.02,
+            "batch_size": 1024,
+            "dropout": 0.0,
+            "budget.examples": 10_240_000,
+        },
+    ),
+)
+"""What pays, put together: configs for the built-in model, measured with fresh seeds on `names`."""

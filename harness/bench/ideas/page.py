@@ -10,11 +10,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from harness import paths
-from harness.bench.ideas.catalogue import BASE, IDEAS, KNOB, PAPER, REFERENCE, base_settings
+from harness.bench.ideas.catalogue import BASE, BEST, IDEAS, KNOB, PAPER, REFERENCE, settings_of
 from harness.bench.ideas.cost import Cost
 from harness.bench.ideas.gains import EVEN, Compared, Gain, by_seed, compared, mixing
-from harness.bench.ideas.runs import CORPORA, SEEDS, Run
+from harness.bench.ideas.runs import BEST_SEEDS, CORPORA, SEEDS, Run
 from harness.bench.ideas.table import adding, folder, read_rows
+from harness.config import TrainConfig
 from harness.files import write_atomically
 from harness.report.tables.table import markdown
 from harness.words import plural
@@ -74,7 +75,8 @@ def page(runs: Mapping[str, Sequence[Run]], costs: Sequence[Cost]) -> str:
         "## What does not",
         _table([line for line in lines if not line.pays], list(measured)),
         *([_wrapped(f"Not measured yet: {'; '.join(waiting)}.")] if waiting else []),
-        _TRAIN.format(base=base_settings(), first=SEEDS[0], seeds=", ".join(map(str, SEEDS))),
+        *_best(measured.get(CORPORA[0], [])),
+        _TRAIN.format(base=_command(BASE, SEEDS[0]), first=SEEDS[0], seeds=", ".join(map(str, SEEDS))),
         _provenance(measured, costs),
     ]
     return "\n\n".join(parts) + "\n"
@@ -108,6 +110,31 @@ def _table(lines: Sequence[Line], corpora: Sequence[str]) -> str:
     head += ["time", "parameters", "seeds", "decision", "settings"]
     right = [False, False, *([True] * (2 * len(corpora) + 3)), False, False]
     return markdown(head, [_cells(line) for line in lines], right)
+
+
+def _best(rows: Sequence[Run]) -> list[str]:
+    """The section about `BEST`, from the rows of one corpus; empty without any."""
+    lines, commands = [], []
+    for idea in BEST:
+        runs = [run for run in rows if run.key == idea.key and run.seed in BEST_SEEDS]
+        if len(runs) < 2:
+            continue
+        alone, mixed = ([getattr(run, loss) for run in runs] for loss in ("dev_nats", "mixed_nats"))
+        train, seconds = (statistics.mean(run.train_nats for run in runs), [run.seconds for run in runs])
+        losses = [f"{statistics.mean(found):.4f} ({statistics.stdev(found):.4f})" for found in (alone, mixed)]
+        took = f"{statistics.median(seconds):.1f} ({min(seconds):.1f} to {max(seconds):.1f})"
+        size = f"{runs[0].parameters:,}"
+        lines.append([idea.name, size, f"{runs[0].steps:,}", f"{train:.4f}", *losses, took, str(len(runs))])
+        commands.append(f"{idea.name[0].upper()}{idea.name[1:]}:\n\n{_command(idea.config, BEST_SEEDS[0])}")
+    if not lines:
+        return []
+    head = ["config", "parameters", "steps", "train", "dev (sd)", "dev, mixed (sd)", "seconds (range)", "seeds"]
+    table = markdown(head, lines, [False, *([True] * 7)])
+    return ["## Put together", _wrapped(_TOGETHER), table, *commands]
+
+
+def _command(config: TrainConfig, seed: int) -> str:
+    return f"```sh\nharness train --corpus {CORPORA[0]} seed={seed} {settings_of(config)}\n```"
 
 
 def _cells(line: Line) -> list[str]:
@@ -183,6 +210,11 @@ An idea pays if its whole interval is above 0 on every corpus. Of forty ideas wi
 interval on a single corpus by chance, and hardly any on both. Nothing else was tuned to an idea: one that wants another
 learning rate may do better with it. Both tables are sorted by the gain on the first corpus.
 """
+_TOGETHER = f"""
+Configs for the built-in model on `{CORPORA[0]}`, found on train and dev with other seeds than these; means over fresh
+seeds with their standard deviation. Seconds are of training on one core with nothing beside it, the median over the
+seeds.
+"""
 _FILES = (
     "Every run is a row of [`results/reference/ideas/`](../results/reference/ideas), with its own provenance. `harness "
     "bench ideas` trains what is missing there, `harness bench ideas-cost` times it; both write this page again."
@@ -191,9 +223,7 @@ _TRAIN = """## Train one again
 
 The base, and a row of a built-in model, whose settings are added:
 
-```sh
-harness train --corpus names seed={first} {base}
-```
+{base}
 
 Any row, and the models in brackets, which are a user's own models over `build=` in
 [`harness/bench/ideas/`](../harness/bench/ideas):

@@ -22,6 +22,8 @@ from harness.train.mixing import mix
 CORPORA = ("names", "ssa-2017")
 SEEDS = tuple(derive(number, "ideas") for number in range(5))
 """The same for every idea, and used for nothing else: equal seeds draw equal batches and equal first weights."""
+BEST_SEEDS = tuple(derive(number, "ideas-best") for number in range(10))
+"""For `BEST`, whose configs were found with other seeds."""
 
 
 @dataclass(frozen=True)
@@ -63,18 +65,20 @@ class Run:
         return f"{self.config}/{self.build}/{self.members}"
 
 
-def missing(corpora: Sequence[Corpus], ideas: Sequence[Idea]) -> Iterator[tuple[Corpus, Idea, int, Path]]:
-    """Every run without a row, seed by seed, so that all ideas can be compared early."""
+def missing(
+    corpora: Sequence[Corpus], ideas: Sequence[Idea], seeds: Sequence[int] = ()
+) -> Iterator[tuple[Corpus, Idea, int, Path]]:
+    """Every run without a row, seed by seed, so that all ideas can be compared early; `SEEDS` if none are given."""
     files = {corpus.label: folder() / f"{corpus.label}.csv" for corpus in corpora}
     known = {corpus.label: _known(files[corpus.label], corpus) for corpus in corpora}
-    for seed, idea, corpus in product(SEEDS, ideas, corpora):
+    for seed, idea, corpus in product(seeds or SEEDS, ideas, corpora):
         if (idea.key, seed) not in known[corpus.label]:
             yield corpus, idea, seed, files[corpus.label]
 
 
-def measure(corpora: Sequence[Corpus], ideas: Sequence[Idea]) -> Iterator[Run]:
+def measure(corpora: Sequence[Corpus], ideas: Sequence[Idea], seeds: Sequence[int] = ()) -> Iterator[Run]:
     """Train what is missing and add each row when it is known. What another process is training is left to it."""
-    for corpus, idea, seed, path in missing(corpora, ideas):
+    for corpus, idea, seed, path in missing(corpora, ideas, seeds):
         with claimed(corpus, idea, seed) as is_ours:
             if is_ours and (idea.key, seed) not in _known(path, corpus):
                 run = run_of(idea, corpus, seed)

@@ -165,7 +165,7 @@ def test_ideas_have_names_and_configs_of_their_own():
 
 @pytest.mark.parametrize("idea", [REFERENCE, *IDEAS], ids=lambda idea: idea.name)
 def test_the_settings_shown_make_the_config(idea: Idea):
-    shown = f"{catalogue.base_settings()} {idea.settings}".split()
+    shown = f"{catalogue.settings_of(catalogue.BASE)} {idea.settings}".split()
     assert overrides.apply(TrainConfig(), shown) == idea.config
 
 
