@@ -52,7 +52,8 @@ def suggest(trial):
 
 STUDY = Study(
     name="{name}", suggest=suggest, trials={trials}, minutes={minutes},
-    finalists={finalists}, seeds={seeds}, reference={reference}, pruner=lambda _: NopPruner(),
+    finalists={finalists}, seeds={seeds}, reference={reference}, objective="{objective}",
+    pruner=lambda _: NopPruner(),
 )
 """
 
@@ -78,6 +79,7 @@ def write_study(
     finalists: int = 0,
     seeds: int = 2,
     reference: bool = False,
+    objective: str = "dev",
     first: str = "pass",
 ) -> Path:
     """A study file in the project's studies folder; `first` is the first line of its suggest()."""
@@ -95,6 +97,7 @@ def write_study(
             finalists=finalists,
             seeds=seeds,
             reference=reference,
+            objective=objective,
             first=first,
         ),
         encoding="utf-8",

@@ -31,6 +31,7 @@ from harness.train import (
     TrainResult,
     judge,
     lr_range,
+    mix,
     overfit_one_batch,
     train,
 )
@@ -68,12 +69,13 @@ def train_model(config: TrainConfig, corpus_name: str, out: Path | None, *, as_j
 
     result = train(config, corpus, on_evaluation=on_evaluation)
     diagnosis = judge(result, config, corpus)
+    mixed = mix(result.model, corpus, config.model.context_length) if result.status == "complete" else None
     progress.print(f"{result.parameters:,} parameters, {result.steps / result.seconds:,.0f} steps/s")
     progress.print(f"{diagnosis.verdict}: {diagnosis.advice}")
     progress.print("  ".join(f"{name} {value:.4f}" for name, value in diagnosis.evidence.items()) + "  (nats)")
     saved = None if diagnosis.verdict == "diverged" else out
     if saved is not None:
-        facts = facts_of(config, corpus, result.train_nats, result.dev_nats)
+        facts = facts_of(config, corpus, result.train_nats, result.dev_nats, mixed)
         save_folder(saved, result.model.tensors(), facts)
         progress.print(f"saved to {saved}")
     if as_json:

@@ -10,11 +10,12 @@ from harness.corpus import Corpus
 from harness.lecture import RECIPE
 from harness.model import Build, CharMLP
 from harness.search.intervals import SEED_DEVIATION, Counts, Floats, Interval, interval
-from harness.store.checks import dev_items, seed_weights, stored_weights, weights_of
+from harness.store.checks import Losses, dev_losses, seed_weights, stored_weights, weights_of
 from harness.store.finalist_record import Distance, Distances
 from harness.store.find import stored_reference
 from harness.store.storage import Storage
 from harness.store.study_record import Chosen, StudyRecord
+from harness.study.definition import Objective
 from harness.train import counted_item_nats
 
 
@@ -40,10 +41,11 @@ def distances_of(
     stored = record.distances
     if stored is not None and (stored.outcome, stored.seeds, stored.others) == (outcome, len(seeds), others):
         return stored
-    ours_SI, symbols_I = dev_items(storage, kept, corpus)
+    ours = dev_losses(storage, kept, corpus)
+    ours_SI, symbols_I = _by(record.objective, ours), ours.symbols
     items, found = {"outcome": ours_SI}, []
     if runs:
-        items[RECIPE], _ = dev_items(storage, seed_weights(RECIPE, runs, CharMLP.build), corpus)
+        items[RECIPE] = _by(record.objective, dev_losses(storage, seed_weights(RECIPE, runs, CharMLP.build), corpus))
         paired = [run.seed for run in runs] == seeds
         between = _difference(ours_SI, items[RECIPE], symbols_I, paired=paired)
         found.append(_distance(RECIPE, between, items[RECIPE], symbols_I))
@@ -53,7 +55,17 @@ def distances_of(
         found.append(_distance(_counted(order), between, items[_counted(order)], symbols_I))
     content = save({"symbols": symbols_I, **items})
     artifact = storage.keep_file(content, "distances-items.safetensors", storage.optuna_study(record.key))
-    return Distances(outcome=outcome, seeds=len(seeds), distances=tuple(found), items_artifact=artifact)
+    return Distances(
+        outcome=outcome,
+        objective=record.objective,
+        seeds=len(seeds),
+        distances=tuple(found),
+        items_artifact=artifact,
+    )
+
+
+def _by(objective: Objective, losses: Losses) -> Floats:
+    return losses.mixed if objective == "mixed" else losses.own
 
 
 def _counted(order: int) -> str:

@@ -9,6 +9,7 @@ from typing import Literal
 from harness.search.finalists import Reserve
 from harness.store.study_record import CorpusFacts
 from harness.store.trial_record import TrialRecord
+from harness.study.definition import Objective
 from harness.study.dependencies import Dependencies
 from harness.study.settings import Settings
 
@@ -34,6 +35,8 @@ class Job:
     """Number of finished trials to reach; None to run only what is queued."""
     ends_at: float
     """Wall time in seconds since the epoch."""
+    objective: Objective = "dev"
+    """The loss that the study searches by, also if its file is edited meanwhile."""
     reference: str | None = None
     """Key of the reference to train during the search; None if there is none to train."""
     reserve: Reserve | None = None

@@ -93,8 +93,9 @@ def prune_check(records: Sequence[TrialRecord]) -> list[Checked]:
 
 
 def seed_noise(ranking: Ranking | None) -> float | None:
-    """Standard deviation of dev nats between fresh seeds of one config, pooled over the finalists, if there are any."""
-    deviations = [f.deviation for f in ranking.finalists if f.deviation and f.trial is not None] if ranking else []
+    """Standard deviation between fresh seeds of one config, by the study's objective; pooled over the finalists."""
+    found = [(ranking.deviation_of(f), f.trial) for f in ranking.finalists] if ranking else []
+    deviations = [deviation for deviation, trial in found if deviation and trial is not None]
     if not deviations:
         return None
     return math.sqrt(sum(deviation**2 for deviation in deviations) / len(deviations))
@@ -119,17 +120,17 @@ def replay(records: Sequence[TrialRecord], pruner: BasePruner) -> Replay:
         trial, end = study.ask(), record.curve[-1]
         chance = _loss(record.evidence.get("log_vocabulary"))
         for point in record.curve:
-            trial.report(reported_nats(_loss(point.dev_nats), chance), round(100 * point.step / end.step))
+            trial.report(reported_nats(_loss(point.objective_nats), chance), round(100 * point.step / end.step))
             if point.step < end.step and trial.should_prune():
                 study.tell(trial, state=TrialState.PRUNED)
                 spent += point.seconds
                 break
         else:
-            study.tell(trial, _loss(end.dev_nats))
+            study.tell(trial, _loss(end.objective_nats))
             spent += end.seconds
-            left.append(_loss(end.dev_nats))
+            left.append(_loss(end.objective_nats))
     total = sum(record.curve[-1].seconds for record in records)
-    best = min(_loss(record.curve[-1].dev_nats) for record in records)
+    best = min(_loss(record.curve[-1].objective_nats) for record in records)
     return Replay(len(records) - len(left), 1 - spent / total, min(left) - best)
 
 

@@ -30,7 +30,7 @@ from harness.search.intervals import (
 )
 from harness.search.reference import fresh_seeds
 from harness.search.selection_bias import REPETITIONS, selection_bias
-from harness.store.checks import dev_items, weights_of
+from harness.store.checks import Losses, dev_losses, weights_of
 from harness.store.finalist_record import Finalist, Ranking
 from harness.store.storage import Storage
 from harness.store.study_record import StudyRecord
@@ -71,16 +71,48 @@ def ranking_of(
     ranked, out = [pair for pair in entered if not pair[0].out], [pair[0] for pair in entered if pair[0].out]
     if not ranked:
         return Ranking(seeds=tuple(seeds), finalists=tuple(out), winner=None, resamples=0, items_artifact=None)
-    matrices = [dev_items(storage, weights_of(finalist, build), corpus) for finalist, build in ranked]
-    nats_CSI, symbols_I = np.stack([nats for nats, _ in matrices]), matrices[0][1]
+    scored = [
+        _with_mixed(finalist, dev_losses(storage, weights_of(finalist, build), corpus)) for finalist, build in ranked
+    ]
+    symbols_I = scored[0][1].symbols
+    nats_CSI = np.stack([losses.mixed if record.objective == "mixed" else losses.own for _, losses in scored])
     order = ranks(list(mean_nats(nats_CSI, symbols_I)))
-    ranking = _compared([ranked[index][0] for index in order], nats_CSI[order], symbols_I)
-    content = save(
-        {"nats": nats_CSI[order], "symbols": symbols_I}, {"names": "\n".join(f.name for f in ranking.finalists)}
-    )
+    scored = [scored[index] for index in order]
+    ranking = _compared([finalist for finalist, _ in scored], nats_CSI[order], symbols_I)
+    kept = {
+        "nats": np.stack([losses.own for _, losses in scored]),
+        "mixed": np.stack([losses.mixed for _, losses in scored]),
+        "symbols": symbols_I,
+    }
+    content = save(kept, {"names": "\n".join(f.name for f in ranking.finalists)})
     artifact = storage.keep_file(content, "finalists-items.safetensors", storage.optuna_study(record.key))
-    update = {"seeds": tuple(seeds), "finalists": (*ranking.finalists, *out), "items_artifact": artifact}
+    update = {
+        "seeds": tuple(seeds),
+        "finalists": (*ranking.finalists, *out),
+        "items_artifact": artifact,
+        "objective": record.objective,
+    }
     return ranking.model_copy(update=update)
+
+
+def _with_mixed(finalist: Finalist, losses: Losses) -> tuple[Finalist, Losses]:
+    """The finalist with the intervals of its means, its own and its mixtures'."""
+    mixtures = iter(losses.mixtures)  # of the runs with weights, in their order; all of them if it is ranked
+    runs = tuple(run.model_copy(update={"mixed": next(mixtures)}) for run in finalist.runs)
+    mixed_S = [mixed.dev_nats for mixed in losses.mixtures]
+    own, mixed = (interval(nats_SI, losses.symbols, one_seed=SEED_DEVIATION) for nats_SI in (losses.own, losses.mixed))
+    low, high = _bounds(own, finalist.dev_nats)
+    mixed_low, mixed_high = _bounds(mixed, fmean(mixed_S))
+    update = {
+        "runs": runs,
+        "low": low,
+        "high": high,
+        "mixed_nats": fmean(mixed_S),
+        "mixed_deviation": stdev(mixed_S) if len(mixed_S) > 1 else None,
+        "mixed_low": mixed_low,
+        "mixed_high": mixed_high,
+    }
+    return finalist.model_copy(update=update), losses
 
 
 def _from_trial(trial: TrialRecord, runs: list[TrialRecord]) -> Finalist:
@@ -91,11 +123,13 @@ def _from_trial(trial: TrialRecord, runs: list[TrialRecord]) -> Finalist:
             train_nats=r.train_nats,
             dev_nats=r.dev_nats,
             weights_artifact=r.weights_artifact,
+            mixed=r.mixed,
         )
         for r in runs
     ]
     assert trial.parameters is not None  # a complete trial has them
-    return _finalist(f"trial {trial.number}", trial.number, trial.parameters, kept, trial.dev_nats)
+    finalist = _finalist(f"trial {trial.number}", trial.number, trial.parameters, kept, trial.dev_nats)
+    return finalist.model_copy(update={"search_mixed_nats": trial.mixed_nats})
 
 
 def _from_reference(reference: TrialRecord, seeds: int) -> Finalist:
@@ -125,24 +159,20 @@ def _finalist(
 
 
 def _compared(finalists: list[Finalist], nats_CSI: Floats, symbols_I: NDArray[np.int64]) -> Ranking:
-    """The finalists, given in order of their means, with their intervals and the winner."""
+    """The finalists, given in order of their means by the objective, with their differences and the winner."""
     parameters, yields = [f.parameters for f in finalists], [f.is_recipe for f in finalists]
     margin = tie_margin(nats_CSI, symbols_I, yields)
     tied = tied_with_best(nats_CSI, symbols_I, margin)
     best = int(mean_nats(nats_CSI, symbols_I).argmin())
     compared = []
     for index, finalist in enumerate(finalists):
-        own = interval(nats_CSI[index], symbols_I, one_seed=SEED_DEVIATION)
         behind = difference(nats_CSI[index], nats_CSI[best], symbols_I)
         better = {
             other.name: difference(nats_CSI[index], nats_CSI[rival], symbols_I).p_below_zero
             for rival, other in enumerate(finalists)
             if rival != index
         }
-        low, high = _bounds(own, finalist)
         update = {
-            "low": low,
-            "high": high,
             "behind": behind.mean,
             "behind_low": behind.mean if index == best else behind.low,
             "behind_high": behind.mean if index == best else behind.high,
@@ -165,9 +195,8 @@ def _compared(finalists: list[Finalist], nats_CSI: Floats, symbols_I: NDArray[np
     )
 
 
-def _bounds(own: Interval, finalist: Finalist) -> tuple[float, float]:
+def _bounds(own: Interval, mean: float | None) -> tuple[float, float]:
     """The interval around the mean of the recorded losses, which differs from that of the items by rounding only."""
-    mean = finalist.dev_nats
     if mean is None or abs(mean - own.mean) > SAME:
         return own.low, own.high
     return min(own.low, mean), max(own.high, mean)

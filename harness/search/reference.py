@@ -26,7 +26,7 @@ from harness.store.study_record import CorpusFacts, StudyRecord
 from harness.store.trial_record import FINISHED, SeedRun, Status, TrialRecord, finite
 from harness.study.definition import Study
 from harness.study.settings import Settings
-from harness.train import Evaluation, TrainResult, derive, train_seeds
+from harness.train import Evaluation, TrainResult, derive, mix, train_seeds
 
 REFERENCE = Study(name="reference", suggest=lambda _trial: lecture_recipe(), trials=1)
 REFERENCE_SEED = 0
@@ -114,15 +114,31 @@ def _kept(
     storage: Storage, started: Started, config: TrainConfig, corpus: Corpus, seed: int, result: TrainResult
 ) -> SeedRun:
     train_nats, dev_nats = finite(result.train_nats), finite(result.dev_nats)
-    artifact = None
+    artifact, mixed = None, None
     if result.status == "complete":
         what, filename = f"the recipe, seed {seed}", f"seed-{seed}.safetensors"
         seeded = config.model_copy(update={"seed": seed})
+        mixed = mix(result.model, corpus, config.model.context_length)
         artifact = keep_weights(
-            storage, result, seeded, corpus, CharMLP.build, what=what, filename=filename, owner=started.handle
+            storage,
+            result,
+            seeded,
+            corpus,
+            CharMLP.build,
+            what=what,
+            filename=filename,
+            owner=started.handle,
+            mixed=mixed,
         )
     status: Status = "complete" if result.status == "complete" else "diverged"
-    return SeedRun(seed=seed, status=status, train_nats=train_nats, dev_nats=dev_nats, weights_artifact=artifact)
+    return SeedRun(
+        seed=seed,
+        status=status,
+        train_nats=train_nats,
+        dev_nats=dev_nats,
+        weights_artifact=artifact,
+        mixed=mixed,
+    )
 
 
 def _mean(results: list[TrainResult]) -> TrainResult:

@@ -58,6 +58,7 @@ def new_record(
         first=study.first,
         repeats=study.repeats,
         about=study.about,
+        objective=study.objective,
     )
 
 
@@ -181,6 +182,11 @@ def check_same_search(stored: StudyRecord, study: Study, corpus: Corpus, asked: 
         before, now_asked = getattr(stored.settings, name), getattr(asked, name)
         raise StudyError(
             f"a study keeps its {name}; {started} with {name.upper()}={before}, got {now_asked}. {_WAY_OUT}"
+        )
+    if study.objective != stored.objective:
+        raise StudyError(
+            f"a study keeps its objective; {started} with objective={stored.objective!r}, got {study.objective!r}. "
+            f"{_WAY_OUT}"
         )
     if not corpus.known_as(stored.corpus.fingerprint):
         raise StudyError(

@@ -249,6 +249,7 @@ def _job(study: Study, record: StudyRecord, checked: _Checked, settings: Setting
         segment=len(record.segments),
         since=since(record),
         target=record.trials,
+        objective=record.objective,
         ends_at=checked.began + seconds,
         reference=reference if study.reference else None,
         reserve=Reserve(record.finalists, record.seeds, settings.number_of_workers, seconds),

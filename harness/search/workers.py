@@ -127,6 +127,7 @@ class Worker:
                 study.build,
                 deadline=self.deadline,
                 on_progress=on_progress,
+                objective=self.job.objective,
                 keep_all=self.job.finalists_of is not None or bool(study.first),
             )
         self.report(replace(event, kind="finished", record=record, dev_nats=record.dev_nats))

@@ -12,6 +12,7 @@ import numpy as np
 import optuna
 from numpy.typing import NDArray
 from pydantic import BaseModel
+from torch import Tensor
 
 from harness.config import TrainConfig
 from harness.corpus import Corpus
@@ -23,8 +24,11 @@ from harness.store.storage import Storage
 from harness.store.study_record import StudyRecord
 from harness.store.trial_record import SeedRun, TrialRecord
 from harness.store.weights import facts_of, pack, restore, sha256
-from harness.train import ItemNats, TrainResult, item_nats, split_nats
+from harness.train import ItemNats, Mixed, TrainResult, split_nats
 from harness.train.counted import SPLITS
+from harness.train.evaluate import pair_nats
+from harness.train.items import items_of_pairs
+from harness.train.mixing import mix_pairs, mixed_item_nats
 
 SAME_NATS = 1e-4
 """Largest accepted difference between a stored and a recomputed loss: machines sum in different orders."""
@@ -35,6 +39,8 @@ class Check(BaseModel, frozen=True):
 
     dev_nats: float
     """Recomputed, in nats per symbol over the whole split."""
+    mixed_nats: float | None = None
+    """The same for the stored mixture; None if none is stored."""
     at: str
 
 
@@ -46,6 +52,30 @@ class Kept(NamedTuple):
     artifact: str
     dev_nats: float
     build: Build
+    mixed: Mixed | None = None
+    """Their mixture with the counted n-gram, if it was recorded."""
+
+
+class ItemLosses(NamedTuple):
+    """Dev losses of stored weights by item: their own and those of their mixture."""
+
+    own: ItemNats
+    mixed_items: ItemNats
+    mixed: Mixed
+    """As recorded, or else fitted now."""
+
+
+class Losses(NamedTuple):
+    """Nats of each of I dev items under each of S stored weights."""
+
+    own: NDArray[np.float64]
+    """(S, I) of the networks themselves."""
+    mixed: NDArray[np.float64]
+    """(S, I) of their mixtures with the counted n-gram."""
+    symbols: NDArray[np.int64]
+    """(I,) the number of symbols of each item."""
+    mixtures: tuple[Mixed, ...]
+    """One per set of weights."""
 
 
 def keep_weights(
@@ -58,13 +88,17 @@ def keep_weights(
     what: str,
     filename: str,
     owner: optuna.Trial,
+    mixed: Mixed | None,
 ) -> str:
     """Store a run's weights, once they have been restored and scored; returns their artifact id.
+
+    Args:
+        mixed: their mixture with the counted n-gram, stored with them.
 
     Raises:
         ModelChanged: the restored model has other losses.
     """
-    content = pack(result.model, facts_of(config, corpus, result.train_nats, result.dev_nats))
+    content = pack(result.model, facts_of(config, corpus, result.train_nats, result.dev_nats, mixed))
     model, facts = _restored(content, build, what)
     length = facts["config"]["model"]["context_length"]
     for split, before in zip(SPLITS, (result.train_nats, result.dev_nats), strict=True):
@@ -75,42 +109,81 @@ def keep_weights(
                 f"{before:.4f} nats after training and {after:.4f} once restored. Keep all of its state in parameters "
                 "and registered buffers."
             )
-    _keep(storage, content, corpus, after)
+    _keep(storage, content, corpus, after, None if mixed is None else mixed.dev_nats)
     return storage.keep_file(content, filename, owner)
 
 
 def checked_items(storage: Storage, kept: Kept, corpus: Corpus) -> ItemNats:
-    """Dev losses by item of stored weights, if they add up to the loss that was recorded.
+    """Dev losses by item of stored weights, if they add up to the loss that was recorded; so must their mixture's.
 
     Raises:
         ModelChanged: they do not, or the weights no longer fit the build. The message names the trial.
         StorageError: the stored file is missing or damaged.
     """
+    if kept.mixed is not None:
+        return checked_losses(storage, kept, corpus).own
+    content, nats_P, length = _scored(storage, kept, corpus)
+    items = _own_items(nats_P, kept, corpus, length)
+    _keep(storage, content, corpus, items.mean, None)
+    return items
+
+
+def checked_losses(storage: Storage, kept: Kept, corpus: Corpus) -> ItemLosses:
+    """The same with their mixture, which is fitted now if it was not recorded.
+
+    Raises:
+        ModelChanged, StorageError: as `checked_items`.
+    """
+    content, nats_P, length = _scored(storage, kept, corpus)
+    items = _own_items(nats_P, kept, corpus, length)
+    mixed = kept.mixed or mix_pairs(nats_P, corpus, length)
+    mixed_items = mixed_item_nats(nats_P, corpus, length, mixed)
+    if not abs(mixed_items.mean - mixed.dev_nats) <= SAME_NATS:
+        raise ModelChanged(
+            f"stored weights must keep their loss when mixed with the counted {mixed.order}-gram; those of {kept.what} "
+            f"had a mixed dev loss of {mixed.dev_nats:.4f} nats and have {mixed_items.mean:.4f} now. Restore the "
+            "version of harness that stored it, or start another study with NAME=…."
+        )
+    _keep(storage, content, corpus, items.mean, mixed_items.mean)
+    return ItemLosses(items, mixed_items, mixed)
+
+
+def _scored(storage: Storage, kept: Kept, corpus: Corpus) -> tuple[bytes, Tensor, int]:
+    """The stored file, the nats of every distinct pair of dev under its weights, and their context length."""
     content = storage.kept_file(kept.artifact)
     model, facts = _restored(content, kept.build, kept.what)
-    items = item_nats(model, corpus, "dev", facts["config"]["model"]["context_length"])
+    length = facts["config"]["model"]["context_length"]
+    return content, pair_nats(model, corpus.counts("dev", length)), length
+
+
+def _own_items(nats_P: Tensor, kept: Kept, corpus: Corpus, length: int) -> ItemNats:
+    items = items_of_pairs(nats_P, corpus, "dev", length)
     if not abs(items.mean - kept.dev_nats) <= SAME_NATS:
         raise ModelChanged(
             f"stored weights must keep their loss; those of {kept.what} had a dev loss of {kept.dev_nats:.4f} nats "
             f"when they were trained and have {items.mean:.4f} with the present build. Restore the old build, or start "
             "another study with NAME=…."
         )
-    _keep(storage, content, corpus, items.mean)
     return items
 
 
-def dev_items(storage: Storage, kept: Iterable[Kept], corpus: Corpus) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
-    """(S, I) nats of each dev item under each of S stored weights, and (I,) the number of symbols of each item.
+def dev_losses(storage: Storage, kept: Iterable[Kept], corpus: Corpus) -> Losses:
+    """Losses of each dev item under each stored set of weights.
 
     Raises:
         ModelChanged, StorageError: as `checked_items`.
     """
-    found = [checked_items(storage, each, corpus) for each in kept]
-    return np.stack([items.nats for items in found]), found[0].symbols
+    found = [checked_losses(storage, each, corpus) for each in kept]
+    return Losses(
+        own=np.stack([losses.own.nats for losses in found]),
+        mixed=np.stack([losses.mixed_items.nats for losses in found]),
+        symbols=found[0].own.symbols,
+        mixtures=tuple(losses.mixed for losses in found),
+    )
 
 
 def stored_weights(trials: Sequence[TrialRecord], build: Build) -> list[Kept]:
-    """The weights of a search's complete trials, best first."""
+    """The weights of a search's complete trials, those with the lowest dev loss first."""
     complete = [trial for trial in trials if trial.status == "complete"]
     found = [kept for trial in complete for kept in _kept(f"trial {trial.number}", [trial], build)]
     return sorted(found, key=lambda kept: kept.dev_nats)
@@ -128,7 +201,7 @@ def weights_of(finalist: Finalist, build: Build) -> list[Kept]:
 
 def _kept(what: str, runs: Sequence[TrialRecord | SeedRun], build: Build) -> list[Kept]:
     return [
-        Kept(what, run.weights_artifact, run.dev_nats, build)
+        Kept(what, run.weights_artifact, run.dev_nats, build, run.mixed)
         for run in runs
         if run.weights_artifact is not None and run.dev_nats is not None
     ]
@@ -145,9 +218,15 @@ def checked_weights(storage: Storage, study: StudyRecord, trials: Sequence[Trial
     for run in runs:
         if run.weights_artifact is not None and run.dev_nats is not None:
             last = _last_check(storage, run.weights_artifact, study.corpus.fingerprint)
-            if last is not None and abs(last.dev_nats - run.dev_nats) <= SAME_NATS:
+            if last is not None and abs(last.dev_nats - run.dev_nats) <= SAME_NATS and _same_mixed(last, run):
                 found.add(run.weights_artifact)
     return frozenset(found)
+
+
+def _same_mixed(last: Check, run: TrialRecord | SeedRun) -> bool:
+    if run.mixed is None:
+        return True
+    return last.mixed_nats is not None and abs(last.mixed_nats - run.mixed.dev_nats) <= SAME_NATS
 
 
 def _last_check(storage: Storage, artifact: str, fingerprint: str) -> Check | None:
@@ -165,7 +244,7 @@ def _restored(content: bytes, build: Build, what: str) -> tuple[Model, dict[str,
         raise ModelChanged(f"{what}: {error}") from None
 
 
-def _keep(storage: Storage, content: bytes, corpus: Corpus, dev_nats: float) -> None:
-    weights, check = sha256(content), Check(dev_nats=dev_nats, at=now())
+def _keep(storage: Storage, content: bytes, corpus: Corpus, dev_nats: float, mixed_nats: float | None) -> None:
+    weights, check = sha256(content), Check(dev_nats=dev_nats, mixed_nats=mixed_nats, at=now())
     for fingerprint in corpus.fingerprints:  # a study that was not resumed since 0.3.0 knows another than today's
         storage.write_check(weights, fingerprint, check.model_dump_json())

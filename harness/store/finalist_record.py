@@ -5,6 +5,7 @@ from __future__ import annotations
 from pydantic import BaseModel
 
 from harness.store.trial_record import SeedRun
+from harness.study.definition import Objective
 
 
 class Finalist(BaseModel, frozen=True):
@@ -29,8 +30,17 @@ class Finalist(BaseModel, frozen=True):
     low: float | None = None
     high: float | None = None
     """`low` to `high` is the 95 % interval of the mean dev loss, over seeds and items."""
+    search_mixed_nats: float | None = None
+    """Dev loss of its trial's mixture in the search."""
+    mixed_nats: float | None = None
+    """Mean dev loss of the mixtures of its runs with the counted n-gram, each with its own weight; None if not
+    recorded (before 0.5.0)."""
+    mixed_deviation: float | None = None
+    mixed_low: float | None = None
+    mixed_high: float | None = None
+    """`mixed_low` to `mixed_high` is the 95 % interval of that mean, over seeds and items."""
     behind: float | None = None
-    """Mean dev loss minus the lowest mean among the finalists that can win."""
+    """Mean loss by the ranking's objective minus the lowest mean among the finalists that can win."""
     behind_low: float | None = None
     behind_high: float | None = None
     """`behind_low` to `behind_high` is the 95 % interval of that difference, paired by seed and item."""
@@ -44,6 +54,13 @@ class Finalist(BaseModel, frozen=True):
     def optimism(self) -> float | None:
         """Mean on fresh seeds minus the dev loss in the search: positive if the search's one seed was lucky."""
         return None if self.search_nats is None or self.dev_nats is None else self.dev_nats - self.search_nats
+
+    @property
+    def mixed_optimism(self) -> float | None:
+        """The same for its mixtures."""
+        if self.search_mixed_nats is None or self.mixed_nats is None:
+            return None
+        return self.mixed_nats - self.search_mixed_nats
 
 
 class Distance(BaseModel, frozen=True):
@@ -64,6 +81,8 @@ class Distances(BaseModel, frozen=True):
 
     outcome: str
     """`trial 12`, or `lecture's recipe`."""
+    objective: Objective = "dev"
+    """Which loss of the networks is compared: their own, or that of their mixtures."""
     seeds: int
     """Number of the winner's fresh seeds; 0 for a single run of the search."""
     distances: tuple[Distance, ...]
@@ -79,12 +98,14 @@ class Distances(BaseModel, frozen=True):
 
 
 class Ranking(BaseModel, frozen=True):
-    """The result of a finalists' round: finalists by mean dev loss, lowest first, then those that cannot win."""
+    """The result of a finalists' round: finalists by their mean loss, lowest first, then those that cannot win."""
 
     seeds: tuple[int, ...]
     finalists: tuple[Finalist, ...]
     winner: str | None
     """Name of the winner; None if no finalist can win."""
+    objective: Objective = "dev"
+    """The loss by which the finalists are ranked, and to which differences, ties, P, resolution and bias refer."""
     resamples: int
     """Up to version 0.3.0, the resamples of the bootstrap that gave intervals and chances; 0 since they are in closed
     form."""
@@ -105,10 +126,16 @@ class Ranking(BaseModel, frozen=True):
         """The winner itself, if there is one."""
         return next((finalist for finalist in self.finalists if finalist.name == self.winner), None)
 
+    def nats_of(self, finalist: Finalist) -> float | None:
+        """A finalist's mean loss by the objective."""
+        return finalist.mixed_nats if self.objective == "mixed" else finalist.dev_nats
+
+    def deviation_of(self, finalist: Finalist) -> float | None:
+        """The standard deviation of that loss between seeds."""
+        return finalist.mixed_deviation if self.objective == "mixed" else finalist.deviation
+
     @property
     def corrected_nats(self) -> float | None:
-        """The winner's mean dev loss, corrected for selection. A negative estimate corrects nothing."""
-        won = self.won
-        if won is None or won.dev_nats is None or self.selection_bias is None:
-            return None
-        return won.dev_nats + max(0.0, self.selection_bias)
+        """The winner's mean loss by the objective, corrected for selection. A negative estimate corrects nothing."""
+        nats = None if self.won is None else self.nats_of(self.won)
+        return None if nats is None or self.selection_bias is None else nats + max(0.0, self.selection_bias)

@@ -93,7 +93,8 @@ class Storage:
             connection.execute(sql.delete(_trials).where(_trials.c.key == record.key))
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-            study.set_metric_names(["dev nats per symbol"])
+            mixed = "mixed " if record.objective == "mixed" else ""
+            study.set_metric_names([f"{mixed}dev nats per symbol"])
         study.set_user_attr("corpus", f"{record.corpus.label} (fingerprint {record.corpus.fingerprint})")
         # Our record comes last, because it marks the study as existing. A start killed before this is repeated.
         for params in params_of(record.first, record.repeats)[len(study.get_trials(deepcopy=False)) :]:

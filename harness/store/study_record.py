@@ -15,10 +15,11 @@ from harness.store.finalist_record import Distances, Ranking
 from harness.store.segment import Segment
 from harness.store.trial_record import SeedRun, TrialRecord, best_trial, thinned
 from harness.store.upgrade import SCHEMA
+from harness.study.definition import Objective
 from harness.study.dependencies import Dependencies
 from harness.study.experiment import Experiment
 from harness.study.settings import Settings
-from harness.train import Baselines, LrRange
+from harness.train import Baselines, LrRange, Mixed
 from harness.words import plural
 
 EndedBy = Literal["trials", "minutes", "sampler", "interrupted", "failed"]
@@ -181,6 +182,8 @@ class StudyRecord(BaseModel, frozen=True):
     """Trials that run before the sampler draws any."""
     repeats: int = 1
     about: str = ""
+    objective: Objective = "dev"
+    """The loss that the study searches by."""
     created: str
     commit: str | None
     reference: str | None = None
@@ -241,6 +244,11 @@ class Chosen(NamedTuple):
     """Artifact id of the weights: from the winner's first fresh seed if there is a winner, else the trial's own."""
     runs: tuple[SeedRun, ...]
     """The winner's runs from fresh seeds; empty before the finalists are ranked."""
+
+    @property
+    def mixed(self) -> Mixed | None:
+        """The mixture of these weights with the counted n-gram; None if it was not recorded."""
+        return self.runs[0].mixed if self.runs else self.trial.mixed
 
     @property
     def advice(self) -> str:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from statistics import fmean
 from typing import Any, Literal, Self, TypeVar
 
 from pydantic import BaseModel
@@ -11,8 +12,9 @@ from pydantic import BaseModel
 from harness.config import TrainConfig
 from harness.store.provenance import Owner
 from harness.store.upgrade import SCHEMA
+from harness.study.definition import Objective
 from harness.study.experiment import Experiment
-from harness.train import Evaluation, TrainResult, Verdict
+from harness.train import Evaluation, Mixed, TrainResult, Verdict
 from harness.words import plural
 
 _MOST_POINTS = 50
@@ -30,6 +32,8 @@ class SeedRun(BaseModel, frozen=True):
     train_nats: float | None
     dev_nats: float | None
     weights_artifact: str | None = None
+    mixed: Mixed | None = None
+    """The loss when mixed with the counted n-gram; None for a run that is not complete, or stored before 0.5.0."""
 
 
 class Point(BaseModel, frozen=True):
@@ -41,10 +45,18 @@ class Point(BaseModel, frozen=True):
     learning_rate: float
     train_nats: float | None
     dev_nats: float | None
+    mixed_nats: float | None = None
+    """Dev loss of the mixture, with the weight fitted at this point; only in a study whose objective is `mixed`."""
+
+    @property
+    def objective_nats(self) -> float | None:
+        """The dev loss that Optuna was told."""
+        return self.dev_nats if self.mixed_nats is None else self.mixed_nats
 
     @classmethod
-    def of(cls, evaluation: Evaluation) -> Self:
-        return cls(**{name: finite(value) for name, value in vars(evaluation).items()})
+    def of(cls, evaluation: Evaluation, mixed_nats: float | None = None) -> Self:
+        facts = vars(evaluation) | {"mixed_nats": mixed_nats}
+        return cls(**{name: finite(value) for name, value in facts.items()})
 
 
 class TrialRecord(BaseModel, frozen=True):
@@ -65,6 +77,11 @@ class TrialRecord(BaseModel, frozen=True):
     curve: tuple[Point, ...] = ()
     train_nats: float | None = None
     dev_nats: float | None = None
+    objective: Objective = "dev"
+    """The loss by which its study compares it with others."""
+    mixed: Mixed | None = None
+    """The loss when mixed with the counted n-gram. None unless the trial is complete, for several seeds (each of them
+    has its own), and if it was stored before 0.5.0."""
     gap: float | None = None
     gap_error: float | None = None
     """Standard error of the gap, computed over items; None unless the trial is complete."""
@@ -91,6 +108,16 @@ class TrialRecord(BaseModel, frozen=True):
     not diverge, and `weights_artifact` is that of the first of them."""
 
     @property
+    def mixed_nats(self) -> float | None:
+        """Dev loss of the mixture; the mean over the seeds if there are several. None if it was not recorded."""
+        return mean_mixed(self.seeds) if self.seeds else None if self.mixed is None else self.mixed.dev_nats
+
+    @property
+    def objective_nats(self) -> float | None:
+        """The loss that trials are compared by, lower is better."""
+        return self.mixed_nats if self.objective == "mixed" else self.dev_nats
+
+    @property
     def dev_spread(self) -> str:
         """`mean of 5 seeds from 2.15 to 2.16`; an empty string for a run of one seed."""
         found = [run.dev_nats for run in self.seeds if run.status == "complete" and run.dev_nats is not None]
@@ -105,9 +132,14 @@ class TrialRecord(BaseModel, frozen=True):
     def steps_per_s(self) -> float | None:
         return self.steps / self.seconds if self.steps and self.seconds else None
 
-    def with_result(self, result: TrainResult) -> Self:
-        """The record with a run's curve and losses filled in."""
-        points = [Point.of(evaluation) for evaluation in thinned(list(result.curve))]
+    def with_result(self, result: TrainResult, mixed: Mapping[int, float] | None = None) -> Self:
+        """The record with a run's curve and losses filled in.
+
+        Args:
+            mixed: the mixture's dev loss at steps of the curve.
+        """
+        known = mixed or {}
+        points = [Point.of(evaluation, known.get(evaluation.step)) for evaluation in thinned(list(result.curve))]
         train_nats, dev_nats = finite(result.train_nats), finite(result.dev_nats)
         gap = None if train_nats is None or dev_nats is None else dev_nats - train_nats
         return self.model_copy(
@@ -124,11 +156,20 @@ class TrialRecord(BaseModel, frozen=True):
 
 
 def best_trial(records: Sequence[TrialRecord]) -> TrialRecord | None:
-    """The complete trial with the lowest dev loss; among equals, one whose weights were kept."""
-    complete = [record for record in records if record.status == "complete" and record.dev_nats is not None]
+    """The complete trial with the lowest loss by the study's objective; among equals, one whose weights were kept."""
+    complete = [record for record in records if record.status == "complete" and record.objective_nats is not None]
     return min(
-        complete, key=lambda record: (record.dev_nats, record.weights_artifact is None, record.number), default=None
+        complete,
+        key=lambda record: (record.objective_nats, record.weights_artifact is None, record.number),
+        default=None,
     )
+
+
+def mean_mixed(runs: Sequence[SeedRun]) -> float | None:
+    """Mean dev loss of the mixtures of the complete runs; None if one was not recorded."""
+    found = [run.mixed for run in runs if run.status == "complete"]
+    known = [mixed.dev_nats for mixed in found if mixed is not None]
+    return fmean(known) if known and len(known) == len(found) else None
 
 
 def runs_of(experiment: Experiment, records: Sequence[TrialRecord]) -> list[TrialRecord]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +32,7 @@ from harness.model import (
     predictions_of,
     same_values,
 )
-from harness.train import sample, stream
+from harness.train import Mixed, sample, stream
 
 _HOLDS = "parameters and persistent buffers"
 """What weights with this among their facts hold. Those stored before hold only parameters."""
@@ -50,7 +51,9 @@ def pack(model: Predictor, facts: dict[str, Any]) -> bytes:
     return save(_copies(model.tensors()), {"facts": json.dumps(facts, allow_nan=False)})
 
 
-def facts_of(config: TrainConfig, corpus: Corpus, train_nats: float, dev_nats: float) -> dict[str, Any]:
+def facts_of(
+    config: TrainConfig, corpus: Corpus, train_nats: float, dev_nats: float, mixed: Mixed | None = None
+) -> dict[str, Any]:
     """What is stored with a model's weights; the content of `config.json` in a folder."""
     return {
         "config": config.model_dump(mode="json"),
@@ -59,6 +62,7 @@ def facts_of(config: TrainConfig, corpus: Corpus, train_nats: float, dev_nats: f
         "fingerprint": corpus.fingerprint,
         "train_nats": train_nats,
         "dev_nats": dev_nats,
+        "mixed": None if mixed is None else asdict(mixed),
         "holds": _HOLDS,
     }
 

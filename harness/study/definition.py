@@ -6,6 +6,7 @@ import re
 import warnings
 from collections.abc import Callable
 from dataclasses import KW_ONLY, dataclass
+from typing import Literal, get_args
 
 import optuna
 from optuna.pruners import BasePruner, MedianPruner
@@ -16,6 +17,9 @@ from harness.errors import ConfigError
 from harness.model import Build, CharMLP
 from harness.study.experiment import Experiment, check_range_tests
 from harness.study.settings import OF_A_STUDY, Settings
+
+Objective = Literal["dev", "mixed"]
+"""The loss that a study searches by: the network's own on dev, or that of its mixture with the counted n-gram."""
 
 
 def default_sampler(seed: int) -> BaseSampler:
@@ -70,6 +74,8 @@ class Study:
     """How often to run `first`, each time with other training seeds."""
     about: str = ""
     """First paragraph of the page of reported figures: whose they are and where they were published."""
+    objective: Objective = "dev"
+    """The loss by which trials are sampled, pruned and ranked, and the winner chosen. Both losses are always shown."""
 
     @property
     def own_model(self) -> bool:
@@ -88,6 +94,8 @@ class Study:
             )
         if self.repeats < 1:
             raise ConfigError(f"repeats must be at least 1; got {self.repeats}. Set it to how often to run `first`.")
+        if self.objective not in get_args(Objective):
+            raise ConfigError(f"a study's objective must be dev or mixed; got {self.objective!r}. Name one of them.")
         check_range_tests(self.first)
         _ = self.settings  # checks the limits
 

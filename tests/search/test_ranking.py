@@ -13,8 +13,10 @@ from harness.report.write import write_report
 from harness.search import ranking as judge
 from harness.search.ranking import ranking_of
 from harness.search.session import Session
+from harness.store.checks import Losses
 from harness.store.finalist_record import Ranking
 from harness.store.keys import finalists_key
+from harness.train import Mixed
 from tests.tiny_study import brief_reference, home_at, round_of, search, write_items, write_study
 
 # In the first tests the runs are real, and their losses by item are set by the test.
@@ -38,10 +40,12 @@ def judged(session: Session, planted: dict[str, float], monkeypatch: pytest.Monk
     symbols = np.array([len(item) + 1 for item in session.corpus.dev_items])
     luck = np.random.default_rng(0).gamma(3, 1, size=(2, len(symbols)))
 
-    def dev_items(_storage, kept, _corpus):
-        return symbols * (luck + planted[kept[0].what.split(", seed")[0]]), symbols
+    def dev_losses(_storage, kept, _corpus):
+        nats = symbols * (luck + planted[kept[0].what.split(", seed")[0]])
+        mixtures = tuple(Mixed(2, 0.5, float(run.sum() / symbols.sum()), 1.0, 0.0) for run in nats)
+        return Losses(own=nats, mixed=nats, symbols=symbols, mixtures=mixtures)
 
-    monkeypatch.setattr(judge, "dev_items", dev_items)
+    monkeypatch.setattr(judge, "dev_losses", dev_losses)
     storage, record = session.storage, session.record
     trials = storage.trials(record.key)
     return ranking_of(

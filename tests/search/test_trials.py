@@ -84,7 +84,7 @@ def test_optuna_gets_the_dev_loss_and_shows_only_short_scalars(bench: Bench):
     (trial,) = bench.optuna()
     assert trial.value == record.dev_nats
     assert trial.intermediate_values.keys() == {25, 50, 75, 100}
-    shown = {"seed", "status", "verdict", "train_nats", "gap", "parameters", "seconds", "steps_per_s"}
+    shown = {"seed", "status", "verdict", "train_nats", "gap", "mixed_nats", "parameters", "seconds", "steps_per_s"}
     assert set(trial.user_attrs) == shown
     assert all(len(str(value)) < 30 for value in trial.user_attrs.values())
 
