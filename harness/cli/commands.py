@@ -240,6 +240,7 @@ def sample(
     ],
     count: Annotated[int, typer.Option(help="Items to draw.", min=1, max=100_000)] = 20,
     seed: Annotated[int, typer.Option(help="Seed of the draws.", min=0)] = 0,
+    mixed: Annotated[bool, typer.Option("--mixed", help="Draw from its mixture with the counted n-gram.")] = False,
     corpus: StoredCorpus = None,
     storage: StorageUrl = None,
     as_json: AsJson = False,
@@ -247,7 +248,7 @@ def sample(
     """Draw new items from a trained model, one per line."""
     from harness.cli.runs import draw_samples
 
-    draw_samples(source, corpus, storage, count=count, seed=seed, as_json=as_json)
+    draw_samples(source, corpus, storage, count=count, seed=seed, mixed=mixed, as_json=as_json)
 
 
 def baselines(

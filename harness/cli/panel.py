@@ -121,7 +121,9 @@ def _losses(progress: Progress, text_width: int, plain: bool) -> list[Text]:
         best_text = Text("none yet")
     else:
         one_seed = "" if progress.round is None else ", one seed"
-        best_text = Text(f"{best.dev_nats:.4f}  trial {best.number}, {best.verdict}{one_seed}", style="bold")
+        mixed = "" if best.mixed_nats is None else f", mixed {best.mixed_nats:.4f}"
+        text = f"{best.dev_nats:.4f}{mixed}  trial {best.number}, {best.verdict}{one_seed}"
+        best_text = Text(text, style="bold")
     ends = f"  {history[0]:.4f} to {history[-1]:.4f}" if history else "none yet"
     return [
         _labelled("best", best_text),

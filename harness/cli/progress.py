@@ -58,7 +58,7 @@ class Progress:
         self.best_so_far: list[float] = []
         """Lowest dev nats after each complete trial."""
         for record in records:
-            self._add_dev_nats(record)
+            self._add_nats(record)
         self.workers = {worker: WorkerState() for worker in range(session.workers)}
         self._searched: list[TrialRecord] = []
         self.round: RoundProgress | None = None
@@ -88,7 +88,7 @@ class Progress:
         return ""
 
     def counts(self) -> str:
-        best = "" if self.best is None else f", best dev {self.best.dev_nats:.4f} (trial {self.best.number})"
+        best = "" if self.best is None else f", best {self.best.losses} (trial {self.best.number})"
         runs = "" if self.round is None else plural(self.round.wanted, "run")
         finalists = "" if self.round is None else f", {self.round.done} of {runs} of finalists"
         return (
@@ -114,20 +114,20 @@ class Progress:
             self.finished += 1
             self.verdicts[record.verdict or record.status] += 1
             self.best = best_trial([r for r in (self.best, record) if r is not None])
-            self._add_dev_nats(record)
+            self._add_nats(record)
         return _outcome(_name(event), record)
 
-    def _add_dev_nats(self, record: TrialRecord) -> None:
-        if record.status == "complete" and record.dev_nats is not None:
-            self.best_so_far.append(min([record.dev_nats, *self.best_so_far[-1:]]))
+    def _add_nats(self, record: TrialRecord) -> None:
+        if record.status == "complete" and record.objective_nats is not None:
+            self.best_so_far.append(min([record.objective_nats, *self.best_so_far[-1:]]))
 
     def _round(self) -> RoundProgress:
         stored = read_round(self.session.storage, self.record, self._searched)
         nats_of_trial: dict[int, list[float]] = {}
         for trial, repeat in stored.wanted.keys() & stored.done.keys():
             run = stored.done[trial, repeat]
-            if run.status == "complete" and run.dev_nats is not None:
-                nats_of_trial.setdefault(trial, []).append(run.dev_nats)
+            if run.status == "complete" and run.objective_nats is not None:
+                nats_of_trial.setdefault(trial, []).append(run.objective_nats)
         means = sorted((fmean(nats), len(nats), trial) for trial, nats in nats_of_trial.items())
         return RoundProgress(*stored.counts, means)
 
@@ -145,7 +145,7 @@ def _name(event: Event) -> str:
 def _outcome(name: str, record: TrialRecord) -> str:
     if record.status == "complete":
         seeds = f" ({record.dev_spread})" if record.seeds else ""
-        return f"{name} complete: dev {record.dev_nats:.4f}{seeds}, train {record.train_nats:.4f}, {record.verdict}"
+        return f"{name} complete: {record.losses}{seeds}, train {record.train_nats:.4f}, {record.verdict}"
     if record.status in ("failed", "interrupted"):
         return f"{name} {record.status}: {record.failure}"
     if record.pruned_because is not None:

@@ -29,6 +29,7 @@ from harness.train import (
     Evaluation,
     OverfitProbe,
     TrainResult,
+    counted_model,
     judge,
     lr_range,
     mix,
@@ -71,15 +72,18 @@ def train_model(config: TrainConfig, corpus_name: str, out: Path | None, *, as_j
     diagnosis = judge(result, config, corpus)
     mixed = mix(result.model, corpus, config.model.context_length) if result.status == "complete" else None
     progress.print(f"{result.parameters:,} parameters, {result.steps / result.seconds:,.0f} steps/s")
+    if mixed is not None:
+        progress.print(f"dev {result.dev_nats:.4f} alone, {mixed.line}")
     progress.print(f"{diagnosis.verdict}: {diagnosis.advice}")
     progress.print("  ".join(f"{name} {value:.4f}" for name, value in diagnosis.evidence.items()) + "  (nats)")
     saved = None if diagnosis.verdict == "diverged" else out
     if saved is not None:
         facts = facts_of(config, corpus, result.train_nats, result.dev_nats, mixed)
-        save_folder(saved, result.model.tensors(), facts)
+        save_folder(saved, result.model.tensors(), facts, counted_model(corpus, mixed.order) if mixed else None)
         progress.print(f"saved to {saved}")
     if as_json:
-        facts = _result_facts(config, corpus, result) | _diagnosis_facts(diagnosis)
+        facts = _result_facts(config, corpus, result) | {"mixed": mixed and asdict(mixed)}
+        facts |= _diagnosis_facts(diagnosis)
         show_json(facts | {"saved": saved and str(saved)})
 
 
@@ -106,18 +110,22 @@ def _diagnosis_facts(diagnosis: Diagnosis) -> dict[str, Any]:
 
 @quiet_optuna()
 @one_thread()
-def draw_samples(source: str, corpus: str | None, storage: str | None, *, count: int, seed: int, as_json: bool) -> None:
-    """Print new items from a saved folder, or from a study's winner or best trial."""
+def draw_samples(
+    source: str, corpus: str | None, storage: str | None, *, count: int, seed: int, mixed: bool, as_json: bool
+) -> None:
+    """Print new items from a saved folder, or from a study's winner or best trial; from its mixture if asked."""
     if Path(source).is_dir() or "/" in source:  # no study has a name with a slash
         model = load_model(source)
-        items, fingerprint = model.sample(count, seed), model.fingerprint
+        items, fingerprint = model.sample(count, seed, mixed=mixed), model.fingerprint
     else:
         results = _results_of(source, corpus, storage)
-        items, fingerprint = samples_of(results, count, seed), results.study.corpus.fingerprint
+        items = samples_of(results, count, seed, mixed=mixed)
+        fingerprint = results.study.corpus.fingerprint
         if not items:
             raise StudyError(f"sampling needs a complete trial; {source} has none yet. Run make study again.")
     if as_json:
-        show_json({"source": source, "fingerprint": fingerprint, "seed": seed, "n": len(items), "items": items})
+        facts = {"source": source, "fingerprint": fingerprint, "seed": seed, "mixed": mixed, "n": len(items)}
+        show_json(facts | {"items": items})
         return
     for item in items:
         console.print(item)

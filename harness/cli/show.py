@@ -91,13 +91,17 @@ def _print_study(results: Results, facts: Mapping[str, Any]) -> None:
     counts = ", ".join(f"{trials[end]} {end}" for end in ends if trials[end])
     best_of_search = ""
     if best is not None:
-        losses = f"dev {nats_if_known(best.dev_nats)}, train {nats_if_known(best.train_nats)}"
+        losses = f"{best.losses}, train {nats_if_known(best.train_nats)}"
         best_of_search = f"trial {best.number}, {losses}, one run, {best.verdict}"
     show_pairs(
         [
             ("corpus", results.label),
             ("trials", f"{counts or 'none'} of {record.trials} requested; ended by {record.ending or 'nothing yet'}"),
             ("best of the search", best_of_search),
+            (
+                "objective",
+                "mixed with the counted n-gram" if record.objective == "mixed" else "the network's own dev loss",
+            ),
             ("search", f"{record.sampler}, {record.pruner}, seed {record.seed}"),
             ("weights", f"{len(results.checked)} sets of stored weights have the loss that was recorded"),
             ("started", f"{record.created}, commit {record.commit or 'unknown'}, {record.file or 'a notebook'}"),
@@ -117,7 +121,8 @@ def print_finalists(study: StudyRecord) -> None:
     """The ranking as a table, once there is one."""
     if study.ranking is not None:
         console.print(
-            f"finalists: dev nats per symbol over {plural(len(study.ranking.seeds), 'fresh seed')} each, paired"
+            f"finalists: dev nats per symbol over {plural(len(study.ranking.seeds), 'fresh seed')} each, paired; "
+            f"ranked by {'the mixed loss' if study.ranking.objective == 'mixed' else 'their own loss'}"
         )
         show_table(HEAD, table_rows(study.ranking))
         for line in remarks(study):
@@ -144,6 +149,10 @@ def _outcome_rows(record: TrialRecord) -> list[tuple[str, str]]:
     cost = "" if record.seconds is None else f"{record.seconds:.1f} s of training, {record.steps:,} steps{speed}"
     return [
         ("dev", nats_if_known(record.dev_nats)),
+        (
+            "mixed",
+            nats_if_known(record.mixed_nats) if record.mixed is None else record.mixed.line.removeprefix("mixed "),
+        ),
         ("train", nats_if_known(record.train_nats)),
         ("gap", "" if record.gap is None else f"{record.gap:.4f}{error}"),
         ("cost", cost),
@@ -161,7 +170,8 @@ def _origin_rows(record: TrialRecord, facts: Mapping[str, Any]) -> list[tuple[st
     as_finalist = ""
     if finalist is not None:
         as_finalist = (
-            f"mean dev {nats_if_known(finalist['dev_nats'])} over {plural(len(finalist['runs']), 'fresh seed')}"
+            f"mean dev {nats_if_known(finalist['dev_nats'])}, mixed {nats_if_known(finalist['mixed_nats']) or '-'}, "
+            f"over {plural(len(finalist['runs']), 'fresh seed')}"
         )
     return [
         ("as a finalist", as_finalist),

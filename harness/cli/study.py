@@ -102,6 +102,8 @@ def _announce(session: Session, to: Console) -> None:
         f"{plural(session.workers, 'worker')}, "
         f"{record.sampler}, {record.pruner}, seed {record.seed}"
     )
+    if record.objective == "mixed":
+        to.print("searched by the loss of each network mixed with the counted n-gram; its own loss is shown first")
     if record.overlap is not None and record.overlap.line:
         to.print(record.overlap.line)
 

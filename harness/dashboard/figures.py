@@ -31,7 +31,8 @@ def figures(results: Results) -> dict[str, Document]:
 
 def curves_document(results: Results) -> Document:
     """Dev (solid) and train (dashed) loss over the runs of the best complete trials and of the reference."""
-    best = sorted((t for t in results.trials if t.status == "complete" and t.dev_nats is not None), key=_dev)[:BEST]
+    complete = [t for t in results.trials if t.status == "complete" and t.objective_nats is not None]
+    best = sorted(complete, key=_objective)[:BEST]
     shown = [(run_name(trial, results.study), colour, trial) for trial, colour in zip(best, _COLOURS, strict=False)]
     if results.reference is not None:
         shown.append((f"The {RECIPE}", REFERENCE, results.reference))
@@ -56,7 +57,7 @@ def order_document(results: Results) -> Document:
         "pruned": (GREY, "x-thin-open"),
         "diverged": (BLACK, "x"),
     }
-    focus = _focus([trial.dev_nats for trial in results.trials if trial.status in ("complete", "pruned")], 0.85)
+    focus = _focus([trial.objective_nats for trial in results.trials if trial.status in ("complete", "pruned")], 0.85)
     top = focus["range"][1] if focus else None
     traces: list[Document] = []
     for status, (colour, symbol) in looks.items():
@@ -64,7 +65,8 @@ def order_document(results: Results) -> Document:
         if not trials:
             continue
         # A loss above the axis, or one that is not finite, is drawn at its upper end, so it does not change the scale.
-        heights = [top if trial.dev_nats is None else _rounded(_under(top, trial.dev_nats)) for trial in trials]
+        losses = [trial.objective_nats for trial in trials]
+        heights = [top if nats is None else _rounded(_under(top, nats)) for nats in losses]
         texts = [f"{run_name(trial, results.study)}: {_detail(trial)}" for trial in trials]
         marker = {"color": colour, "symbol": symbol, "size": 8, "line": {"color": colour, "width": 2}}
         traces.append(
@@ -78,7 +80,8 @@ def order_document(results: Results) -> Document:
             | {"mode": "markers", "name": f"{status} ({len(trials)})", "marker": marker, "cliponaxis": False}
         )
     traces.append(_best_so_far(results))
-    layout = _layout("The search in order, dev loss", results)
+    mixed = "mixed " if results.study.objective == "mixed" else ""
+    layout = _layout(f"The search in order, {mixed}dev loss", results)
     layout["xaxis"] |= {"title": {"text": "trial"}}
     layout["yaxis"] |= focus
     return {"data": traces, "layout": layout}
@@ -88,16 +91,15 @@ def _best_so_far(results: Results) -> Document:
     numbers: list[int] = []
     lowest: list[float] = []
     for trial in results.trials:
-        if trial.status == "complete" and trial.dev_nats is not None:
+        if trial.status == "complete" and trial.objective_nats is not None:
             numbers.append(trial.number)
-            lowest.append(round(min([trial.dev_nats, *lowest[-1:]]), 4))
+            lowest.append(round(min([trial.objective_nats, *lowest[-1:]]), 4))
     line = {"color": _COLOURS[0], "shape": "hv", "width": 2}
     return {"x": numbers, "y": lowest, "name": "best so far", "mode": "lines", "type": "scatter", "line": line}
 
 
 def _detail(trial: TrialRecord) -> str:
-    loss = "not finite" if trial.dev_nats is None else f"dev {trial.dev_nats:.4f}"
-    return f"{loss}, {trial.verdict or trial.status}"
+    return f"{trial.losses or 'not finite'}, {trial.verdict or trial.status}"
 
 
 def _layout(title: str, results: Results) -> Document:
@@ -125,8 +127,8 @@ def _focus(values: list[float | None], share: float) -> Document:
     return {"range": [round(low - margin, 4), round(high + margin, 4)]}
 
 
-def _dev(trial: TrialRecord) -> float:
-    return float("inf") if trial.dev_nats is None else trial.dev_nats
+def _objective(trial: TrialRecord) -> float:
+    return float("inf") if trial.objective_nats is None else trial.objective_nats
 
 
 def _under(top: float | None, value: float) -> float:

@@ -44,7 +44,7 @@ def trial_note(record: TrialRecord, study: StudyRecord, picture: str | None, sam
         picture: URL path of the picture of its curve; None for a trial without a curve.
         samples: items drawn from its model, if its weights are stored.
     """
-    loss = "" if record.dev_nats is None else f", dev {record.dev_nats:.4f} nats"
+    loss = f", {record.losses} nats" if record.losses else ""
     parts = [f"## {run_name(record, study)}: {outcome(record)}{loss}", _diagnosis(record)]
     if picture is not None:
         parts += [f"![train and dev loss over the run]({picture})", _losses(record, study)]
@@ -83,6 +83,7 @@ def _losses(record: TrialRecord, study: StudyRecord) -> str:
         ("loss", "nats per symbol", "n"),
         [
             ("dev", f"{_nats(record.dev_nats)}{spread}", f"{examples['dev']:,}"),
+            *_mixed_row(record, examples["dev"]),
             ("train", _nats(record.train_nats), f"{examples['train']:,}"),
             ("gap", f"{_nats(record.gap)}{error}", ""),
         ],
@@ -93,14 +94,31 @@ def _losses(record: TrialRecord, study: StudyRecord) -> str:
     return f"{table}\n\n{'; '.join([exact, study.corpus.short, *size, *cost])}."
 
 
+def _mixed_row(record: TrialRecord, examples: int) -> list[tuple[str, str, str]]:
+    """The row of the mixture with the counted n-gram, below the network's own loss; none if it was not recorded."""
+    if record.mixed_nats is None:
+        return []
+    what = "n-gram" if record.mixed is None else f"{record.mixed.order}-gram, weight {record.mixed.weight:.2f}"
+    return [(f"mixed with the counted {what}", _nats(record.mixed_nats), f"{examples:,}")]
+
+
 def _evidence(record: TrialRecord) -> str:
     rows = [(words, _nats(record.evidence[name])) for name, words in _EVIDENCE.items() if name in record.evidence]
     return _table(("further evidence for the verdict", "nats per symbol"), rows)
 
 
 def _seeds(record: TrialRecord) -> str:
-    rows = [(str(run.seed), _nats(run.dev_nats), _nats(run.train_nats), run.status) for run in record.seeds]
-    return _table(("seed", "dev (nats per symbol)", "train", ""), rows)
+    rows = [
+        (
+            str(run.seed),
+            _nats(run.dev_nats),
+            "" if run.mixed is None else _nats(run.mixed.dev_nats),
+            _nats(run.train_nats),
+            run.status,
+        )
+        for run in record.seeds
+    ]
+    return _table(("seed", "dev (nats per symbol)", "mixed", "train", ""), rows)
 
 
 def _config(config: TrainConfig) -> str:

@@ -7,22 +7,23 @@ from statistics import fmean
 from harness.corpus import Corpus
 from harness.errors import StudyError
 from harness.lecture import RECIPE
-from harness.model import Build, CharMLP, CountedBigram, Ensemble, KneserNey, Predictor
+from harness.model import Build, CharMLP, CountedBigram, Ensemble, KneserNey, Mixture, Predictor
 from harness.search.finalists import read_round
 from harness.search.reference import reference_is_settled
 from harness.store.find import stored_reference
-from harness.store.opening import Claim, Contender, Weights
+from harness.store.opening import Claim, Contender, Mixing, Weights
 from harness.store.provenance import commit, now, this_process, versions
 from harness.store.storage import Storage
 from harness.store.study_record import Chosen, StudyRecord
 from harness.store.trial_record import FINISHED, SeedRun, TrialRecord
 from harness.store.weights import pack, restore, sha256, unpack
-from harness.train import split_nats
+from harness.train import counted_model, mix, mixture_of, split_nats
 from harness.words import plural
 
 
 def freeze(storage: Storage, record: StudyRecord, corpus: Corpus, build: Build, openings_before: int) -> Claim:
-    """The list of what to score: the winner's seeds and their ensemble, the recipe's seeds, counted n-grams.
+    """The list of what to score: the winner's seeds and their ensemble, alone and mixed with the counted n-gram, the
+    recipe's seeds, counted n-grams.
 
     Raises:
         StudyError: search or finalists are not finished, the recipe is not trained yet, or there is no winner.
@@ -31,9 +32,11 @@ def freeze(storage: Storage, record: StudyRecord, corpus: Corpus, build: Build, 
     trials = storage.trials(record.key)
     _refuse_unfinished(storage, record, trials)
     rows = [*_winner(storage, record, trials), *_recipe(storage, record)]
+    own = rows[:1]
     if len(rows[0].weights) > 1:
-        rows.insert(1, _ensemble(storage, rows[0], corpus, build))
-    contenders = [*rows, *_counted(record, corpus)]
+        own.append(_ensemble(storage, rows[0], corpus, build))
+    mixtures = [_mixed(storage, row, corpus, build) for row in own]
+    contenders = [*own, *mixtures, *rows[1:], *_counted(record, corpus)]
     ranking = record.ranking
     chosen_from = {
         "trials": sum(trial.status in FINISHED for trial in trials),
@@ -67,7 +70,7 @@ def predictors(storage: Storage, contender: Contender, corpus: Corpus, build: Bu
     """
     if contender.kind in ("bigram", "kneser-ney"):
         counted = _counted_model(contender, corpus)
-        if sha256(pack(counted, {})) != contender.sha256:
+        if _hash_of(counted) != contender.sha256:
             raise _changed(contender.what)
         return [counted]
     models: list[Predictor] = []
@@ -76,7 +79,18 @@ def predictors(storage: Storage, contender: Contender, corpus: Corpus, build: Bu
         if sha256(content) != weights.sha256:
             raise _changed(contender.what)
         models.append(restore(content, build if contender.own_model else CharMLP.build)[0])
-    return [Ensemble(models)] if contender.kind == "ensemble" else models
+    if contender.kind in ("ensemble", "mixed ensemble"):
+        models = [Ensemble(models)]
+    return models if contender.mixing is None else _mixtures(contender, contender.mixing, models, corpus)
+
+
+def _mixtures(row: Contender, mixing: Mixing, models: list[Predictor], corpus: Corpus) -> list[Predictor]:
+    """The models of a row, each mixed with the counted n-gram by its frozen weight."""
+    counted = counted_model(corpus, mixing.order)
+    if _hash_of(counted) != mixing.sha256:
+        raise _changed(row.what)
+    shares = [weights.mixing_weight for weights in row.weights] if row.is_one_per_seed else [mixing.weight]
+    return [Mixture(model, counted, share) for model, share in zip(models, shares, strict=True) if share is not None]
 
 
 def _refuse_unfinished(storage: Storage, record: StudyRecord, trials: list[TrialRecord]) -> None:
@@ -179,6 +193,37 @@ def _ensemble(storage: Storage, winner: Contender, corpus: Corpus, build: Build)
     return row.model_copy(update=nats)
 
 
+def _mixed(storage: Storage, row: Contender, corpus: Corpus, build: Build) -> Contender:
+    """A row of the winner's seeds, or of their ensemble, mixed with the counted n-gram by weights fitted on dev."""
+    models, length = predictors(storage, row, corpus, build), row.context_length
+    found = [mix(model, corpus, length) for model in models]
+    train = corpus.counts("train", length)
+    train_nats = [
+        split_nats(mixture_of(model, corpus, mixed), train) for model, mixed in zip(models, found, strict=True)
+    ]
+    order = found[0].order  # of all: the best one for the context length
+    counted_hash, weights, share = _hash_of(counted_model(corpus, order)), row.weights, None
+    if row.is_one_per_seed:
+        weights = tuple(
+            each.model_copy(update={"train_nats": nats, "dev_nats": mixed.dev_nats, "mixing_weight": mixed.weight})
+            for each, nats, mixed in zip(row.weights, train_nats, found, strict=True)
+        )
+    else:
+        share = found[0].weight
+    hashes = [*(each.sha256 for each in weights), counted_hash, *(repr(mixed.weight) for mixed in found)]
+    return row.model_copy(
+        update={
+            "what": f"{row.what} mixed with the counted {order}-gram",
+            "kind": "mixed runs" if row.is_one_per_seed else "mixed ensemble",
+            "weights": weights,
+            "mixing": Mixing(order=order, sha256=counted_hash, weight=share),
+            "sha256": sha256("".join(hashes).encode()),
+            "train_nats": fmean(train_nats),
+            "dev_nats": fmean(mixed.dev_nats for mixed in found),
+        }
+    )
+
+
 def _counted(record: StudyRecord, corpus: Corpus) -> list[Contender]:
     """The bigram, and the Kneser-Ney model of the order that is best on dev."""
     if record.ngrams is None:
@@ -199,7 +244,7 @@ def _counted_row(what: str, kind: str, length: int, corpus: Corpus) -> Contender
     )
     model = _counted_model(row, corpus)
     nats = {f"{s}_nats": split_nats(model, corpus.counts(s, length)) for s in ("train", "dev")}
-    return row.model_copy(update={"sha256": sha256(pack(model, {})), **nats})
+    return row.model_copy(update={"sha256": _hash_of(model), **nats})
 
 
 def _counted_model(row: Contender, corpus: Corpus) -> CountedBigram | KneserNey:
@@ -208,6 +253,10 @@ def _counted_model(row: Contender, corpus: Corpus) -> CountedBigram | KneserNey:
     if row.kind == "bigram":
         return CountedBigram.of(train, corpus.vocabulary_size)
     return KneserNey.of(train, corpus.vocabulary_size, row.context_length + 1)
+
+
+def _hash_of(counted: Predictor) -> str:
+    return sha256(pack(counted, {}))
 
 
 def _joint_hash(weights: list[Weights]) -> str:

@@ -53,7 +53,7 @@ class Bars:
     def _show(self, event: Event) -> None:
         """Show the best trial and the current run after the bar."""
         best = self._best
-        texts = [] if best is None else [f"best {best.dev_nats:.4f} (trial {best.number}, one seed)"]
+        texts = [] if best is None else [f"best {best.losses} (trial {best.number}, one seed)"]
         if event.kind in ("started", "progress"):
             runs = {"reference": f"the {RECIPE}", "finalist": f"trial {event.trial}, fresh seed"}
             texts.append(f"{runs.get(event.what, f'trial {event.trial}')} at {event.share:.0%}")

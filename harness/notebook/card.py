@@ -15,7 +15,9 @@ from harness.report.tables.leaderboard import caption, columns_of, leaderboard_f
 from harness.report.tables.table import TIED, Cell, cells, chosen
 from harness.words import plural
 
-_COLUMNS = ("place", "run", "dev", "low", "high", "n", "train", "gap", "verdict", "parameters", "seconds", "note")
+_COLUMNS = (
+    "place", "run", "dev", "low", "high", "mixed", "n", "train", "gap", "verdict", "parameters", "seconds", "note",
+)  # fmt: skip
 """Columns of the leaderboard, without the empty ones. `StudyResults.leaderboard` has all."""
 _SMALL = 'style="font-size: 85%; opacity: 0.8"'
 MODEL_OF_A_NOTEBOOK = (

@@ -131,15 +131,18 @@ class StudyResults:
             made = make(plot, self._results)
         return made.frame, made.figure
 
-    def samples(self, count: int = 20, seed: int = 0) -> list[str]:
+    def samples(self, count: int = 20, seed: int = 0, *, mixed: bool = False) -> list[str]:
         """New items from the chosen model, the same for the same seed. Empty while no trial is complete.
 
+        Args:
+            mixed: draw from its mixture with the counted n-gram instead.
+
         Raises:
-            StudyError: the model was defined in another notebook.
+            StudyError: the model was defined in another notebook, or there is no mixture.
         """
         from harness.report.results import samples_of
 
-        return samples_of(self._results, count, seed)
+        return samples_of(self._results, count, seed, mixed=mixed)
 
     def model(self, *, build: Build | None = None) -> SavedModel:
         """The chosen model with its weights: the winner's from its first fresh seed, else the best trial's.
@@ -159,7 +162,7 @@ class StudyResults:
                 f"a model needs stored weights, those of a complete trial; {self.key} has none yet. "
                 "Run make study again."
             )
-        return unpack_model(gathered.weights, build or gathered.builder())
+        return unpack_model(gathered.weights, build or gathered.builder(), gathered.counted)
 
     def __repr__(self) -> str:
         return self.headline

@@ -48,12 +48,12 @@ def headline(results: Results) -> str:
         return f"{key}: no finalist can win, each has a seed that did not finish"
     if won is None:
         losses = f"trial {best.number}, train {best.train_nats:.4f}; one run, not confirmed"
-        first = f"best dev {best.dev_nats:.4f} nats ({losses})"
+        first = f"best dev {best.dev_nats:.4f} nats ({losses}){_mixed(results)}"
     else:
         search = "" if won.search_nats is None else f"; its single run in the search had dev {won.search_nats:.4f}"
         first = (
             f"winner {won.name}: dev {won.dev_nats:.4f} nats (mean of {plural(len(won.runs), 'fresh seed')}, "
-            f"{_interval(won)}; mean train {won.train_nats:.4f}{search})"
+            f"{_interval(won)}; mean train {won.train_nats:.4f}{search}){_mixed(results)}"
         )
     outcome = "; ".join([first, *_comparisons(results)]) + _recipe_note(results)
     return f"{outcome}; {results.label}; test split {results.test_split}"
@@ -73,15 +73,33 @@ def _all_out(results: Results) -> bool:
 def _outcome(results: Results) -> str:
     won, best = results.won, results.best
     if won is not None:
+        corrected = "" if results.study.objective == "mixed" else _corrected(results)
         return (
             f"{won.name[0].upper()}{won.name[1:]} won with a dev loss of {won.dev_nats:.4f} nats per symbol (mean of "
-            f"{plural(len(won.runs), 'fresh seed')}, {_interval(won)}{_corrected(results)})"
+            f"{plural(len(won.runs), 'fresh seed')}, {_interval(won)}{corrected}){_mixed(results)}"
         )
     assert best is not None  # the caller has checked that a trial is complete
-    return (
-        f"Trial {best.number} has the lowest dev loss of the search, {best.dev_nats:.4f} nats per symbol "
-        "(one run, not confirmed on fresh seeds)"
+    kind = (
+        "mixed loss of the search; its dev loss is" if results.study.objective == "mixed" else "dev loss of the search,"
     )
+    return (
+        f"Trial {best.number} has the lowest {kind} {best.dev_nats:.4f} nats per symbol "
+        f"(one run, not confirmed on fresh seeds){_mixed(results)}"
+    )
+
+
+def _mixed(results: Results) -> str:
+    """`, mixed with the counted 6-gram 1.9221 (…)`, always after the network's own loss; empty if not recorded."""
+    won, nats = results.won, results.mixed_nats
+    if nats is None:
+        return ""
+    by_mixed, details = results.study.objective == "mixed", []
+    if won is not None and won.mixed_low is not None and won.mixed_high is not None:
+        details.append(f"95 % {won.mixed_low:.4f} to {won.mixed_high:.4f}{_corrected(results) if by_mixed else ''}")
+    if by_mixed:
+        details.append("the objective of the search")
+    shown = f" ({', '.join(details)})" if details else ""
+    return f", mixed with the counted {results.mixed_order}-gram {nats:.4f}{shown}"
 
 
 def _corrected(results: Results) -> str:
@@ -95,16 +113,15 @@ def _interval(won: Finalist) -> str:
 
 
 def _comparisons(results: Results) -> list[str]:
-    """How far the dev loss is from the recipe's and from the best counted n-gram's, on the same split."""
-    nats, reference, ngrams = results.dev_nats, results.reference, results.study.ngrams
+    """How far the loss, by the study's objective, is from the recipe's and from the best counted n-gram's."""
+    nats, reference, ngrams = results.objective_nats, results.reference, results.study.ngrams
     if nats is None:
         return []
-    found = []
-    if reference is not None and reference.dev_nats is not None and not _recipe_won(results):
-        detail = f"{reference.dev_nats:.4f}, {reference.dev_spread or 'one seed'}"
-        found.append(
-            _beside(results, nats, reference.dev_nats, RECIPE, "the lecture's recipe on the same split", detail)
-        )
+    found, recipe = [], results.reference_nats
+    if reference is not None and recipe is not None and not _recipe_won(results):
+        spread = "mixed as well" if results.study.objective == "mixed" else reference.dev_spread or "one seed"
+        words, detail = "the lecture's recipe on the same split", f"{recipe:.4f}, {spread}"
+        found.append(_beside(results, nats, recipe, RECIPE, words, detail))
     if ngrams is not None:
         name, best = f"counted {ngrams.best.order}-gram", ngrams.best.dev_nats
         found.append(_beside(results, nats, best, name, f"a {name}", f"{best:.4f}"))
@@ -165,8 +182,9 @@ def _test_split(results: Results) -> str:
         return " ".join([*(state or ["The test split is sealed."]), *earlier])
     if opening.scores is None:
         return f"The test split was claimed {opening.claimed} and has no scores yet."
-    first = opening.scores.scores[0]
-    return f"The test split was opened {opening.scored}: {first.what} scores {first.test_nats:.4f} nats on test."
+    first, mixed = opening.scores.scores[0], opening.mixed_winner
+    also = "" if mixed is None else f", mixed with the counted n-gram {mixed.test_nats:.4f}"
+    return f"The test split was opened {opening.scored}: {first.what} scores {first.test_nats:.4f} nats on test{also}."
 
 
 def config_rows(results: Results) -> list[tuple[str, str]]:

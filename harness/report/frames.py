@@ -16,8 +16,9 @@ from optuna.trial import FrozenTrial, create_trial
 from harness.lecture import LECTURE_DEV, RECIPE
 from harness.report.parameters import columns_of_study, parameters_frame
 from harness.report.results import Results
-from harness.store.trial_record import TrialRecord
+from harness.store.trial_record import Point, TrialRecord
 from harness.store.weights import unpack
+from harness.train import Mixed
 
 _RESAMPLES = 30
 FEW_TRIALS = 30
@@ -29,22 +30,35 @@ def trials_frame(results: Results) -> pd.DataFrame:
     rows = [_row(record) | {"weights": results.weights_of([record])} for record in results.trials]
     frame = pd.DataFrame(rows, columns=None if rows else [*_row(TrialRecord(number=0, seed=0)), "weights"])
     frame = frame.join(parameters_frame(results))
-    frame = frame.astype(dict.fromkeys(("parameters", "steps", "root", "segment"), "Int64"))
+    frame = frame.astype(dict.fromkeys(("parameters", "steps", "root", "segment", "mixed_order"), "Int64"))
     return frame.assign(corpus=results.study.corpus.label, fingerprint=results.study.corpus.fingerprint)
 
 
 def _row(record: TrialRecord) -> dict[str, Any]:
-    names = (
-        "status", "verdict", "train_nats", "dev_nats", "gap", "gap_error", "parameters", "seconds", "steps",
-        "steps_per_s", "seed", "attempt", "root", "segment", "failure", "pruned_because", "advice",
+    outcome = ("status", "verdict", "train_nats", "dev_nats", "gap", "gap_error")
+    cost = (
+        "parameters", "seconds", "steps", "steps_per_s", "seed", "attempt", "root", "segment", "failure",
+        "pruned_because", "advice",
     )  # fmt: skip
-    row = {"trial": record.number} | {name: getattr(record, name) for name in names}
+    row = {"trial": record.number} | {name: getattr(record, name) for name in outcome} | mixed_columns(record.mixed)
+    row |= {name: getattr(record, name) for name in cost}
     return row | {"config_hash": None if record.config is None else record.config.hash()}
+
+
+def mixed_columns(mixed: Mixed | None) -> dict[str, Any]:
+    """A run's mixture with the counted n-gram; None in every column if it was not recorded."""
+    return {
+        "mixed_nats": None if mixed is None else mixed.dev_nats,
+        "mixed_order": None if mixed is None else mixed.order,
+        "mixed_weight": None if mixed is None else mixed.weight,
+        "mixed_even_nats": None if mixed is None else mixed.even_nats,
+        "mixed_fitting_cost": None if mixed is None else mixed.fitting_cost,
+    }
 
 
 def curves_frame(results: Results) -> pd.DataFrame:
     """One row per evaluation of every trial and of the reference, whose `trial` is missing."""
-    columns = ["run", "trial", "status", "step", "examples", "seconds", "learning_rate", "train_nats", "dev_nats"]
+    columns = ["run", "trial", "status", *Point.model_fields]
     runs: list[tuple[str, int | None, TrialRecord]] = [
         (f"trial {record.number}", record.number, record) for record in results.trials
     ]
@@ -60,10 +74,11 @@ def curves_frame(results: Results) -> pd.DataFrame:
 
 
 def history_frame(results: Results) -> pd.DataFrame:
-    """Trials in order: dev nats, and the lowest dev nats of a complete trial so far."""
-    frame = trials_frame(results)[["trial", "status", "dev_nats"]]
-    complete = frame["dev_nats"].where(frame["status"] == "complete")
-    return frame.assign(best_so_far=complete.astype(float).cummin().ffill())
+    """Trials in order: `nats`, the loss that the study searches by, and the lowest of a complete trial so far."""
+    frame = trials_frame(results)[["trial", "status", "dev_nats", "mixed_nats"]]
+    nats = pd.Series([record.objective_nats for record in results.trials], dtype=float)
+    complete = nats.where(frame["status"] == "complete")
+    return frame.assign(nats=nats, best_so_far=complete.cummin().ffill())
 
 
 def importance_frame(results: Results) -> pd.DataFrame:
@@ -164,8 +179,11 @@ def is_log(results: Results, column: str) -> bool:
 
 
 def lines_frame(results: Results) -> pd.DataFrame:
-    """The losses that trials are compared with: recipe, best counted n-gram, floor, the lecture's figure."""
+    """The losses that trials are compared with: the outcome's mixture, recipe, best counted n-gram, floor, the
+    lecture's figure."""
     rows: list[tuple[str, str, float]] = []
+    if results.mixed_nats is not None:
+        rows.append((f"mixed with the counted {results.mixed_order}-gram", "dev", results.mixed_nats))
     reference, ngrams = results.reference, results.study.ngrams
     if reference is not None and reference.dev_nats is not None:
         rows.append((RECIPE, "dev", reference.dev_nats))

@@ -75,6 +75,11 @@ def items_frame(results: Results) -> pd.DataFrame:
 
 
 def samples_frame(results: Results) -> pd.DataFrame:
-    """Items drawn from the chosen model; `seen_in_train` says whether they are in train, None without the corpus."""
-    known = None if results.corpus is None else seen_in_train(results.samples, results.corpus.items("train"))
-    return pd.DataFrame({"sample": results.samples, "seen_in_train": known})
+    """Items drawn from the chosen model, the `network`, then from its `mixture` with the counted n-gram.
+
+    `seen_in_train` says whether they are in train, None without the corpus.
+    """
+    drawn = [*results.samples, *results.mixed_samples]
+    known = None if results.corpus is None else seen_in_train(drawn, results.corpus.items("train"))
+    models = ["network"] * len(results.samples) + ["mixture"] * len(results.mixed_samples)
+    return pd.DataFrame({"sample": drawn, "seen_in_train": known, "model": models})

@@ -14,7 +14,8 @@ from harness.store.trial_record import TrialRecord
 
 MEASURED = frozenset((
     "advice", "attempt", "best", "best_so_far", "config_hash", "corpus", "dev", "dev_nats", "failure",
-    "fingerprint", "gap", "gap_error", "high", "low", "n", "note", "number", "parameters", "place",
+    "fingerprint", "gap", "gap_error", "high", "low", "mixed", "mixed_even_nats", "mixed_fitting_cost", "mixed_high",
+    "mixed_low", "mixed_nats", "mixed_order", "mixed_weight", "n", "note", "number", "parameters", "place",
     "pruned_because", "root", "run", "search", "seconds", "seed", "segment", "spread", "state", "status", "steps",
     "steps_per_s", "tied", "train", "train_nats", "trial", "value", "verdict", "weights",
 ))  # fmt: skip

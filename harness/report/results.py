@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from harness.corpus import Corpus
 from harness.errors import CorpusError, StudyError
-from harness.model import Build, Model
+from harness.model import Build, KneserNey, Mixture, Model
 from harness.store.checks import checked_weights
 from harness.store.finalist_record import Finalist
 from harness.store.find import stored_reference
@@ -25,6 +25,7 @@ from harness.store.traces import KnownOpening, known_openings, seen_before
 from harness.store.trial_record import SeedRun, TrialRecord, best_trial
 from harness.store.weights import draw, restore
 from harness.study.load import build_of
+from harness.train import counted_model
 from harness.train.evaluate import pair_nats
 
 SAMPLES = 20
@@ -63,6 +64,32 @@ class Results:
         if self.won is not None:
             return self.won.dev_nats
         return None if self.best is None else self.best.dev_nats
+
+    @property
+    def mixed_nats(self) -> float | None:
+        """The same for the mixture with the counted n-gram; None if it was not recorded."""
+        if self.won is not None:
+            return self.won.mixed_nats
+        return None if self.best is None else self.best.mixed_nats
+
+    @property
+    def mixed_order(self) -> int | None:
+        """The order of that n-gram."""
+        if self.won is not None:
+            return self.won.mixed_order
+        return None if self.best is None or self.best.mixed is None else self.best.mixed.order
+
+    @property
+    def objective_nats(self) -> float | None:
+        """The one that the study searches by."""
+        return self.mixed_nats if self.study.objective == "mixed" else self.dev_nats
+
+    @property
+    def reference_nats(self) -> float | None:
+        """The recipe's loss of the same kind."""
+        if self.reference is None:
+            return None
+        return self.reference.mixed_nats if self.study.objective == "mixed" else self.reference.dev_nats
 
     def weights_of(self, runs: Sequence[TrialRecord | SeedRun]) -> str:
         """Whether the losses of these runs were computed again from their weights: `checked` or `not checked`."""
@@ -129,9 +156,20 @@ class Results:
         return nats
 
     @cached_property
+    def counted(self) -> KneserNey | None:
+        """The counted n-gram that the chosen model is mixed with; None if that is not recorded, or without corpus."""
+        mixed = None if self.chosen is None else self.chosen.mixed
+        return None if mixed is None or self.corpus is None else counted_model(self.corpus, mixed.order)
+
+    @cached_property
     def samples(self) -> list[str]:
         """SAMPLES items drawn from the chosen model; none without a model."""
         return [] if self.model is None else draw(*self.model, SAMPLES, 0)
+
+    @cached_property
+    def mixed_samples(self) -> list[str]:
+        """SAMPLES items drawn from its mixture with the counted n-gram; none without it."""
+        return [] if self.model is None or self.counted is None else _draw_mixed(self, *self.model, SAMPLES, 0)
 
 
 def split_sizes(study: StudyRecord) -> str:
@@ -163,13 +201,27 @@ def gather(storage: Storage, study: StudyRecord, build: Build | None = None) -> 
     )
 
 
-def samples_of(results: Results, count: int = SAMPLES, seed: int = 0) -> list[str]:
+def samples_of(results: Results, count: int = SAMPLES, seed: int = 0, *, mixed: bool = False) -> list[str]:
     """Items drawn from the chosen model, the same ones for the same seed; none while no trial is complete.
 
+    Args:
+        mixed: draw from its mixture with the counted n-gram instead.
+
     Raises:
-        StudyError: the study's own model cannot be built any more.
+        StudyError: the study's own model cannot be built any more, or there is no mixture.
         StorageError: the stored weights are corrupt.
     """
     if results.weights is None:
         return []
-    return draw(*restore(results.weights, results.builder()), count, seed)
+    model, facts = restore(results.weights, results.builder())
+    return _draw_mixed(results, model, facts, count, seed) if mixed else draw(model, facts, count, seed)
+
+
+def _draw_mixed(results: Results, model: Model, facts: dict[str, Any], count: int, seed: int) -> list[str]:
+    mixed = None if results.chosen is None else results.chosen.mixed
+    if mixed is None or results.counted is None:
+        raise StudyError(
+            f"a mixture needs its weight and the corpus to count on; {results.study.key} lacks one of them. Sample "
+            "from the network alone, or restore the corpus."
+        )
+    return draw(Mixture(model, results.counted, mixed.weight), facts, count, seed)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from dataclasses import asdict
+from statistics import fmean
 from typing import Any
 
 from harness.report.results import Results
@@ -23,6 +24,7 @@ def summary(results: Results) -> dict[str, Any]:
     return {
         "study": study.key,
         "unit": UNIT,
+        "objective": study.objective,
         "corpus": {
             "name": study.corpus.label,
             "variant": study.corpus.variant,
@@ -47,6 +49,7 @@ def summary(results: Results) -> dict[str, Any]:
             "trial": best.number,
             "train_nats": best.train_nats,
             "dev_nats": best.dev_nats,
+            "mixed": None if best.mixed is None else asdict(best.mixed),
             "gap_error": best.gap_error,
             "parameters": best.parameters,
             "seconds": best.seconds,
@@ -58,6 +61,7 @@ def summary(results: Results) -> dict[str, Any]:
         else {
             "train_nats": reference.train_nats,
             "dev_nats": reference.dev_nats,
+            "mixed_nats": reference.mixed_nats,
             "seconds": reference.seconds,
             "seeds": [run.model_dump(mode="json", exclude={"weights_artifact"}) for run in reference.seeds],
         },
@@ -78,7 +82,8 @@ def summary(results: Results) -> dict[str, Any]:
 
 
 def _finalist(finalist: Finalist) -> dict[str, Any]:
-    facts = finalist.model_dump(mode="json", exclude={"runs"}) | {"optimism": finalist.optimism}
+    facts = finalist.model_dump(mode="json", exclude={"runs"})
+    facts |= {"optimism": finalist.optimism, "mixed_optimism": finalist.mixed_optimism}
     return facts | {"seeds": [run.model_dump(mode="json", exclude={"weights_artifact"}) for run in finalist.runs]}
 
 
@@ -87,25 +92,47 @@ def _ranking(results: Results) -> dict[str, Any] | None:
     ranking = results.study.ranking
     if ranking is None:
         return None
-    names = {"seeds", "tie_margin", "resolution", "selection_bias", "bias_repetitions"}
+    names = {"objective", "seeds", "tie_margin", "resolution", "selection_bias", "bias_repetitions"}
     return ranking.model_dump(mode="json", include=names) | {"dev_items": results.study.corpus.items["dev"]}
 
 
 def _winner(results: Results) -> dict[str, Any] | None:
     """The winner and how it was chosen; before the finalists' round, the best trial of the search."""
-    ranking, best = results.study.ranking, results.best
+    study, best = results.study, results.best
+    ranking = study.ranking
     if ranking is None:
         if best is None:
             return None
-        return {"trial": best.number, "dev_nats": best.dev_nats, "chosen_by": "lowest dev of the search, one seed"}
+        by = f"lowest {study.objective} of the search, one seed"
+        mixed = None if best.mixed is None else asdict(best.mixed)
+        return {"trial": best.number, "dev_nats": best.dev_nats, "mixed": mixed, "chosen_by": by}
     won = ranking.won
     if won is None:
         return None
-    by = f"mean dev of {plural(len(won.runs), 'fresh seed')}; of those tied with the lowest, the fewest parameters"
+    mean = "mean mixed dev" if ranking.objective == "mixed" else "mean dev"
+    by = f"{mean} of {plural(len(won.runs), 'fresh seed')}; of those tied with the lowest, the fewest parameters"
     corrected = {"corrected_nats": ranking.corrected_nats}
     return {"trial": won.trial, "name": won.name, "dev_nats": won.dev_nats, "train_nats": won.train_nats} | {
         "low": won.low, "high": won.high, "parameters": won.parameters, "chosen_by": by,
+        "mixed": _mixed(won),
     } | corrected  # fmt: skip
+
+
+def _mixed(won: Finalist) -> dict[str, Any] | None:
+    """The winner's mixture with the counted n-gram: means over its fresh seeds, and the network's weight of each."""
+    found = [run.mixed for run in won.runs if run.mixed is not None]
+    if not found:
+        return None
+    costs = [mixed.fitting_cost for mixed in found if mixed.fitting_cost is not None]
+    return {
+        "order": won.mixed_order,
+        "dev_nats": won.mixed_nats,
+        "low": won.mixed_low,
+        "high": won.mixed_high,
+        "weights": [mixed.weight for mixed in found],
+        "even_nats": fmean(mixed.even_nats for mixed in found),
+        "fitting_cost": fmean(costs) if costs else None,
+    }
 
 
 def _holdout(opening: Opening) -> dict[str, Any]:

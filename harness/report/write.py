@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -128,12 +129,16 @@ def _trace_in(path: Path, results: Results) -> dict[str, Any] | None:
 def _write_best(folder: Path, results: Results) -> None:
     if results.weights is None or results.chosen is None:
         return
-    study, number = results.study, results.chosen.trial.number
+    study, number, mixed = results.study, results.chosen.trial.number, results.chosen.mixed
     tensors, facts = unpack(results.weights)
-    save_folder(folder / "best", tensors, {"study": study.key, "trial": number} | facts)
+    of_study = {"study": study.key, "trial": number, **facts, "mixed": None if mixed is None else asdict(mixed)}
+    save_folder(folder / "best", tensors, of_study, results.counted)
     seed = facts["config"]["seed"]
     title = f"# {study.key}, trial {number} (seed {seed}): {SAMPLES} items drawn with seed 0 · {study.corpus.short}"
     write_atomically(folder / "samples.txt", "\n".join([title, *results.samples]) + "\n")
+    if mixed is not None and results.mixed_samples:
+        title += f" · mixed with the counted {mixed.order}-gram"
+        write_atomically(folder / "samples_mixed.txt", "\n".join([title, *results.mixed_samples]) + "\n")
 
 
 def _write_segments(folder: Path, results: Results) -> None:

@@ -42,7 +42,7 @@ def best_trials(trials: Sequence[TrialRecord], count: int) -> list[TrialRecord]:
     """The complete trials with the lowest loss by the study's objective; each config once."""
     complete = [trial for trial in trials if trial.status == "complete" and trial.objective_nats is not None]
     different: dict[str, TrialRecord] = {}
-    for trial in sorted(complete, key=lambda trial: (trial.objective_nats, trial.number)):
+    for trial in sorted(complete, key=lambda trial: (trial.objective_nats, trial.dev_nats, trial.number)):
         assert trial.config is not None  # a complete trial was trained from one
         different.setdefault(trial.config.model_copy(update={"seed": 0}).hash(), trial)
     return list(different.values())[:count]

@@ -56,6 +56,11 @@ class Finalist(BaseModel, frozen=True):
         return None if self.search_nats is None or self.dev_nats is None else self.dev_nats - self.search_nats
 
     @property
+    def mixed_order(self) -> int | None:
+        """The order of the n-gram that its runs are mixed with; None if not recorded."""
+        return next((run.mixed.order for run in self.runs if run.mixed is not None), None)
+
+    @property
     def mixed_optimism(self) -> float | None:
         """The same for its mixtures."""
         if self.search_mixed_nats is None or self.mixed_nats is None:

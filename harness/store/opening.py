@@ -15,7 +15,7 @@ from harness.store.storage import Storage
 from harness.store.upgrade import SCHEMA, read_body
 from harness.store.weights import sha256
 
-Kind = Literal["runs", "ensemble", "bigram", "kneser-ney"]
+Kind = Literal["runs", "ensemble", "mixed runs", "mixed ensemble", "bigram", "kneser-ney"]
 
 
 class Weights(BaseModel, frozen=True):
@@ -25,7 +25,20 @@ class Weights(BaseModel, frozen=True):
     weights_artifact: str
     sha256: str
     train_nats: float
+    """Of the mixture in a row of mixtures, as is `dev_nats`."""
     dev_nats: float
+    mixing_weight: float | None = None
+    """The network's weight in its mixture with the counted n-gram, fitted on dev; None outside such a row."""
+
+
+class Mixing(BaseModel, frozen=True):
+    """The counted n-gram that the models of a row are mixed with."""
+
+    order: int
+    sha256: str
+    """Of its counts."""
+    weight: float | None = None
+    """The weight of the ensemble, fitted on dev; None for seeds, each of which has its own."""
 
 
 class Contender(BaseModel, frozen=True):
@@ -38,11 +51,19 @@ class Contender(BaseModel, frozen=True):
     context_length: int
     weights: tuple[Weights, ...] = ()
     """One per seed; for an ensemble, those of its members; none for a counted model."""
+    mixing: Mixing | None = None
+    """Only for mixtures with the counted n-gram."""
     sha256: str
-    """For a counted model, of its counts; for any other, of the hashes of its weights joined together."""
+    """For a counted model, of its counts; for any other, of the hashes of its weights joined together, followed for a
+    mixture by that of the n-gram and by the weights of the mixing."""
     train_nats: float | None
     """Mean over the seeds; for an ensemble, the loss of its averaged prediction."""
     dev_nats: float
+
+    @property
+    def is_one_per_seed(self) -> bool:
+        """Whether the row has a loss for each seed."""
+        return self.kind in ("runs", "mixed runs")
 
 
 class Claim(BaseModel, frozen=True):
@@ -140,6 +161,13 @@ class Opening:
     """None before the split is opened, and for an opening of version 0.3.0 or earlier."""
     scored: str | None = None
     scores: Scores | None = None
+
+    @property
+    def mixed_winner(self) -> Score | None:
+        """The score of the winner's seeds mixed with the counted n-gram; None if they are not on the list."""
+        scores = () if self.scores is None else self.scores.scores
+        pairs = zip(self.claim.contenders, scores, strict=False)
+        return next((score for contender, score in pairs if contender.kind == "mixed runs"), None)
 
     @property
     def state(self) -> str:

@@ -12,9 +12,9 @@ from torch import Tensor
 from harness.config import TrainConfig
 from harness.corpus import Corpus, OpenSplit
 from harness.errors import ConfigError, StorageError
-from harness.model import Build, CharMLP, Model
-from harness.store.weights import draw, load_folder, rebuilt, unpack
-from harness.train import Nats, split_nats
+from harness.model import Build, CharMLP, KneserNey, Mixture, Model, Predictor
+from harness.store.weights import draw, load_counted, load_folder, rebuilt, unpack
+from harness.train import Mixed, Nats, split_nats
 
 _FACTS = ("config", "vocabulary", "corpus", "fingerprint", "train_nats", "dev_nats")
 
@@ -32,6 +32,9 @@ class SavedModel:
     train_nats: Nats
     """Stored when it was trained, as is `dev_nats`."""
     dev_nats: Nats
+    mixed: Mixed | None
+    """The n-gram's order, the network's weight and the dev loss when mixed; None if it was saved before 0.5.0."""
+    _counted: KneserNey | None = field(repr=False, compare=False)
     _model: Model = field(repr=False, compare=False)
     _facts: dict[str, Any] = field(repr=False, compare=False)
 
@@ -57,15 +60,31 @@ class SavedModel:
             )
         return self._model.log_probabilities(contexts.long())
 
-    def sample(self, count: int = 20, seed: int = 0) -> list[str]:
-        """New items. The same seed gives the same items."""
-        return draw(self._model, self._facts, count, seed)
-
-    def nats(self, corpus: Corpus, split: OpenSplit = "dev") -> Nats:
-        """The exact loss over a split. On the training corpus it equals `train_nats` or `dev_nats`.
+    @property
+    def mixture(self) -> Mixture:
+        """The network mixed with the counted n-gram that was saved beside it.
 
         Raises:
-            ConfigError: the corpus has another vocabulary.
+            ConfigError: none was saved.
+        """
+        if self.mixed is None or self._counted is None:
+            raise ConfigError(
+                "a mixture needs the counted n-gram that is saved beside the weights (counted.safetensors); there is "
+                "none. Write the folder again with harness train --out or make report."
+            )
+        return Mixture(self._model, self._counted, self.mixed.weight)
+
+    def sample(self, count: int = 20, seed: int = 0, *, mixed: bool = False) -> list[str]:
+        """New items, from the mixture if asked. The same seed gives the same items."""
+        return draw(self._predictor(mixed), self._facts, count, seed)
+
+    def nats(self, corpus: Corpus, split: OpenSplit = "dev", *, mixed: bool = False) -> Nats:
+        """The exact loss over a split, of the mixture if asked.
+
+        On the training corpus it equals `train_nats` or `dev_nats`, and `mixed.dev_nats` for the mixture on dev.
+
+        Raises:
+            ConfigError: the corpus has another vocabulary, or no n-gram was saved.
         """
         if corpus.vocabulary != self.vocabulary:
             raise ConfigError(
@@ -73,14 +92,17 @@ class SavedModel:
                 f"({len(self.vocabulary)} symbols); got {corpus.label} ({len(corpus.vocabulary)} symbols). "
                 "Load the model's corpus."
             )
-        return split_nats(self._model, corpus.counts(split, self.config.model.context_length))
+        return split_nats(self._predictor(mixed), corpus.counts(split, self.config.model.context_length))
+
+    def _predictor(self, mixed: bool) -> Predictor:
+        return self.mixture if mixed else self._model
 
 
 def load_model(folder: str | Path, *, build: Build = CharMLP.build) -> SavedModel:
     """A model from a folder that `harness train --out` or a report's `best/` wrote.
 
     Args:
-        folder: holds `model.safetensors` and `config.json`.
+        folder: holds `model.safetensors` and `config.json`, and `counted.safetensors` for the mixture.
         build: the function that makes the model, if it is your own.
 
     Raises:
@@ -93,19 +115,24 @@ def load_model(folder: str | Path, *, build: Build = CharMLP.build) -> SavedMode
             f"config.json of a saved model must have {', '.join(_FACTS)}; {folder} lacks {', '.join(missing)}. "
             "Name a folder that harness train --out wrote."
         )
-    return _saved_model(tensors, facts, build)
+    return _saved_model(tensors, facts, build, load_counted(Path(folder), len(facts["vocabulary"])))
 
 
-def unpack_model(content: bytes, build: Build) -> SavedModel:
+def unpack_model(content: bytes, build: Build, counted: KneserNey | None = None) -> SavedModel:
     """A model from the bytes of a stored artifact.
+
+    Args:
+        counted: the n-gram that it is mixed with.
 
     Raises:
         ModelChanged: `build` makes a model with other weights.
     """
-    return _saved_model(*unpack(content), build)
+    return _saved_model(*unpack(content), build, counted)
 
 
-def _saved_model(tensors: dict[str, Tensor], facts: dict[str, Any], build: Build) -> SavedModel:
+def _saved_model(
+    tensors: dict[str, Tensor], facts: dict[str, Any], build: Build, counted: KneserNey | None
+) -> SavedModel:
     return SavedModel(
         config=TrainConfig.parse(facts["config"]),
         vocabulary=tuple(facts["vocabulary"]),
@@ -113,6 +140,8 @@ def _saved_model(tensors: dict[str, Tensor], facts: dict[str, Any], build: Build
         fingerprint=facts["fingerprint"],
         train_nats=facts["train_nats"],
         dev_nats=facts["dev_nats"],
+        mixed=Mixed(**facts["mixed"]) if facts.get("mixed") else None,
+        _counted=counted,
         _model=rebuilt(tensors, facts, build),
         _facts=facts,
     )

@@ -114,8 +114,17 @@ class TrialRecord(BaseModel, frozen=True):
 
     @property
     def objective_nats(self) -> float | None:
-        """The loss that trials are compared by, lower is better."""
-        return self.mixed_nats if self.objective == "mixed" else self.dev_nats
+        """The loss that trials are compared by, lower is better; for a run that was stopped, that of its last point."""
+        if self.objective == "dev":
+            return self.dev_nats
+        last = self.curve[-1].mixed_nats if self.curve else None
+        return last if self.mixed_nats is None else self.mixed_nats
+
+    @property
+    def losses(self) -> str:
+        """`dev 1.9534, mixed 1.9221`: the network's own loss first; empty without one."""
+        own = "" if self.dev_nats is None else f"dev {self.dev_nats:.4f}"
+        return own if self.mixed_nats is None else f"{own}, mixed {self.mixed_nats:.4f}"
 
     @property
     def dev_spread(self) -> str:
@@ -156,11 +165,19 @@ class TrialRecord(BaseModel, frozen=True):
 
 
 def best_trial(records: Sequence[TrialRecord]) -> TrialRecord | None:
-    """The complete trial with the lowest loss by the study's objective; among equals, one whose weights were kept."""
+    """The complete trial with the lowest loss by the study's objective; among equals, one whose weights were kept.
+
+    Mixtures that leave everything to the n-gram are equal, so the network's own loss comes next.
+    """
     complete = [record for record in records if record.status == "complete" and record.objective_nats is not None]
     return min(
         complete,
-        key=lambda record: (record.objective_nats, record.weights_artifact is None, record.number),
+        key=lambda record: (
+            record.objective_nats,
+            record.dev_nats,
+            record.weights_artifact is None,
+            record.number,
+        ),
         default=None,
     )
 

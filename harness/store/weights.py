@@ -24,6 +24,7 @@ from harness.model import (
     Autograd,
     Build,
     CharMLP,
+    KneserNey,
     Model,
     Predictor,
     fixed_contexts,
@@ -36,6 +37,7 @@ from harness.train import Mixed, sample, stream
 
 _HOLDS = "parameters and persistent buffers"
 """What weights with this among their facts hold. Those stored before hold only parameters."""
+_COUNTED = "counted.safetensors"
 _SHOWN = 5
 """Folders that an error names."""
 
@@ -182,9 +184,17 @@ def draw(model: Predictor, facts: dict[str, Any], count: int, seed: int) -> list
     return sample(model, facts["vocabulary"], length, count=count, generator=stream(seed, "sample"))
 
 
-def save_folder(folder: Path, tensors: dict[str, Tensor], facts: dict[str, Any]) -> None:
-    """Write `model.safetensors` and `config.json`, as `load_folder` reads them."""
+def save_folder(
+    folder: Path, tensors: dict[str, Tensor], facts: dict[str, Any], counted: KneserNey | None = None
+) -> None:
+    """Write `model.safetensors` and `config.json`, as `load_folder` reads them.
+
+    Args:
+        counted: the n-gram that the model is mixed with, for `counted.safetensors`, as `load_counted` reads it.
+    """
     write_atomically(folder / "model.safetensors", save(_copies(tensors)))
+    if counted is not None:
+        write_atomically(folder / _COUNTED, save(_copies(counted.tensors())))
     text = json.dumps(facts, indent=2, allow_nan=False, ensure_ascii=False)
     write_atomically(folder / "config.json", text + "\n")
 
@@ -202,6 +212,23 @@ def load_folder(folder: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
         raise StorageError(
             f"a saved model must be a folder with model.safetensors and config.json; {folder}: {first_line(error)}."
             f"{known_folders(folder)} Name another folder."
+        ) from None
+
+
+def load_counted(folder: Path, vocabulary_size: int) -> KneserNey | None:
+    """The counted n-gram that was saved beside a model; None if there is none.
+
+    Raises:
+        StorageError: it is unreadable.
+    """
+    try:
+        return KneserNey.from_tensors(load((folder / _COUNTED).read_bytes()), vocabulary_size)
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, KeyError, SafetensorError) as error:
+        raise StorageError(
+            f"a saved n-gram must be a complete safetensors file; {folder / _COUNTED}: {first_line(error)}. Write the "
+            "folder again with harness train --out or make report."
         ) from None
 
 

@@ -38,6 +38,15 @@ class Mixed:
     """How much higher the dev loss is if each half of the items is scored with the weight fitted on the other half;
     at least 0. None for fewer than two items."""
 
+    @property
+    def line(self) -> str:
+        """The mixture in words, with everything that was fitted."""
+        cost = "" if self.fitting_cost is None else f" at a cost of {self.fitting_cost:.5f}"
+        return (
+            f"mixed with the counted {self.order}-gram {self.dev_nats:.4f} (the network's weight {self.weight:.2f} is "
+            f"fitted on dev{cost}; with the paper's fixed 0.5: {self.even_nats:.4f})"
+        )
+
 
 def mix(model: Predictor, corpus: Corpus, context_length: int) -> Mixed:
     """Mix a network with the best counted n-gram; fit the weight on dev, and say what that costs.

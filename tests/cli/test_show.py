@@ -92,6 +92,7 @@ def test_a_trials_document_has_the_whole_record(capfd: pytest.CaptureFixture[str
     assert len(printed["curve"]) == 12
     assert printed["curve"][0] == {
         "step": 10, "examples": 320, "seconds": 1.0, "learning_rate": 0.01, "train_nats": 2.38, "dev_nats": 2.48,
+        "mixed_nats": None,
     }  # fmt: skip
     assert (printed["root"], printed["attempt"], printed["steps_per_s"], printed["finalist"]) == (2, 1, 10.0, None)
     assert printed["config"]["model"]["hidden_width"] == 105

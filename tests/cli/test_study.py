@@ -166,7 +166,7 @@ def test_the_test_split_is_opened_once(searched: str, items: str, capfd: pytest.
     first = capfd.readouterr().out
     assert first.index("to be scored") < first.index("opened")
     opening = recorded(open_storage(), searched)
-    assert [row.what for row in opening.claim.contenders][1] == "counted bigram"
+    assert [row.kind for row in opening.claim.contenders][:3] == ["runs", "mixed runs", "bigram"]
     assert opening.scores.test_items == 30
     assert run(["holdout", searched]) == 3
     assert "was opened" in capfd.readouterr().out

@@ -13,13 +13,14 @@ import pandas as pd
 import pytest
 import torch
 
-from harness import load, paths
+from harness import load, paths, split_nats
 from harness.cli.app import run
+from harness.corpus.contexts import count_contexts, examples_of
 from harness.corpus.split import sealed_test_items
 from harness.errors import StorageError, StudyError
 from harness.holdout import open as holdout
 from harness.holdout.open import open_holdout
-from harness.model import Ensemble
+from harness.model import Ensemble, Mixture
 from harness.report.tables.holdout import paper_line, remarks
 from harness.report.write import write_report
 from harness.search.intervals import interval
@@ -27,7 +28,8 @@ from harness.store import ledger
 from harness.store.opening import Opening, recorded
 from harness.store.provenance import Owner
 from harness.store.storage import Storage, open_storage
-from harness.store.weights import restore
+from harness.store.weights import pack, restore, sha256
+from harness.train import counted_model
 from tests.holdout.conftest import KEY, opened
 from tests.tiny_study import search, with_build, write_study
 
@@ -64,9 +66,12 @@ def test_the_list_is_on_record_before_the_split_is_opened(storage: Storage, monk
     assert [claim.state for claim in claims + seen] == ["claimed", "claimed"]
     assert opening.claim == seen[0].claim
     winner = storage.study(KEY).ranking.won.trial
-    assert [(row.what, len(row.weights)) for row in opening.claim.contenders][:4] == [
+    order = storage.study(KEY).ranking.won.mixed_order
+    assert [(row.what, len(row.weights)) for row in opening.claim.contenders][:6] == [
         (f"winner (trial {winner})", 2),
         ("ensemble of the winner's 2 seeds", 2),
+        (f"winner (trial {winner}) mixed with the counted {order}-gram", 2),
+        (f"ensemble of the winner's 2 seeds mixed with the counted {order}-gram", 2),
         ("lecture's recipe", 2),
         ("counted bigram", 0),
     ]
@@ -85,7 +90,7 @@ def test_every_figure_follows_from_the_csv_files(storage: Storage, items: Path, 
     total = by_item["symbols"].sum()
     for row, score in zip(opening.claim.contenders, opening.scores.scores, strict=True):
         own = runs[runs["contender"] == row.what]
-        names = [row.what] if row.kind != "runs" else [f"{row.what}, seed {seed:.0f}" for seed in own["seed"]]
+        names = [f"{row.what}, seed {seed:.0f}" for seed in own["seed"]] if row.is_one_per_seed else [row.what]
         nats = by_item[names].to_numpy().T
         assert own["test_nats"].tolist() == pytest.approx((nats.sum(1) / total).tolist())
         assert score.test_nats == pytest.approx(own["test_nats"].mean())
@@ -107,6 +112,30 @@ def test_the_ensemble_predicts_the_mean_of_its_members_probabilities(storage: St
     together = Ensemble(members).log_probabilities(contexts).exp()
     assert torch.allclose(together, mean, atol=1e-12)
     assert torch.allclose(together.sum(1), torch.ones(40, dtype=torch.float64), atol=1e-6)
+
+
+def test_mixtures_are_scored_with_the_weights_that_were_frozen(storage: Storage, items: Path):
+    opening, corpus = opened(storage), load(str(items))
+    alone, together_alone, seeds, ensemble = opening.claim.contenders[:4]
+    assert (seeds.kind, ensemble.kind) == ("mixed runs", "mixed ensemble")
+    counted = counted_model(corpus, seeds.mixing.order)
+    runs = storage.study(KEY).ranking.won.runs
+    assert [weights.mixing_weight for weights in seeds.weights] == pytest.approx([run.mixed.weight for run in runs])
+    assert seeds.dev_nats == pytest.approx(np.mean([run.mixed.dev_nats for run in runs]), abs=1e-6)
+    assert seeds.mixing.sha256 == ensemble.mixing.sha256 == sha256(pack(counted, {}))
+    test_items = sealed_test_items(corpus.source.items)
+    test = count_contexts(examples_of(test_items, corpus.vocabulary, 2), corpus.vocabulary_size)
+    members = [restore(storage.kept_file(weights.weights_artifact))[0] for weights in seeds.weights]
+    mixtures = [
+        Mixture(member, counted, each.mixing_weight) for member, each in zip(members, seeds.weights, strict=True)
+    ]
+    scores = {score.what: score for score in opening.scores.scores}
+    assert scores[seeds.what].runs == pytest.approx([split_nats(mixture, test) for mixture in mixtures])
+    together = Mixture(Ensemble(members), counted, ensemble.mixing.weight)
+    assert scores[ensemble.what].test_nats == pytest.approx(split_nats(together, test))
+    assert ensemble.dev_nats <= together_alone.dev_nats
+    assert len({alone.sha256, seeds.sha256, ensemble.sha256}) == 3
+    assert opening.mixed_winner == scores[seeds.what]
 
 
 @pytest.mark.usefixtures("owners_are_dead")
@@ -139,6 +168,14 @@ def test_weights_changed_after_the_claim_are_neither_scored_nor_resumed(storage:
     with pytest.raises(StudyError, match="no longer have the SHA-256"):
         opened(storage, resume=True)
     assert [entry.step for entry in ledger.entries(storage)] == ["claimed"]
+
+
+@pytest.mark.usefixtures("owners_are_dead")
+def test_an_n_gram_counted_otherwise_after_the_claim_is_not_mixed_in(storage: Storage, monkeypatch: pytest.MonkeyPatch):
+    crash_before_scores(storage)
+    monkeypatch.setattr("harness.model.kneser_ney._discounts", lambda _: (0.4, 0.9, 1.4))
+    with pytest.raises(StudyError, match=r"those of the winner \(trial \d\) mixed with .* no longer have the SHA-256"):
+        opened(storage, resume=True)
 
 
 @pytest.mark.usefixtures("owners_are_dead")
@@ -220,7 +257,7 @@ def test_without_finalists_the_best_trial_is_scored_alone(items: Path):
     write_study("plain", trials=2)
     session = search(items, "plain")
     opening = opened(session.storage, "plain-items")
-    assert [row.kind for row in opening.claim.contenders][:2] == ["runs", "bigram"]
+    assert [row.kind for row in opening.claim.contenders][:3] == ["runs", "mixed runs", "bigram"]
     assert opening.scores.scores[0].deviation is None
     assert "chosen on dev from 2 trials, one seed each" in paper_line(opening)
 

@@ -148,7 +148,10 @@ def test_samples_are_marked_as_new_or_seen_in_train(page: str, folder: Path, pro
     samples = pd.read_csv(folder / "plots" / "samples.csv", keep_default_na=False)
     train = set(load(str(project / "items.txt")).items("train"))
     assert samples["seen_in_train"].tolist() == [sample in train for sample in samples["sample"]]
-    assert f"{(~samples['seen_in_train']).sum()} of 20 are new" in page
+    assert samples["model"].tolist() == ["network"] * 20 + ["mixture"] * 20
+    for model, how in (("network", " alone"), ("mixture", " mixed with the counted 2-gram")):
+        new = (~samples.loc[samples["model"] == model, "seen_in_train"]).sum()
+        assert re.search(rf"{new} of 20 are new; drawn from winner \(trial \d\){how} with seed 0", page)
     assert page.count("<small>new</small>") == (~samples["seen_in_train"]).sum()
 
 
@@ -179,7 +182,10 @@ def test_the_conclusion_says_that_the_test_split_was_opened_with_its_scores(proj
     Balanced(page)
     scores = pd.read_csv(folder / "holdout.csv")
     winner = scores[scores["contender"] == scores["contender"].iloc[0]]
-    assert re.search(r"The test split was opened \S+: [^.]+ scores \d\.\d{4} nats on test\.", page)
+    assert re.search(
+        r"The test split was opened \S+: [^.]+ scores \d\.\d{4} nats on test, mixed with the counted n-gram \d\.\d+\.",
+        page,
+    )
     assert f"{winner['test_nats'].mean():.4f}" in page
     assert "test minus dev" in page
 

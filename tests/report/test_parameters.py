@@ -35,7 +35,7 @@ CHOICES: dict[str, list[Any]] = {
     "flag": [True, False],
     "lists": [[1, 2], [3]],
     "dicts": [{"a": 1}, {"a": 2}],
-    "mixed": [1, "1", None, "$x$ and $y$"],
+    "several": [1, "1", None, "$x$ and $y$"],
     "digits": ["1", "02"],
     "words": ["None", None, "relu"],
 }
@@ -109,7 +109,7 @@ def test_choices_are_levels_in_their_order_and_none_is_one_of_them(results: Resu
         "flag": ["True", "False"],
         "lists": ["[1, 2]", "[3]"],
         "dicts": ["{'a': 1}", "{'a': 2}"],
-        "mixed": ["1", "'1'", "None", "$x$ and $y$"],
+        "several": ["1", "'1'", "None", "$x$ and $y$"],
         "digits": ["1", "02"],
         "words": ["'None'", "None", "relu"],
     }

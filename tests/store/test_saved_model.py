@@ -13,12 +13,14 @@ import pytest
 import torch
 from torch import nn
 
-from harness import Autograd, Corpus, SavedModel, TrainConfig, load, load_model, results, train
+from harness import Autograd, Corpus, SavedModel, TrainConfig, load, load_model, results, split_nats, train
 from harness.cli.app import run
 from harness.errors import ConfigError, ModelChanged, StorageError, StudyError
+from harness.report.write import write_report
 from harness.store.storage import open_storage
 from harness.store.weights import facts_of, load_folder, pack, restore, save_folder
-from tests.tiny_study import home_at, search, write_items, write_study
+from harness.train import counted_model
+from tests.tiny_study import home_at, no_plots, search, write_items, write_study
 
 SMALL = ["model.hidden_width=16", "model.context_length=3", "batch_size=32", "budget.steps=60", "evaluations=2"]
 
@@ -65,6 +67,59 @@ def test_the_losses_of_a_saved_model_are_the_stored_ones(source: str, corpus: Co
     assert model.nats(corpus, "train") == pytest.approx(model.train_nats, abs=1e-6)
     assert model.vocabulary == corpus.vocabulary
     assert model.fingerprint == corpus.fingerprint
+
+
+@pytest.mark.parametrize("source", ["saved", "winner"])
+def test_the_mixture_of_a_saved_model_has_the_stored_loss(source: str, corpus: Corpus, request: pytest.FixtureRequest):
+    model: SavedModel = request.getfixturevalue(source)
+    assert model.nats(corpus, mixed=True) == pytest.approx(model.mixed.dev_nats, abs=1e-6)
+    assert model.mixed.dev_nats < model.dev_nats
+    contexts = corpus.counts("dev", model.config.model.context_length).contexts
+    parts = (model.log_probabilities(contexts), counted_model(corpus, model.mixed.order).log_probabilities(contexts))
+    own, counted = (part.double().exp() for part in parts)
+    expected = model.mixed.weight * own + (1 - model.mixed.weight) * counted
+    assert torch.allclose(model.mixture.log_probabilities(contexts).exp(), expected, atol=1e-9)
+
+
+def test_a_reports_best_model_is_mixed_without_the_corpus(project: Path, home: Path, corpus: Corpus):
+    shutil.copytree(project, home, dirs_exist_ok=True)
+    with no_plots():
+        folder = write_report(open_storage(), open_storage().study("tiny-items")).folder
+    (home / "items.txt").unlink()
+    model = load_model(folder / "best")
+    facts = json.loads((folder / "best" / "config.json").read_text(encoding="utf-8"))
+    assert facts["mixed"] == dataclasses.asdict(model.mixed)
+    assert split_nats(model.mixture, corpus.counts("dev", 2)) == pytest.approx(model.mixed.dev_nats, abs=1e-6)
+    written = (folder / "samples_mixed.txt").read_text(encoding="utf-8").splitlines()
+    assert f"mixed with the counted {model.mixed.order}-gram" in written[0]
+    assert model.sample(mixed=True) == written[1:] != model.sample()
+
+
+def test_the_command_draws_from_the_mixture_if_asked(
+    project: Path, saved: SavedModel, capfd: pytest.CaptureFixture[str]
+):
+    assert run(["sample", str(project / "saved"), "--mixed", "--count", "5", "--seed", "3"]) == 0
+    assert capfd.readouterr().out.splitlines() == saved.sample(5, 3, mixed=True)
+
+
+def test_a_saved_model_without_its_n_gram_has_no_mixture(tmp_path: Path, project: Path):
+    folder = shutil.copytree(project / "saved", tmp_path / "alone")
+    (folder / "counted.safetensors").unlink()
+    model = load_model(folder)
+    assert model.sample(2)
+    with pytest.raises(ConfigError, match=r"needs the counted n-gram that is saved beside the weights"):
+        _ = model.mixture
+    (folder / "counted.safetensors").write_bytes(b"half a file")
+    with pytest.raises(StorageError, match="a saved n-gram must be a complete safetensors file"):
+        load_model(folder)
+
+
+def test_a_model_that_an_earlier_version_saved_has_no_mixture(tmp_path: Path, project: Path):
+    folder = shutil.copytree(project / "saved", tmp_path / "old")
+    facts = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    del facts["mixed"]
+    (folder / "config.json").write_text(json.dumps(facts), encoding="utf-8")
+    assert load_model(folder).mixed is None
 
 
 def test_a_studys_model_is_the_winners_of_its_first_fresh_seed(winner: SavedModel):

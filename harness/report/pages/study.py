@@ -81,8 +81,7 @@ def report_page(results: Results, pieces: Pieces) -> str:
         best=_items(pieces.items[::-1]),
         worst=_items(pieces.items),
         items_caption=f"{chosen_name(results)}, a single run. An item's symbols include its end · {results.label}.",
-        samples=list(pieces.samples.itertuples(index=False, name=None)),
-        samples_caption=_samples_caption(results, pieces.samples),
+        samples=_samples(results, pieces.samples),
         environment=_environment(results),
         checked=pieces.checked,
         changes=changes(results),
@@ -106,10 +105,22 @@ def _items(frame: pd.DataFrame) -> Shown:
     return Shown(_ITEMS, cells(frame.head(SHOWN_ITEMS), _ITEMS))
 
 
-def _samples_caption(results: Results, samples: pd.DataFrame) -> str:
+def _samples(results: Results, samples: pd.DataFrame) -> list[tuple[list[tuple[str, bool | None]], str]]:
+    """The items drawn from the network, then those from its mixture, each with a caption."""
+    return [
+        (list(drawn[["sample", "seen_in_train"]].itertuples(index=False, name=None)), _caption(results, drawn, model))
+        for model in ("network", "mixture")
+        if not (drawn := samples[samples["model"] == model]).empty
+    ]
+
+
+def _caption(results: Results, samples: pd.DataFrame, model: str) -> str:
     known = samples["seen_in_train"]
     count = f"{int((~known.astype(bool)).sum())} of {len(samples)} are new; " if known.notna().all() else ""
-    return f"{count}drawn from {chosen_name(results)} with seed 0 · {results.study.corpus.short}."
+    mixed = None if results.chosen is None else results.chosen.mixed
+    alone = "" if len(results.mixed_samples) == 0 else " alone"
+    how = alone if model == "network" or mixed is None else f" mixed with the counted {mixed.order}-gram"
+    return f"{count}drawn from {chosen_name(results)}{how} with seed 0 · {results.study.corpus.short}."
 
 
 def _segments(results: Results) -> Shown:

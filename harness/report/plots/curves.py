@@ -15,7 +15,12 @@ from harness.report.results import Results
 from harness.train.diagnose import LARGE_GAP, SMALL_GAP
 from harness.words import plural
 
-_LINES = {"lecture's": (palette.REFERENCE, ":"), "counted": (palette.GREEN, "--"), "floor": (palette.GREY, "-.")}
+_LINES = {
+    "lecture's": (palette.REFERENCE, ":"),
+    "counted": (palette.GREEN, "--"),
+    "mixed": (palette.ORANGE, "--"),
+    "floor": (palette.GREY, "-."),
+}
 _COLUMNS = ["run", "examples", "train_nats", "dev_nats"]
 
 
@@ -225,8 +230,9 @@ CURVES = Plot(
     "Train and dev loss over the run",
     "Solid lines with dots are dev loss, on items the model is not trained on; dashed lines are train loss. While dev "
     "falls, the model learns; if dev rises while train falls, it overfits. The dashed green line is the loss of a "
-    "counted n-gram: a model is only useful below it. The floor is the lowest train loss that any model with this "
-    "context length can reach, since the context does not determine the next symbol.",
+    "counted n-gram: a model is only useful below it. The dashed orange line is the loss of both mixed, of the "
+    "winner's fresh seeds or, before them, of the best trial. The floor is the lowest train loss that any model with "
+    "this context length can reach, since the context does not determine the next symbol.",
     _curves,
     draw_curves,
     _alt_curves,

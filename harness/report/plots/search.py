@@ -19,7 +19,6 @@ from harness.report.frames import (
     history_frame,
     importance_frame,
     is_log,
-    lines_frame,
     search_columns,
 )
 from harness.report.parameters import levels_of_study
@@ -36,23 +35,23 @@ TOO_FEW = "too few complete trials to rank the parameters"
 
 
 def draw_history(frame: pd.DataFrame, results: Results) -> Figure:
-    if frame["dev_nats"].notna().sum() == 0:
+    if frame["nats"].notna().sum() == 0:
         return style.empty("no trial with a loss yet", results.label)
     figure, (axes,) = style.figure(style.NARROW, 3.9)
     axes.set_title("The search in order")
     for status, (colour, marker) in style.STATUSES.items():
-        points = frame[(frame["status"] == status) & frame["dev_nats"].notna()]
+        points = frame[(frame["status"] == status) & frame["nats"].notna()]
         if not points.empty:
             looks = {"lw": 1} if marker == "x" else {}
-            style.scatter(axes, points["trial"], points["dev_nats"], color=colour, marker=marker, label=status, **looks)
+            style.scatter(axes, points["trial"], points["nats"], color=colour, marker=marker, label=status, **looks)
     axes.step(frame["trial"], frame["best_so_far"], where="post", color=palette.BLUE, lw=1.4, label="best so far")
-    marks = lines_frame(results)
-    recipe = marks.loc[marks["line"] == RECIPE, "nats"]
+    recipe = [] if results.reference_nats is None else [results.reference_nats]
     for nats in recipe:
         axes.axhline(nats, color=palette.REFERENCE, lw=1.1, ls=":", label=f"{RECIPE}, {nats:.3f}")
-    focus(axes, frame["dev_nats"], list(recipe))
+    focus(axes, frame["nats"], recipe)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-    axes.set(xlabel="trial", ylabel="dev loss (nats per symbol)")
+    mixed = "mixed " if results.study.objective == "mixed" else ""
+    axes.set(xlabel="trial", ylabel=f"{mixed}dev loss (nats per symbol)")
     style.legend_above(axes, columns=3)
     style.small_print(figure, f"trials that were stopped early are drawn at their last loss · {results.label}")
     return figure
@@ -71,7 +70,7 @@ def _alt_history(frame: pd.DataFrame) -> str:
     ended = f"Dev loss of {plural(len(frame), 'trial')} in order: {counted(frame['status'].value_counts())}."
     if best.empty:
         return ended
-    reached = int(frame.loc[frame["dev_nats"] == best.iloc[-1], "trial"].iloc[0])
+    reached = int(frame.loc[frame["nats"] == best.iloc[-1], "trial"].iloc[0])
     return f"{ended} The lowest of a complete trial is {best.iloc[-1]:.4f}, at trial {reached}."
 
 
@@ -86,7 +85,8 @@ def draw_importance(frame: pd.DataFrame, results: Results) -> Figure:
     axes.set_title("Importance of the parameters")
     n = int(frame["n"].iloc[0])
     few = f", too few to be reliable (at least {FEW_TRIALS} are needed)" if n < FEW_TRIALS else ""
-    text = f"PED-ANOVA, n={plural(n, 'complete trial')}{few}; lines: 90 % of resamples; dotted line: chance"
+    of = " of the mixed loss" if results.study.objective == "mixed" else ""
+    text = f"PED-ANOVA{of}, n={plural(n, 'complete trial')}{few}; lines: 90 % of resamples; dotted line: chance"
     style.small_print(figure, f"{text}\n{results.label}")
     return figure
 

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from statistics import fmean
+
 import pandas as pd
 
+from harness.report.frames import mixed_columns
 from harness.report.results import Results
 from harness.report.tables.table import markdown, nats_if_known
 from harness.store.finalist_record import Finalist, Ranking
@@ -15,28 +18,32 @@ from harness.words import plural
 
 def runs_frame(results: Results) -> pd.DataFrame:
     """One row per contender and fresh seed. Losses are exact means over whole splits, in nats per symbol."""
-    columns = ["contender", "trial", "seed", "status", "train_nats", "dev_nats"]
+    columns = ["contender", "trial", "seed", "status", "train_nats", "dev_nats", *mixed_columns(None)]
     rows = [
-        {"contender": finalist.name, "trial": finalist.trial} | run.model_dump(exclude={"weights_artifact"})
+        {"contender": finalist.name, "trial": finalist.trial}
+        | run.model_dump(exclude={"weights_artifact", "mixed"})
+        | mixed_columns(run.mixed)
         for finalist in _finalists(results)
         for run in finalist.runs
     ]
-    frame = pd.DataFrame(rows, columns=columns).astype({"trial": "Int64"})
+    frame = pd.DataFrame(rows, columns=columns).astype({"trial": "Int64", "mixed_order": "Int64"})
     return frame.assign(fingerprint=results.study.corpus.fingerprint)
 
 
-_OF_RANKING = ("tie_margin", "resolution", "selection_bias", "bias_repetitions")
+_OF_RANKING = ("objective", "tie_margin", "resolution", "selection_bias", "bias_repetitions")
 
 
 def finalists_frame(results: Results) -> pd.DataFrame:
     """One row per contender, lowest mean dev first: mean, spread, 95 % intervals, optimism, ties, the winner.
 
     `optimism` is the fresh mean minus the loss in the search. `corrected_nats` is the winner's mean plus its
-    `selection_bias`, if that is positive. What belongs to the ranking as a whole is the same in every row.
+    `selection_bias`, if that is positive. What belongs to the ranking as a whole is the same in every row. Order,
+    differences, ties, `p_better` and the correction are those of the loss named by `objective`.
     """
     ranking = results.study.ranking
     names = (
         "name", "trial", "parameters", "train_nats", "dev_nats", "deviation", "low", "high", "search_nats", "optimism",
+        "mixed_nats", "mixed_deviation", "mixed_low", "mixed_high", "search_mixed_nats", "mixed_optimism",
         "behind", "behind_low", "behind_high", "tied", "out",
     )  # fmt: skip
     whole = {name: getattr(ranking, name, None) for name in _OF_RANKING}
@@ -82,7 +89,8 @@ def distances_items_frame(results: Results, storage: Storage) -> pd.DataFrame:
 
 
 def items_frame(results: Results, storage: Storage) -> pd.DataFrame:
-    """One row per dev item: its number of symbols, and its nats for each run (`trial 12, seed 123`).
+    """One row per dev item: its number of symbols, and its nats for each run (`trial 12, seed 123`), then for each
+    run's mixture (`trial 12, seed 123, mixed`).
 
     `finalists_frame` can be recomputed from these columns. Empty without a ranking.
 
@@ -94,7 +102,9 @@ def items_frame(results: Results, storage: Storage) -> pd.DataFrame:
         return pd.DataFrame(columns=["item", "symbols"])
     kept = unpack_arrays(storage.kept_file(ranking.items_artifact))
     columns = {
-        f"{finalist.name}, seed {run.seed}": kept["nats"][place, seed]
+        f"{finalist.name}, seed {run.seed}{mixed}": kept[name][place, seed]
+        for name, mixed in (("nats", ""), ("mixed", ", mixed"))
+        if name in kept  # a ranking of before 0.5.0 has no mixtures
         for place, finalist in enumerate(f for f in ranking.finalists if not f.out)
         for seed, run in enumerate(finalist.runs)
     }
@@ -102,8 +112,8 @@ def items_frame(results: Results, storage: Storage) -> pd.DataFrame:
 
 
 HEAD = (
-    "contender", "mean dev (nats)", "95 %", "corrected for selection", "spread", "search",
-    "optimism (fresh mean minus search)", "parameters", "P(beats winner)", "",
+    "contender", "mean dev (nats)", "95 %", "mean mixed (nats)", "95 % mixed", "corrected for selection", "spread",
+    "search", "optimism (fresh mean minus search)", "parameters", "P(beats winner)", "",
 )  # fmt: skip
 
 
@@ -115,18 +125,28 @@ def table_rows(ranking: Ranking) -> list[tuple[str, ...]]:
 def _row(finalist: Finalist, ranking: Ranking) -> tuple[str, ...]:
     won = finalist.name == ranking.winner
     beats = finalist.p_better.get(ranking.winner or "")
+    mixed = ranking.objective == "mixed"
+    search, optimism = (
+        (finalist.search_mixed_nats, finalist.mixed_optimism) if mixed else (finalist.search_nats, finalist.optimism)
+    )
     return (
         finalist.name,
         nats_if_known(finalist.dev_nats),
-        "" if finalist.low is None or finalist.high is None else f"{finalist.low:.4f} to {finalist.high:.4f}",
+        _range(finalist.low, finalist.high),
+        nats_if_known(finalist.mixed_nats),
+        _range(finalist.mixed_low, finalist.mixed_high),
         nats_if_known(ranking.corrected_nats) if won else "",
-        nats_if_known(finalist.deviation),
-        nats_if_known(finalist.search_nats),
-        "" if finalist.optimism is None else f"{finalist.optimism:+.4f}",
+        nats_if_known(ranking.deviation_of(finalist)),
+        nats_if_known(search),
+        "" if optimism is None else f"{optimism:+.4f}",
         f"{finalist.parameters:,}",
         "" if beats is None else f"{beats:.2f}",
         f"out: {finalist.out}" if finalist.out else "winner" if won else "tied with the best" if finalist.tied else "",
     )
+
+
+def _range(low: float | None, high: float | None) -> str:
+    return "" if low is None or high is None else f"{low:.4f} to {high:.4f}"
 
 
 FEW_ITEMS = 30
@@ -157,6 +177,7 @@ def remarks(study: StudyRecord) -> list[str]:
             f"items, because it was chosen on these ({ranking.bias_repetitions} random halves of the {n}: chosen on "
             "one, judged on the other); no interval is corrected for it, and a negative estimate corrects nothing"
         )
+    lines += _mixing(ranking)
     if ranking.finalists and ranking.tie_margin is not None and seeds == 1:
         lines.append("with one fresh seed, the noise between seeds is not measured but taken as 0.0024 nats")
     if ranking.finalists and seeds == 2 and not ranking.resamples:
@@ -169,6 +190,23 @@ def remarks(study: StudyRecord) -> list[str]:
             f"{n} are few: a 95 % interval covers in 84 to 97 of 100 cases, fewer the more skewed their losses are"
         )
     return lines
+
+
+def _mixing(ranking: Ranking) -> list[str]:
+    """How the winner's runs are mixed with the counted n-gram, and what fitting their weights costs."""
+    runs = () if ranking.won is None else ranking.won.runs
+    found = [run.mixed for run in runs if run.mixed is not None]
+    if not found:
+        return []
+    weights, costs = [mixed.weight for mixed in found], [mixed.fitting_cost for mixed in found]
+    known = [cost for cost in costs if cost is not None]
+    cost = f", at a cost of {fmean(known):.5f} nats (each half of the items scored with the weight of the other)"
+    return [
+        f"mixed with the counted {found[0].order}-gram, the winner's {plural(len(found), 'run')} have a network's "
+        f"weight of {min(weights):.2f} to {max(weights):.2f}, fitted on dev{cost if known else ''}; with the paper's "
+        f"fixed weight of 0.5 their mean is {fmean(mixed.even_nats for mixed in found):.4f} in place of "
+        f"{fmean(mixed.dev_nats for mixed in found):.4f}"
+    ]
 
 
 def caption(results: Results) -> str:
@@ -192,10 +230,22 @@ def caption(results: Results) -> str:
     return (
         f"Finalists of {results.study.key}, each trained with the same {plural(len(ranking.seeds), 'fresh seed')}. "
         f"Losses are in nats per symbol, exact means over the whole split ({results.label}). {how} Spread is the "
-        "standard deviation between seeds. Optimism is the fresh mean minus the loss in the search. A contender is "
+        f"standard deviation between seeds. Optimism is the fresh mean minus the loss in the search. {_by(ranking)}A "
+        "contender is "
         f"tied with the lowest mean if the paired interval of their difference contains 0{margin}. The winner is the "
         "tied contender with the fewest parameters, then the one with the lower mean. The lecture's recipe never wins "
         "by a tie. A contender with a diverged seed is out."
+    )
+
+
+def _by(ranking: Ranking) -> str:
+    """Which loss the ranking is by; empty if only one was recorded."""
+    if all(finalist.mixed_nats is None for finalist in ranking.finalists):
+        return ""
+    by = "the mixed loss" if ranking.objective == "mixed" else "the network's own dev loss"
+    return (
+        "Mixed is the dev loss of each run mixed with the counted n-gram, its weight fitted on dev. Order, correction, "
+        f"spread, search, optimism, P and ties are by {by}. "
     )
 
 

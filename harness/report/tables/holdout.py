@@ -43,8 +43,8 @@ def runs_frame(opening: Opening) -> pd.DataFrame:
     columns = ["contender", "seed", "dev_nats", "test_nats"]
     rows = []
     for contender, score in _pairs(opening):
-        one = contender.kind != "runs"
-        seeds = [(None, contender.dev_nats)] if one else [(w.seed, w.dev_nats) for w in contender.weights]
+        each = [(weights.seed, weights.dev_nats) for weights in contender.weights]
+        seeds = each if contender.is_one_per_seed else [(None, contender.dev_nats)]
         rows += [(contender.what, *seed, nats) for seed, nats in zip(seeds, score.runs, strict=True)]
     frame = pd.DataFrame(rows, columns=columns).astype({"seed": "Int64"})
     return frame.assign(fingerprint=opening.claim.fingerprint)
@@ -62,7 +62,7 @@ def items_frame(opening: Opening, storage: Storage) -> pd.DataFrame:
         return pd.DataFrame(columns=["item", "symbols"])
     kept = unpack_arrays(losses_by_item(storage, opening.scores))
     columns = {
-        contender.what if contender.kind != "runs" else f"{contender.what}, seed {contender.weights[place].seed}": nats
+        f"{contender.what}, seed {contender.weights[place].seed}" if contender.is_one_per_seed else contender.what: nats
         for contender in opening.claim.contenders
         for place, nats in enumerate(kept[contender.what])
     }

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
+from statistics import fmean
 from typing import Any
 
 import pandas as pd
@@ -25,6 +28,10 @@ _MEASURED = (
     Column("dev", "nats", nats, marked=True),
     Column("low", "nats", nats, words="95 % from"),
     Column("high", "nats", nats, words="95 % to"),
+    Column("mixed", "nats", nats, marked=True),
+    Column("mixed_low", "nats", nats, words="mixed, 95 % from"),
+    Column("mixed_high", "nats", nats, words="mixed, 95 % to"),
+    Column("mixed_weight", show=lambda value: f"{value:.2f}", words="network's weight"),
     Column("n", "seeds", whole),
     Column("spread", "nats", nats),
     Column("search", "nats", nats),
@@ -51,15 +58,17 @@ _DESCRIBED = (
 )
 _WHOLE = ("place", "n", "parameters", "trial", "segment", "context", "embedding", "hidden", "batch")
 DEFAULT = (
-    "place", "run", "dev", "low", "high", "n", "spread", "train", "gap", "gap_error", "verdict", "parameters",
-    "seconds", "weights", "note",
+    "place", "run", "dev", "low", "high", "mixed", "mixed_low", "mixed_high", "mixed_weight", "n", "spread", "train",
+    "gap", "gap_error", "verdict", "parameters", "seconds", "weights", "note",
     *(column.name for column in _DESCRIBED),
 )  # fmt: skip
 
 
 def columns_of(results: Results) -> list[Column]:
     """All columns that a leaderboard can have: results, config, and the study's own parameters."""
-    fixed = [*_MEASURED, *_DESCRIBED, *_own_columns(results)]
+    unmarked = "dev" if results.study.objective == "mixed" else "mixed"
+    fixed = [replace(column, marked=False) if column.name == unmarked else column for column in _MEASURED]
+    fixed += [*_DESCRIBED, *_own_columns(results)]
     taken = {column.name for column in fixed}
     numbers = {column: not choices_of(results.study, name) for name, column in columns_of_study(results.study).items()}
     drawn = [Column(name, "", short, number) for name, number in numbers.items() if name not in taken]
@@ -109,15 +118,16 @@ def _trial_rows(results: Results, shown: int) -> list[dict[str, Any]]:
         for finalist in finalists
     ]
     done = {finalist.trial for finalist in finalists}
-    complete = [r for r in results.trials if r.status == "complete" and r.dev_nats is not None and r.number not in done]
-    others = sorted(complete, key=lambda record: record.dev_nats or 0.0)[: max(0, shown - len(rows))]
+    complete = [r for r in results.trials if r.status == "complete" and r.number not in done]
+    known = [record for record in complete if record.objective_nats is not None]
+    others = sorted(known, key=lambda record: record.objective_nats or 0.0)[: max(0, shown - len(rows))]
     for record in others:
         rows.append(_of_record(record, f"trial {record.number}") | {"weights": results.weights_of([record])})
     rows = [drawn[row["trial"]] | row for row in rows]
     if ranking is None and others:
-        lowest = others[0].dev_nats or 0.0
-        for row in rows:
-            row |= {"tied": row["dev"] - lowest < SEED_SPAN, "note": UNCONFIRMED}
+        losses = [record.objective_nats or 0.0 for record in others]
+        for row, loss in zip(rows, losses, strict=True):
+            row |= {"tied": loss - losses[0] < SEED_SPAN, "note": UNCONFIRMED}
     return [row | {"place": place} for place, row in enumerate(rows, start=1)]
 
 
@@ -135,6 +145,8 @@ def _of_record(record: TrialRecord, run: str) -> dict[str, Any]:
         "run": run,
         "trial": record.number,
         "dev": record.dev_nats,
+        "mixed": record.mixed_nats,
+        "mixed_weight": _mean_weight(record.seeds) if record.mixed is None else record.mixed.weight,
         "n": max(1, len([seed for seed in record.seeds if seed.status == "complete"])),
         "train": record.train_nats,
         "gap": record.gap,
@@ -171,6 +183,7 @@ def _confirmed(finalist: Finalist, record: TrialRecord, won: bool) -> dict[str, 
         "dev": finalist.dev_nats,
         "low": finalist.low,
         "high": finalist.high,
+        **_mixed(finalist),
         "n": len(finalist.runs),
         "spread": finalist.deviation,
         "search": finalist.search_nats,
@@ -181,6 +194,21 @@ def _confirmed(finalist: Finalist, record: TrialRecord, won: bool) -> dict[str, 
         "best": won,
         "tied": finalist.tied,
     }
+
+
+def _mixed(finalist: Finalist) -> dict[str, Any]:
+    """The mean of a finalist's mixtures over its fresh seeds, its interval, and the mean weight of the network."""
+    return {
+        "mixed": finalist.mixed_nats,
+        "mixed_low": finalist.mixed_low,
+        "mixed_high": finalist.mixed_high,
+        "mixed_weight": _mean_weight(finalist.runs),
+    }
+
+
+def _mean_weight(runs: Sequence[SeedRun]) -> float | None:
+    weights = [run.mixed.weight for run in runs if run.mixed is not None]
+    return fmean(weights) if weights else None
 
 
 def _recipe_row(results: Results) -> list[dict[str, Any]]:
@@ -194,6 +222,7 @@ def _recipe_row(results: Results) -> list[dict[str, Any]]:
         fresh = ("dev_nats", "low", "high", "deviation", "train_nats")
         dev, low, high, spread, train = (getattr(ranked, name) for name in fresh)
         row |= {"dev": dev, "low": low, "high": high, "spread": spread, "train": train, "n": len(ranked.runs)}
+        row |= _mixed(ranked)
         won = ranking is not None and ranking.winner == ranked.name
         row |= {"best": won, "tied": ranked.tied, "note": "winner" if won else ranked.out and f"out: {ranked.out}"}
         return [row | {"gap": None if dev is None or train is None else dev - train}]
@@ -236,7 +265,18 @@ def caption(results: Results) -> str:
         )
     return (
         f"Best trials of {results.study.key}. Losses are in nats per symbol, exact means over whole splits "
-        f"({results.label}). {rows} Gap is dev minus train.{_parts(results)}"
+        f"({results.label}). {rows} Gap is dev minus train.{_mixing(results)}{_parts(results)}"
+    )
+
+
+def _mixing(results: Results) -> str:
+    """What the mixed losses are; empty if none was recorded."""
+    if results.mixed_nats is None:
+        return ""
+    by = "the mixed loss" if results.study.objective == "mixed" else "the network's own dev loss"
+    return (
+        " Mixed is the dev loss of w times the network plus 1 - w times the best counted n-gram of its context, with "
+        f"the network's weight w fitted on dev for each run. The order is by {by}."
     )
 
 
