@@ -14,17 +14,27 @@ from harness.report.results import Results
 from harness.report.tables.finalists import finalists_frame, runs_frame
 from harness.words import plural
 
-_MEANS = ["name", "trial", "dev_nats", "search_nats", "behind", "behind_low", "behind_high", "winner", "tied"]
+_MEANS = ["name", "trial", "nats", "search", "behind", "behind_low", "behind_high", "winner", "tied"]
 
 
 def _finalists(results: Results) -> pd.DataFrame:
-    """One row per contender with its mean and no seed, lowest first; then one per fresh run. Only those not out."""
+    """One row per contender with its mean and no seed, lowest first; then one per fresh run. Only those not out.
+
+    `nats` is the loss that the ranking is by.
+    """
     ranked, runs = finalists_frame(results), runs_frame(results)
     if ranked.empty:
         return pd.DataFrame(columns=["contender", "seed"])
+    own, search = ("mixed_nats", "search_mixed_nats") if _by_mixed(results) else ("dev_nats", "search_nats")
+    ranked = ranked.assign(nats=ranked[own], search=ranked[search])
     means = ranked.loc[ranked["out"] == "", _MEANS].rename(columns={"name": "contender"})
-    runs = runs.loc[runs["contender"].isin(means["contender"]), ["contender", "trial", "seed", "dev_nats"]]
+    runs = runs.assign(nats=runs[own])
+    runs = runs.loc[runs["contender"].isin(means["contender"]), ["contender", "trial", "seed", "nats"]]
     return pd.concat([means, runs], ignore_index=True)  # the means have no seed
+
+
+def _by_mixed(results: Results) -> bool:
+    return results.study.ranking is not None and results.study.ranking.objective == "mixed"
 
 
 def draw_finalists(frame: pd.DataFrame, results: Results) -> Figure:
@@ -37,11 +47,11 @@ def draw_finalists(frame: pd.DataFrame, results: Results) -> Figure:
     right.set_title("Difference from the lowest mean")
     for place, row in enumerate(placed.to_dict("records")):
         colour = palette.REFERENCE if pd.isna(row["trial"]) else palette.GREEN if row["winner"] else palette.BLUE
-        dev = runs.loc[runs["contender"] == row["contender"], "dev_nats"]
+        dev = runs.loc[runs["contender"] == row["contender"], "nats"]
         left.scatter(dev, [place] * len(dev), color=colour, s=20, alpha=0.6, lw=0)
-        left.scatter([row["dev_nats"]], [place], color=colour, s=110, marker="|", lw=2.2)
-        if pd.notna(row["search_nats"]):
-            left.scatter([row["search_nats"]], [place], facecolor="none", edgecolor=palette.GREY, marker="D", s=26)
+        left.scatter([row["nats"]], [place], color=colour, s=110, marker="|", lw=2.2)
+        if pd.notna(row["search"]):
+            left.scatter([row["search"]], [place], facecolor="none", edgecolor=palette.GREY, marker="D", s=26)
         right.plot([row["behind_low"], row["behind_high"]], [place, place], color=colour, lw=2.2)
         right.scatter([row["behind"]], [place], color=colour, s=26, zorder=3)
     right.axvline(0, color=palette.GREY, lw=0.8)
@@ -49,7 +59,7 @@ def draw_finalists(frame: pd.DataFrame, results: Results) -> Figure:
     labels = [f"{name} ({note})" if note else name for name, note in zip(placed["contender"], notes, strict=True)]
     left.set_yticks(range(len(placed)), labels)
     left.set_ylim(len(placed) - 0.5, -0.5)
-    left.set_xlabel("dev loss (nats per symbol)")
+    left.set_xlabel(f"{'mixed ' if _by_mixed(results) else ''}dev loss (nats per symbol)")
     right.set_xlabel("nats above the lowest mean (paired 95 %)")
     for axes in (left, right):
         axes.xaxis.set_major_locator(MaxNLocator(6))
@@ -84,7 +94,7 @@ def _focus(axes: Axes, placed: pd.DataFrame) -> None:
 def _alt(frame: pd.DataFrame) -> str:
     placed = frame[frame["seed"].isna()]
     means = [
-        f"{row.contender} {row.dev_nats:.4f}, {row.behind:.4f} above the lowest ({row.behind_low:.4f} to "
+        f"{row.contender} {row.nats:.4f}, {row.behind:.4f} above the lowest ({row.behind_low:.4f} to "
         f"{row.behind_high:.4f})"
         for row in placed.itertuples()
     ]
