@@ -122,11 +122,11 @@ def _sorted(extra: Mapping[str, Any]) -> dict[str, Any]:
 class ModelConfig(Config):
     """The lecture's MLP: embedding table, concatenated context, tanh hidden layer, softmax.
 
-    Three knobs extend it, all off by default: a second hidden layer, the paper's direct connections, and with these
-    no hidden layer at all (Bengio et al. 2003, equation 1).
+    Knobs extend it, all off by default: another activation, a second hidden layer, the paper's direct connections, and
+    with these no hidden layer at all (Bengio et al. 2003, equation 1).
     """
 
-    added_later: ClassVar[tuple[str, ...]] = ("second_width", "direct_connections", "extra")
+    added_later: ClassVar[tuple[str, ...]] = ("second_width", "direct_connections", "activation", "extra")
 
     embedding_size: int = Field(16, ge=1, le=512)
     """Numbers per symbol in the embedding (the paper's m)."""
@@ -136,6 +136,8 @@ class ModelConfig(Config):
     """Units in a second tanh layer above the first. 0 for none."""
     direct_connections: bool = False
     """Whether the embeddings of a context are connected to the logits directly too (the paper's W)."""
+    activation: Literal["tanh", "relu", "gelu"] = "tanh"
+    """What a hidden unit does with the sum of its inputs."""
     context_length: int = Field(8, ge=1, le=64)
     """Symbols the model sees before the one it predicts (the paper's n - 1)."""
     init: Literal["scaled", "normal"] = "scaled"

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from harness.model.dropout import kept_units
-from harness.model.hidden import Tanh
+from harness.model.hidden import ACTIVATIONS
 from harness.model.layout import Dims, size_of, weights_of
 
 
@@ -29,7 +29,14 @@ class DirectPlan:
     closed_form = True
 
     def __init__(
-        self, dims: Dims, parameters: Tensor, gradient: Tensor, contexts: Tensor, batch_size: int, dropout: float
+        self,
+        dims: Dims,
+        parameters: Tensor,
+        gradient: Tensor,
+        contexts: Tensor,
+        batch_size: int,
+        dropout: float,
+        activation: str = "tanh",
     ) -> None:
         """Use the given memory: (R * P,) weights and (R * P,) gradient. Contexts are (D, T) int64."""
         self.parameters, self.gradient = parameters, gradient
@@ -39,7 +46,7 @@ class DirectPlan:
         self._weights, self._d = weights_of(parameters, dims, R), weights_of(gradient, dims, R)
         self.biases = self._weights.biases
         like = parameters
-        self._tanh = Tanh(dropout, like)
+        self._activation = ACTIVATIONS[activation](dropout, like)
         # These are tensors because Python numbers would be converted in every call.
         self._share = like.new_tensor(1 / B)
         self._minus_shares_R1B = like.new_full((R, 1, B), -1 / B)
@@ -60,21 +67,21 @@ class DirectPlan:
             yield self._step(symbols_RETB, targets_R1B, generators)
 
     def _step(self, symbols_RETB: Tensor, targets_R1B: Tensor, generators: Sequence[torch.Generator]) -> Tensor:
-        w, d, tanh = self._weights, self._d, self._tanh
+        w, d, activation = self._weights, self._d, self._activation
         torch.gather(w.embedding, 2, symbols_RETB, out=self._x_RETB)
-        twice_z_RBH = self._h.baddbmm_(self._x_RBX, w.first, beta=0, alpha=2)
-        units_RBH, saved_RBH = tanh.forward_(twice_z_RBH, self._kept(generators) if self._dropout else None)
+        inputs_RBH = self._h.baddbmm_(self._x_RBX, w.first, beta=0, alpha=activation.times)
+        units_RBH, saved = activation.forward_(inputs_RBH, self._kept(generators) if self._dropout else None)
         # The shape is (V, B) because a product with 27 rows is twice as fast as one with 27 columns.
-        torch.baddbmm(w.b2, w.w2, units_RBH.mT, alpha=tanh.scale, out=self._out)
+        torch.baddbmm(w.b2, w.w2, units_RBH.mT, alpha=activation.scale, out=self._out)
         log_p_RVB = torch.log_softmax(self._out, 1)
         nats_R11 = torch.bmm(log_p_RVB.gather(1, targets_R1B), self._minus_shares_RB1)
 
         # d loss / d logits = (softmax - one-hot) / B
         d_out_RVB = log_p_RVB.exp_().mul_(self._share).scatter_add_(1, targets_R1B, self._minus_shares_R1B)
         torch.sum(d_out_RVB, 2, keepdim=True, out=d.b2)
-        d.w2.baddbmm_(d_out_RVB, units_RBH, beta=0, alpha=tanh.scale)
-        self._d_units.baddbmm_(d_out_RVB.mT, w.w2, beta=0, alpha=tanh.slope)
-        d_z_RBH = tanh.backward_(self._d_units, saved_RBH)
+        d.w2.baddbmm_(d_out_RVB, units_RBH, beta=0, alpha=activation.scale)
+        self._d_units.baddbmm_(d_out_RVB.mT, w.w2, beta=0, alpha=activation.slope)
+        d_z_RBH = activation.backward_(self._d_units, saved)
         torch.bmm(self._x_RXB, d_z_RBH, out=d.first)
         torch.bmm(w.w1, d_z_RBH.mT, out=self._d_x_RXB)
         d.embedding.zero_().scatter_add_(2, symbols_RETB, self._d_x_RETB)

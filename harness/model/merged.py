@@ -54,14 +54,21 @@ class MergedPlan:
     closed_form = True
 
     def __init__(
-        self, dims: Dims, parameters: Tensor, gradient: Tensor, contexts: Tensor, batch_size: int, dropout: float
+        self,
+        dims: Dims,
+        parameters: Tensor,
+        gradient: Tensor,
+        contexts: Tensor,
+        batch_size: int,
+        dropout: float,
+        activation: str = "tanh",
     ) -> None:
         """Use the given memory: (P,) weights and (P,) gradient. Contexts are (N, T) int64."""
         self.parameters, self.gradient = parameters, gradient
         self._dims = dims
         weights, d = weights_of(parameters, dims), weights_of(gradient, dims)
         self.biases = weights.biases
-        self._network = Network(dims, weights.of_replica(0), d.of_replica(0), dropout=dropout)
+        self._network = Network(dims, weights.of_replica(0), d.of_replica(0), activation=activation, dropout=dropout)
         self._minus_shares = parameters.new_full((batch_size,), -1 / batch_size)
         rows, starts = (t.cpu().to(torch.int32).numpy() for t in entries_of(contexts))
         ends = np.append(starts, np.int32(len(rows)))

@@ -9,7 +9,7 @@ import math
 from typing import Self
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from harness.config import ModelConfig, TrainConfig
 from harness.errors import ConfigError
@@ -34,12 +34,17 @@ def check_no_extra(shape: ModelConfig) -> None:
         )
 
 
+ACTIVATED = {"tanh": torch.tanh, "relu": torch.relu, "gelu": nn.functional.gelu}
+"""The activations as torch states them. `harness.model.hidden` has the fast ones, with their derivatives."""
+
+
 class CharMLP:
     """logits = tanh(sum_t embedding[x_t] @ w1[t] + b1) @ w2 + b2, and as the config says:
 
     - direct connections add sum_t embedding[x_t] @ direct[t] to the logits (Bengio et al. 2003, equation 1);
     - a hidden width of 0 leaves only these and b2;
-    - a second hidden layer, tanh(h @ w_second + b_second), is between the first one's h and w2.
+    - a second hidden layer, tanh(h @ w_second + b_second), is between the first one's h and w2;
+    - another activation takes the place of tanh.
 
     Dropout drops units of all hidden layers. `logits` is the readable definition. `harness.model.merged` and
     `harness.model.direct` are fast implementations with closed-form gradients. Tests compare both with autograd on
@@ -55,7 +60,7 @@ class CharMLP:
         device: torch.device | str = "cpu",
         dtype: torch.dtype = torch.float32,
     ) -> None:
-        self.dropout = dropout
+        self.dropout, self.activation = dropout, shape.activation
         sizes = (shape.context_length, shape.embedding_size, shape.hidden_width, shape.second_width)
         self.dims = Dims(vocabulary_size, *sizes, shape.direct_connections)
         self._bind(torch.zeros(size_of(self.dims), device=device, dtype=dtype))
@@ -97,9 +102,10 @@ class CharMLP:
         logits_BV = x_BX @ self.direct.flatten(0, 1) + self.b2 if self.dims.direct else self.b2
         if not self.dims.H:
             return logits_BV
-        h = torch.tanh(x_BX @ self.w1.flatten(0, 1) + self.b1)
+        activated = ACTIVATED[self.activation]
+        h = activated(x_BX @ self.w1.flatten(0, 1) + self.b1)
         if self.dims.S:
-            h = torch.tanh(h @ self.w_second + self.b_second)
+            h = activated(h @ self.w_second + self.b_second)
         return h @ self.w2 + logits_BV
 
     @torch.no_grad()
@@ -107,7 +113,9 @@ class CharMLP:
         """(B, V) log probabilities in nats for (B, T) contexts, without dropout."""
         if self._is_few(len(contexts)):
             return torch.log_softmax(self.logits(contexts), 1)
-        logits_VB = Network(self.dims, self._weights.of_replica(0)).logits(*entries_of(contexts))
+        logits_VB = Network(self.dims, self._weights.of_replica(0), activation=self.activation).logits(
+            *entries_of(contexts)
+        )
         return torch.log_softmax(logits_VB, 0).t()
 
     @torch.no_grad()
@@ -124,7 +132,7 @@ class CharMLP:
     def plan(self, contexts: Tensor, batch_size: int) -> Plan:
         """The plan to train this model on batches of one size, drawn from (N, T) contexts."""
         kind = DirectPlan if self.is_direct(batch_size) else MergedPlan
-        return kind(self.dims, self.parameters, self.gradient, contexts, batch_size, self.dropout)
+        return kind(self.dims, self.parameters, self.gradient, contexts, batch_size, self.dropout, self.activation)
 
     def is_direct(self, batch_size: int) -> bool:
         """Whether batches are trained by products per example. A model with knobs never is: it needs no second way."""

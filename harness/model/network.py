@@ -5,11 +5,13 @@ D contexts, T context length, E embedding size, H hidden width, S width of the s
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor
 
 from harness.model.dropout import kept_units
-from harness.model.hidden import Tanh
+from harness.model.hidden import ACTIVATIONS
 from harness.model.layout import Dims, Weights
 from harness.model.table import Embeddings, Table
 
@@ -17,14 +19,22 @@ from harness.model.table import Embeddings, Table
 class Network:
     """From the entries of contexts to their logits, and from the gradient of the logits to that of all weights."""
 
-    def __init__(self, dims: Dims, weights: Weights, gradient: Weights | None = None, *, dropout: float = 0.0) -> None:
+    def __init__(
+        self,
+        dims: Dims,
+        weights: Weights,
+        gradient: Weights | None = None,
+        *,
+        activation: str = "tanh",
+        dropout: float = 0.0,
+    ) -> None:
         """Use the memory of the weights of one model and, for training, of their gradient, without the R dimension."""
         self._dims, self._w, w = dims, weights, weights
         self._embeddings = Embeddings(w, gradient)
         self._first = Table(self._embeddings, w.w1, w.b1) if dims.H else None
         self._direct = Table(self._embeddings, w.direct, w.b2) if dims.direct else None
-        self._tanh = Tanh(dropout, w.embedding)
-        self._layers: list[tuple[Tensor, Tensor]] = []
+        self._activation = ACTIVATIONS[activation](dropout, w.embedding)
+        self._layers: list[tuple[Tensor, Any]] = []
         """What the way back needs of each hidden layer, until it has been there."""
         if gradient is not None:
             self._d = d = gradient
@@ -40,23 +50,23 @@ class Network:
         Args:
             generator: draws the dropout masks, one for each hidden layer; not needed without dropout.
         """
-        w, scale = self._w, self._tanh.scale
+        w, scale, times = self._w, self._activation.scale, self._activation.times
         self._embeddings.update()
         below_VD = w.b2 if self._direct is None else self._direct.sums(entries, starts).t()
         if self._first is None:
             return below_VD.contiguous()
-        units = self._units(self._first.sums(entries, starts, times=2), generator)
+        units = self._units(self._first.sums(entries, starts, times), generator)
         if self._dims.S:
-            units = self._units(torch.addmm(w.b_second, units, w.w_second, beta=2, alpha=2 * scale), generator)
+            units = self._units(torch.addmm(w.b_second, units, w.w_second, beta=times, alpha=times * scale), generator)
         return torch.addmm(below_VD, w.w2, units.t(), alpha=scale)
 
-    def _units(self, twice_z: Tensor, generator: torch.Generator | None) -> Tensor:
-        """A hidden layer's units, as `Tanh` gives them."""
+    def _units(self, inputs: Tensor, generator: torch.Generator | None) -> Tensor:
+        """A hidden layer's units, as `Activation` gives them."""
         kept = None
-        if self._tanh.dropout:
+        if self._activation.dropout:
             assert generator is not None  # as `logits` demands
-            kept = kept_units(self._tanh.dropout, twice_z, generator)
-        units, saved = self._tanh.forward_(twice_z, kept)
+            kept = kept_units(self._activation.dropout, inputs, generator)
+        units, saved = self._activation.forward_(inputs, kept)
         self._layers.append((units, saved))
         return units
 
@@ -79,14 +89,15 @@ class Network:
 
     def _through_hidden_layers(self, d_logits_VD: Tensor) -> Tensor:
         """(D, H) the gradient of the first hidden layer's inputs."""
-        w, d, tanh = self._w, self._d, self._tanh
+        w, d, activation = self._w, self._d, self._activation
         units, saved = self._layers.pop()
-        d.w2.addmm_(d_logits_VD, units, beta=0, alpha=tanh.scale)
-        d_z = tanh.backward_(torch.empty_like(units).addmm_(d_logits_VD.t(), w.w2, beta=0, alpha=tanh.slope), saved)
+        d.w2.addmm_(d_logits_VD, units, beta=0, alpha=activation.scale)
+        d_units = torch.empty_like(units).addmm_(d_logits_VD.t(), w.w2, beta=0, alpha=activation.slope)
+        d_z = activation.backward_(d_units, saved)
         if not self._dims.S:
             return d_z
         units, saved = self._layers.pop()
         torch.sum(d_z, 0, keepdim=True, out=d.b_second)
-        d.w_second.addmm_(units.t(), d_z, beta=0, alpha=tanh.scale)
-        d_units_DH = torch.empty_like(units).addmm_(d_z, w.w_second.t(), beta=0, alpha=tanh.slope)
-        return tanh.backward_(d_units_DH, saved)
+        d.w_second.addmm_(units.t(), d_z, beta=0, alpha=activation.scale)
+        d_units_DH = torch.empty_like(units).addmm_(d_z, w.w_second.t(), beta=0, alpha=activation.slope)
+        return activation.backward_(d_units_DH, saved)

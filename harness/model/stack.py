@@ -17,7 +17,7 @@ from harness.model.mlp import CharMLP
 def stacks(models: Sequence[Model], batch_size: int) -> bool:
     """Whether these models can be trained together, and are faster that way than one after another."""
     plain = [model for model in models if type(model) is CharMLP and _trains_by_plan(model)]
-    shapes = {(model.dims, model.dropout) for model in plain}
+    shapes = {(model.dims, model.dropout, model.activation) for model in plain}
     return len(plain) == len(models) and len(shapes) == 1 and plain[0].is_direct(batch_size)
 
 
@@ -30,7 +30,7 @@ def plan_of(models: Sequence[Model], contexts: Tensor, batch_size: int) -> Plan:
     first = models[0]
     if len(models) > 1:
         if not stacks(models, batch_size):
-            raise ValueError(f"models must be CharMLPs of one shape and dropout to stack; got {models}")
+            raise ValueError(f"models must be CharMLPs of one shape, activation and dropout to stack; got {models}")
         return Stack([model for model in models if isinstance(model, CharMLP)], contexts, batch_size)
     return first.plan(contexts, batch_size) if _trains_by_plan(first) else OneByOne(first, contexts)
 
@@ -62,7 +62,10 @@ class Stack:
         ]
         for ours, theirs in self._pairs:
             ours.copy_(theirs)
-        self._plan = DirectPlan(dims, self.parameters, self.gradient, contexts, batch_size, models[0].dropout)
+        first = models[0]
+        self._plan = DirectPlan(
+            dims, self.parameters, self.gradient, contexts, batch_size, first.dropout, first.activation
+        )
 
     def steps(self, rows: Tensor, targets: Tensor, generators: Sequence[torch.Generator]) -> Iterator[Tensor]:
         return self._plan.steps(rows, targets, generators)

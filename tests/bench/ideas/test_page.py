@@ -19,7 +19,7 @@ from harness.bench.ideas.table import csv_of, read_rows
 
 ROOT = Path(__file__).parents[3]
 BY_NAME = {idea.name: idea for idea in IDEAS}
-WORSE, BETTER, BEST = BY_NAME["no dropout"], BY_NAME["gelu instead of tanh"], BY_NAME["ensemble of 5 seeds"]
+WORSE, BETTER, BEST = BY_NAME["no dropout"], BY_NAME["silu instead of tanh"], BY_NAME["ensemble of 5 seeds"]
 
 
 def runs_of(idea: Idea, dev: Sequence[float], corpus: str = "names", status: str = "complete") -> list[Run]:
@@ -108,7 +108,7 @@ def test_a_row_says_gain_interval_time_seeds_decision_and_config():
     (line,) = (line for line in text.splitlines() if line.startswith(f"| {BETTER.name}"))
     gain = gain_of([1.97, 1.971, 1.969, 1.972, 1.968], [1.96, 1.96, 1.96, 1.962, 1.959])
     shown = f"+{gain.mean:.4f} ± {gain.half_width:.4f}"
-    settings = "`model.extra.activation=gelu` (`Variant`)"
+    settings = "`model.extra.activation=silu` (`Variant`)"
     assert line == (
         f"| {BETTER.name} | activation | {shown} | {shown} | 1.50 | 1,234 | 5 | {BETTER.decision} | {settings} |"
     )
