@@ -3,6 +3,7 @@
 from harness.model.autograd import Autograd
 from harness.model.bigram import CountedBigram
 from harness.model.contract import check_build, check_model, fixed_contexts, fresh_model
+from harness.model.dropout import MASKS
 from harness.model.ensemble import Ensemble
 from harness.model.interface import Build, Model, Plan, Predictor, load_tensors
 from harness.model.kneser_ney import KneserNey
@@ -13,6 +14,7 @@ from harness.model.schedule import multiplier
 from harness.model.stack import plan_of, stacks
 
 __all__ = [
+    "MASKS",
     "Autograd",
     "Build",
     "CharMLP",

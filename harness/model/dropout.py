@@ -5,6 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+MASKS = 2
+"""How masks are drawn. Until version 0.4.0, which is 1, each example of every batch had one of its own."""
 _LEVELS = 256
 
 

@@ -10,9 +10,9 @@ from pydantic import BaseModel
 from harness.errors import HarnessError, StorageError, first_line
 from harness.lecture import RECIPE
 
-SCHEMA = 3
-"""The number in every document written now. Version 0.2.0 wrote no number; that is schema 1. Schema 3 has fields that
-version 0.3.0, which wrote schema 2, would drop."""
+SCHEMA = 4
+"""The number in every document written now. Version 0.2.0 wrote no number; that is schema 1. Schemas 3 and 4 have
+fields that the versions before them, 0.3.0 and 0.4.0, would drop."""
 Document = TypeVar("Document", bound=BaseModel)
 
 

@@ -15,6 +15,7 @@ from torch import Tensor
 from harness.config import TrainConfig
 from harness.errors import HarnessError
 from harness.model import (
+    MASKS,
     Build,
     Model,
     check_build,
@@ -43,6 +44,8 @@ class Probe(BaseModel, frozen=True):
     """The same with weights drawn from a fixed seed, whatever `build` draws; empty if they are no weights for it."""
     training: tuple[float, ...]
     """Loss and norm of the gradient on the same batch, dropout included; empty if two calls with one seed differ."""
+    masks: int = 1
+    """How dropout masks were drawn (`harness.model.dropout.MASKS`); 1 without dropout, too."""
 
 
 class Dependencies(BaseModel, frozen=True):
@@ -83,7 +86,9 @@ def changed(kept: Dependencies, now: Dependencies) -> str | None:
             return "the predictions that build's model makes of its weights"
         if not same_values(old.initial, new.initial):
             return "the initial weights that build makes of a seed"
-        if old.training and new.training and not same_values(old.training, new.training):
+        # A version of harness that draws other masks is no change of the model; the segments say which version ran.
+        comparable = old.masks == new.masks and old.training and new.training
+        if comparable and not same_values(old.training, new.training):
             return "the training loss and gradient of build's model"
     return None
 
@@ -105,6 +110,7 @@ def _probed(build: Build, config: TrainConfig, vocabulary_size: int) -> Probe | 
         initial=initial,
         drawn=drawn,
         training=training,
+        masks=MASKS if config.dropout else 1,
     )
 
 

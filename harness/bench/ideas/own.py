@@ -24,13 +24,8 @@ from harness.model.layout import weights_of
 ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "tanh": torch.tanh,
     "relu": torch.relu,
-    "relu_squared": lambda z_DH: torch.relu(z_DH).square(),
-    "leaky_relu": lambda z_DH: functional.leaky_relu(z_DH, 0.1),
-    "elu": functional.elu,
-    "gelu": lambda z_DH: functional.gelu(z_DH, approximate="tanh"),
+    "gelu": functional.gelu,
     "silu": functional.silu,
-    "softsign": functional.softsign,
-    "hardtanh": functional.hardtanh,
 }
 
 

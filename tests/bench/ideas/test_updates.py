@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from harness import SGD, AdamW, Constant, Corpus, ModelConfig, TrainConfig, train
-from harness.bench.ideas.updates import Averaged, Updated, orthogonalised
+from harness.bench.ideas.updates import Averaged, Updated
 from harness.config import Budget
 from harness.errors import ConfigError
 from harness.model import Build, CharMLP, check_build
@@ -78,9 +78,8 @@ def test_a_tail_of_a_run_by_the_clock_is_refused():
         Averaged.build(config, 27, stream(0, "init"))
 
 
-@pytest.mark.parametrize("extra", [{"update": "lion"}, {"update": "muon"}, {"update": "adagrad"}, {"update": "clip"}])
-def test_they_keep_to_the_contract_of_a_users_own_model(extra: dict[str, Any]):
-    check_build(Updated.build, config_of(**extra), 11, stream(0, "init"))
+def test_lion_keeps_to_the_contract_of_a_users_own_model():
+    check_build(Updated.build, config_of(update="lion"), 11, stream(0, "init"))
 
 
 @pytest.mark.parametrize("extra", [{"decay": 0.99}, {"tail": 0.5}])
@@ -102,15 +101,6 @@ def gradients(corpus: Corpus, config: TrainConfig, build: Build, monkeypatch: py
     return seen
 
 
-def test_adam_by_hand_equals_the_fused_kernel(small_corpus: Corpus, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(Updated, "_lion", Updated._adam)
-    fused = AdamW(learning_rate=0.01, beta1=0.8, beta2=0.9, weight_decay=0.3)
-    extra = {"update": "lion", "beta1": 0.8, "beta2": 0.9, "weight_decay": 0.3}
-    ours = trained(small_corpus, config_of(SGD(learning_rate=0.01), **extra), Updated.build)
-    theirs = trained(small_corpus, config_of(fused), CharMLP.build)
-    torch.testing.assert_close(ours.parameters, theirs.parameters, rtol=1e-4, atol=1e-5)
-
-
 def test_lion_steps_by_the_sign_of_an_interpolated_mean(small_corpus: Corpus, monkeypatch: pytest.MonkeyPatch):
     config = config_of(SGD(learning_rate=0.01), update="lion", beta1=0.9, beta2=0.99, weight_decay=0.5)
     found = gradients(small_corpus, config, Updated.build, monkeypatch)
@@ -122,44 +112,6 @@ def test_lion_steps_by_the_sign_of_an_interpolated_mean(small_corpus: Corpus, mo
     torch.testing.assert_close(trained(small_corpus, config, Updated.build).parameters, weights)
 
 
-def test_adagrad_divides_by_the_root_of_all_squares(small_corpus: Corpus, monkeypatch: pytest.MonkeyPatch):
-    config = config_of(SGD(learning_rate=0.05), update="adagrad")
-    found = torch.stack(gradients(small_corpus, config, Updated.build, monkeypatch))
-    first = CharMLP.build(config_of(), small_corpus.vocabulary_size, stream(0, "init")).parameters
-    moves = found / (found.square().cumsum(0).sqrt() + 1e-8)
-    torch.testing.assert_close(trained(small_corpus, config, Updated.build).parameters, first - 0.05 * moves.sum(0))
-
-
-def test_clipping_limits_the_norm_and_keeps_the_direction(small_corpus: Corpus, monkeypatch: pytest.MonkeyPatch):
-    config = config_of(SGD(learning_rate=1.0), update="clip", norm=0.1)
-    found = torch.stack(gradients(small_corpus, config, Updated.build, monkeypatch))
-    first = CharMLP.build(config_of(), small_corpus.vocabulary_size, stream(0, "init")).parameters
-    norms = found.norm(dim=1, keepdim=True)
-    assert bool((norms > 0.1).any())
-    moves = found * (0.1 / norms).clamp(max=1)
-    torch.testing.assert_close(trained(small_corpus, config, Updated.build).parameters, first - moves.sum(0))
-
-
-@pytest.mark.parametrize("shape", [(6, 20), (20, 6), (7, 7)])
-def test_muon_moves_all_singular_values_near_1_and_keeps_the_singular_vectors(shape: tuple[int, int]):
-    matrix = torch.randn(shape, generator=torch.Generator().manual_seed(0))
-    found = orthogonalised(matrix)
-    sizes = torch.linalg.svdvals(found)
-    assert 0.5 < float(sizes.min()) <= float(sizes.max()) < 1.3
-    u, _, v = torch.linalg.svd(matrix, full_matrices=False)
-    torch.testing.assert_close(
-        u.t() @ found @ v.t(), torch.diag(torch.diagonal(u.t() @ found @ v.t())), rtol=0, atol=1e-4
-    )
-
-
-def test_muon_changes_the_first_layer_only(small_corpus: Corpus, monkeypatch: pytest.MonkeyPatch):
-    extra = {"beta1": 0.9, "beta2": 0.99}
-    muon = trained(small_corpus, config_of(SGD(learning_rate=0.01), update="muon", **extra), Updated.build)
-    monkeypatch.setattr(Updated, "_muon", Updated._adam)
-    adam = trained(small_corpus, config_of(SGD(learning_rate=0.01), update="muon", **extra), Updated.build)
-    assert not torch.allclose(muon.tensors()["w1"], adam.tensors()["w1"])
-
-
 def test_an_unknown_update_is_refused():
-    with pytest.raises(ConfigError, match="update must be one of lion, adagrad, muon, clip; got 'sofia'"):
+    with pytest.raises(ConfigError, match="update must be lion; got 'sofia'"):
         Updated.build(config_of(update="sofia"), 27, stream(0, "init"))
