@@ -48,6 +48,14 @@ RECIPES: dict[float, TrainConfig] = {
         budget=Budget(steps=2200),
         evaluations=1,
     ),
+    1.96: TrainConfig(
+        model=ModelConfig(embedding_size=40, hidden_width=512, context_length=8, activation="gelu"),
+        optimizer=AdamW(learning_rate=0.01, weight_decay=0.3),
+        batch_size=2048,
+        dropout=0.25,
+        budget=Budget(steps=1700),
+        evaluations=1,
+    ),
 }
 """Configs by target, in dev nats per symbol on `names`. They were found with this harness on train and dev."""
 MOST_P = 0.01

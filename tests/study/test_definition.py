@@ -75,8 +75,18 @@ def test_the_signature_notices_a_changed_range():
 
 
 def test_conditional_parameters_are_part_of_the_signature():
-    study = load_study_of_this_repository("beat_lecture")
-    assert {"step_at", "warmup", "peak_at", "decay"} <= set(space_of(study).signature)
+    write_study(
+        "tiny",
+        first="trial.suggest_float('at', 0, 1) if trial.suggest_categorical('kind', ['a', 'b']) == 'a' else None",
+    )
+    assert {"kind", "at"} <= set(space_of(load_study("tiny")[0]).signature)
+
+
+def test_the_default_space_has_what_lowers_the_loss():
+    assert set(space_of(load_study_of_this_repository("beat_lecture")).signature) == {
+        "embedding_size", "hidden_width", "second_width", "activation", "context_length", "learning_rate",
+        "weight_decay", "warmup", "schedule", "batch_size", "dropout",
+    }  # fmt: skip
 
 
 def test_a_budget_in_seconds_is_refused_inside_a_study():

@@ -228,7 +228,13 @@ BEST = (
     Idea(
         "the lowest loss in less than a minute",
         "best",
-        {"model.hidden_width": 768, "dropout": 0.25, "budget.examples": 8_192_000},
+        {
+            "model.activation": "gelu",
+            "model.hidden_width": 768,
+            "dropout": 0.35,
+            "optimizer.weight_decay": 0.3,
+            "budget.examples": 7_168_000,
+        },
     ),
     Idea(
         "the lecture's own size",
