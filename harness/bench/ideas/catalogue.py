@@ -36,9 +36,12 @@ BUILDS: dict[str, Build] = {
 }
 """The built-in model, and those of `own` and `updates`, by their names in the measurements."""
 
-KNOB = "stays as a knob"
+SPACE = "in the default space"
+KNOB = "a knob, not in the default space"
 RECIPE = "kept: the lecture uses it"
 PAPER = "kept: the paper uses it"
+STORED = "kept: stored studies have it"
+LISTED = "scored beside the winner"
 OUT = "not in the code"
 
 
@@ -106,7 +109,7 @@ def _own(name: str, group: str, build: str, changes: Mapping[str, Any] | None = 
 def _dropout() -> Iterator[Idea]:
     for rate in (0.0, 0.05, 0.1, 0.25):
         words = f"dropout {rate:g} instead of 0.15" if rate else "no dropout"
-        yield Idea(words, "dropout", {"dropout": rate}, decision=KNOB)
+        yield Idea(words, "dropout", {"dropout": rate}, decision=SPACE)
     yield _own("a dropout mask for each example", "dropout", "Variant", mask_each_example=True)
     yield _own("dropout of whole characters, 0.02", "dropout", "Variant", character_dropout=0.02)
 
@@ -114,7 +117,7 @@ def _dropout() -> Iterator[Idea]:
 def _regularisation() -> Iterator[Idea]:
     for decay in (0.0, 0.03, 0.3):
         words = f"weight decay {decay:g} instead of 0.1" if decay else "no weight decay"
-        yield Idea(words, "weight decay", {"optimizer.weight_decay": decay}, decision=KNOB)
+        yield Idea(words, "weight decay", {"optimizer.weight_decay": decay}, decision=SPACE)
     yield Idea("biases are not decayed", "weight decay", {"optimizer.decay_biases": False}, decision=PAPER)
     yield _own("label smoothing 0.05", "label smoothing", "Variant", label_smoothing=0.05)
 
@@ -130,9 +133,9 @@ def _activations() -> Iterator[Idea]:
     more = {"dropout": 0.3, "optimizer.weight_decay": 0.3}
     for name in ("relu", "gelu"):
         change = {"model.activation": name}
-        yield Idea(f"{name} instead of tanh", "activation", change, decision=KNOB)
-        yield Idea(f"{name}, dropout 0.3, weight decay 0.3", "activation", change | more, decision=KNOB)
-    yield Idea("tanh, dropout 0.3, weight decay 0.3", "activation", more, decision=KNOB)
+        yield Idea(f"{name} instead of tanh", "activation", change, decision=SPACE)
+        yield Idea(f"{name}, dropout 0.3, weight decay 0.3", "activation", change | more, decision=SPACE)
+    yield Idea("tanh, dropout 0.3, weight decay 0.3", "activation", more, decision=SPACE)
     yield _own("silu instead of tanh", "activation", "Variant", activation="silu")
     yield _own("LayerNorm before tanh", "activation", "Variant", normalised=True)
 
@@ -143,7 +146,7 @@ def _layers() -> Iterator[Idea]:
     yield Idea("direct connections", "layers", direct, decision=PAPER)
     alone = direct | {"model.hidden_width": 0}
     yield Idea("direct connections, no hidden layer", "layers", alone, decision=PAPER)
-    yield Idea("a second hidden layer of 256", "layers", {"model.second_width": 256}, decision=KNOB)
+    yield Idea("a second hidden layer of 256", "layers", {"model.second_width": 256}, decision=SPACE)
 
 
 def _initialisations() -> Iterator[Idea]:
@@ -155,7 +158,7 @@ def _initialisations() -> Iterator[Idea]:
 
 def _optimizers() -> Iterator[Idea]:
     for rate in (5e-3, 2e-2):
-        yield Idea(f"rate {rate:g} instead of 0.01", "optimiser", {"optimizer.learning_rate": rate}, decision=KNOB)
+        yield Idea(f"rate {rate:g} instead of 0.01", "optimiser", {"optimizer.learning_rate": rate}, decision=SPACE)
     for beta1 in (0.0, 0.8):
         words = f"AdamW, beta1 {beta1:g} instead of 0.9" if beta1 else "AdamW, beta1 0: RMSprop"
         yield Idea(words, "optimiser", {"optimizer.beta1": beta1}, decision=KNOB)
@@ -186,27 +189,27 @@ def _decay(rate: float) -> float:
 
 def _schedules() -> Iterator[Idea]:
     for kind, decision in (
-        ("constant", KNOB),
+        ("constant", RECIPE),
         ("step", RECIPE),
-        ("linear", KNOB),
-        ("one_cycle", KNOB),
+        ("linear", SPACE),
+        ("one_cycle", STORED),
         ("inverse_time", PAPER),
     ):
         schedule = {"kind": kind} | ({"warmup": 0.05} if kind == "linear" else {})
         words = f"{kind.replace('_', ' ')} schedule instead of cosine"
         yield Idea(words, "schedule", {"schedule": schedule}, decision=decision)
-    yield Idea("no warm-up", "schedule", {"schedule.warmup": 0.0}, decision=KNOB)
+    yield Idea("no warm-up", "schedule", {"schedule.warmup": 0.0}, decision=SPACE)
 
 
 def _batches() -> Iterator[Idea]:
     for batch, rate in ((1024, 7e-3), (4096, 1.4e-2)):
         changes = {"batch_size": batch, "optimizer.learning_rate": rate}
         words = f"batch {batch:,}, same examples, rate {rate:g}"
-        yield Idea(words, "batch", changes, decision=KNOB)
+        yield Idea(words, "batch", changes, decision=SPACE if batch < 4096 else KNOB)
 
 
 def _ensembles() -> Iterator[Idea]:
-    yield Idea("ensemble of 5 seeds", "ensemble", members=5, decision=KNOB)
+    yield Idea("ensemble of 5 seeds", "ensemble", members=5, decision=LISTED)
 
 
 REFERENCE = Idea("base", "base")

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from harness import paths
-from harness.bench.ideas.catalogue import BASE, BEST, IDEAS, KNOB, PAPER, REFERENCE, settings_of
+from harness.bench.ideas.catalogue import BASE, BEST, IDEAS, LISTED, PAPER, REFERENCE, settings_of
 from harness.bench.ideas.cost import Cost
 from harness.bench.ideas.gains import EVEN, Compared, Gain, by_seed, compared, mixing
 from harness.bench.ideas.runs import BEST_SEEDS, CORPORA, SEEDS, Run
@@ -39,6 +39,11 @@ class Line:
     def pays(self) -> bool:
         """Whether the whole interval is above 0 on every corpus."""
         return all(each.alone.pays for each in self.found)
+
+    @property
+    def costs(self) -> bool:
+        """Whether the whole interval is below 0 on every corpus."""
+        return all(each.alone.costs for each in self.found)
 
 
 def write_page() -> Path:
@@ -72,8 +77,10 @@ def page(runs: Mapping[str, Sequence[Run]], costs: Sequence[Cost]) -> str:
         "\n".join(_base_line(label, rows) for label, rows in measured.items()),
         "## What pays",
         _table([line for line in lines if line.pays], list(measured)),
-        "## What does not",
-        _table([line for line in lines if not line.pays], list(measured)),
+        "## What makes no clear difference",
+        _table([line for line in lines if not line.pays and not line.costs], list(measured)),
+        "## What costs",
+        _table([line for line in lines if line.costs], list(measured)),
         *([_wrapped(f"Not measured yet: {'; '.join(waiting)}.")] if waiting else []),
         *_best(measured.get(CORPORA[0], [])),
         _TRAIN.format(base=_command(BASE, SEEDS[0]), first=SEEDS[0], seeds=", ".join(map(str, SEEDS))),
@@ -88,7 +95,7 @@ def lines_of(measured: Mapping[str, Sequence[Run]], costs: Sequence[Cost]) -> li
     lines = []
     for way in mixing([]):
         found = [mixing(rows)[way] for rows in measured.values()]
-        decision = PAPER if way == EVEN else KNOB
+        decision = PAPER if way == EVEN else LISTED
         lines.append(Line(way, "mixing", decision, "(the base)", [each for each in found if each], "1.00"))
     for idea in IDEAS:
         found = [compared(rows, idea) for rows in measured.values()]
@@ -196,8 +203,11 @@ def _all(values: Iterable[str]) -> str:
 
 _HEAD = f"""# What pays and what does not
 
-Each idea alone beside one base config: {BASE.model.hidden_width} hidden units, {BASE.model.context_length} characters
-of context, {BASE.budget.total_steps(BASE.batch_size):,} steps. `harness bench ideas` measured it and wrote this page.
+Each idea alone beside one base config, which has what had paid before: {BASE.model.hidden_width} hidden units,
+{BASE.model.context_length} characters of context, dropout {BASE.dropout:g}, AdamW with weight decay
+{BASE.optimizer.weight_decay:g}, a cosine schedule, {BASE.budget.total_steps(BASE.batch_size):,} steps of
+{BASE.batch_size:,} examples. A row that leaves one of these out says by its loss what that gains. `harness bench ideas`
+measured it and wrote this page.
 """
 _READ = f"""
 A gain is how much lower the loss on the whole dev split is than the base's, in nats per character; above 0 is better.
@@ -206,9 +216,10 @@ draw equal batches and, if the shapes are the same, equal first weights. *Mixed*
 n-gram, by weights fitted on dev. *Time* is that of a whole run in multiples of the base's, from short interleaved
 bursts on one core.
 
-An idea pays if its whole interval is above 0 on every corpus. Of forty ideas without any effect, about one has such an
+An idea pays if its whole interval is above 0 on every corpus, and costs if it is below 0 on every corpus. Of
+forty ideas without any effect, about one has such an
 interval on a single corpus by chance, and hardly any on both. Nothing else was tuned to an idea: one that wants another
-learning rate may do better with it. Both tables are sorted by the gain on the first corpus.
+learning rate may do better with it. The tables are sorted by the gain on the first corpus.
 """
 _TOGETHER = f"""
 Configs for the built-in model on `{CORPORA[0]}`, found on train and dev with other seeds than these; means over fresh
