@@ -246,8 +246,8 @@ BEST = (
             "model": {"embedding_size": 10, "hidden_width": 200, "context_length": 3},
             "optimizer.weight_decay": 0.02,
             "batch_size": 1024,
-            "dropout": 0.0,
-            "budget.examples": 10_240_000,
+            "dropout": 0.02,
+            "budget.examples": 20_480_000,
         },
     ),
 )
