@@ -99,7 +99,7 @@ def test_an_opened_study_stays_opened_and_its_ledger_whole(storage: Storage, hom
 def test_what_is_written_now_has_a_schema_number_and_a_later_one_is_refused():
     text = TrialRecord(number=0, seed=0).model_dump_json()
     assert json.loads(text)["schema_number"] == SCHEMA
-    with pytest.raises(StorageError, match=r"must have schema 3 or lower; this storage has one of schema 4"):
+    with pytest.raises(StorageError, match=r"must have schema 4 or lower; this storage has one of schema 5"):
         read_document(TrialRecord, text.replace(f'"schema_number":{SCHEMA}', f'"schema_number":{SCHEMA + 1}'))
 
 
