@@ -122,8 +122,8 @@ def _sorted(extra: Mapping[str, Any]) -> dict[str, Any]:
 class ModelConfig(Config):
     """The lecture's MLP: embedding table, concatenated context, tanh hidden layer, softmax.
 
-    Knobs extend it, all off by default: another activation, a second hidden layer, the paper's direct connections, and
-    with these no hidden layer at all (Bengio et al. 2003, equation 1).
+    Knobs extend it, all off by default: another activation, a second hidden layer, the paper's direct connections
+    (Bengio et al. 2003, equation 1) and, only with these, no hidden layer at all.
     """
 
     added_later: ClassVar[tuple[str, ...]] = ("second_width", "direct_connections", "activation", "extra")
@@ -131,13 +131,13 @@ class ModelConfig(Config):
     embedding_size: int = Field(16, ge=1, le=512)
     """Numbers per symbol in the embedding (the paper's m)."""
     hidden_width: int = Field(200, ge=0, le=8192)
-    """Units in the tanh layer (the paper's h). 0 for no hidden layer, which needs direct connections."""
+    """Units in the hidden layer (the paper's h). 0 for no hidden layer, which needs direct connections."""
     second_width: int = Field(0, ge=0, le=8192)
-    """Units in a second tanh layer above the first. 0 for none."""
+    """Units in a second hidden layer above the first. 0 for none."""
     direct_connections: bool = False
-    """Whether the embeddings of a context are connected to the logits directly too (the paper's W)."""
+    """Whether the embeddings of a context are also connected directly to the logits (the paper's W)."""
     activation: Literal["tanh", "relu", "gelu"] = "tanh"
-    """What a hidden unit does with the sum of its inputs."""
+    """The function that the units of every hidden layer apply to the sum of their inputs."""
     context_length: int = Field(8, ge=1, le=64)
     """Symbols the model sees before the one it predicts (the paper's n - 1)."""
     init: Literal["scaled", "normal"] = "scaled"
@@ -151,7 +151,7 @@ class ModelConfig(Config):
     @model_validator(mode="after")
     def _every_layer_has_one_below(self) -> Self:
         if self.hidden_width == 0 and not self.direct_connections:
-            raise ValueError("must have direct_connections=True without a hidden layer; got hidden_width=0")
+            raise ValueError("must have direct_connections=True if there is no hidden layer; got hidden_width=0")
         if self.hidden_width == 0 and self.second_width:
             raise ValueError(
                 f"must have a first hidden layer below the second; got hidden_width=0, second_width={self.second_width}"

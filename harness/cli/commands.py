@@ -299,9 +299,9 @@ def bench(
     """Time this trainer and other ways to train the same model; write tables and a plot to results/bench/.
 
     All sections take about half an hour. The lecture's recipe in its own loop takes six minutes of it, and the advice
-    fifteen. ideas trains every idea of docs/ideas.md that has no row in results/reference/ideas/ yet, ideas-best the
-    configs that put together what pays, ideas-cost times the ideas, and each writes the page again. They take hours and
-    can be stopped at any time; several processes share the work.
+    fifteen. ideas trains every idea of docs/ideas.md that has no row in results/reference/ideas/ yet, ideas-best
+    trains configs that combine what pays, ideas-cost times the ideas, and each writes the page again. They take hours
+    and can be stopped at any time; several processes share the work.
     """
     from harness.cli.bench import run_bench
 

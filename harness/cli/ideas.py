@@ -27,7 +27,7 @@ def run_ideas(sections: Sequence[str], *, as_json: bool) -> None:
     """
     if others := [section for section in sections if not section.startswith("ideas")]:
         raise ConfigError(
-            f"the ideas are measured on their own corpora, for hours; got {', '.join(others)} too. Name ideas alone."
+            f"the ideas take hours and cannot run with other sections; got {', '.join(others)} too. Name ideas alone."
         )
     to, added = progress_console(as_json), []
     if "ideas" in sections:

@@ -88,7 +88,7 @@ class DirectPlan:
         return nats_R11.view(-1)
 
     def _kept(self, generators: Sequence[torch.Generator]) -> Tensor:
-        """Each example has its own mask, because equal contexts are rare in a small batch."""
+        """(R, B, H) masks. Each example has its own one, because equal contexts are rare in a small batch."""
         return torch.stack([kept_units(self._dropout, self._h[0], generator) for generator in generators])
 
     def settle(self) -> None:

@@ -6,7 +6,8 @@ import torch
 from torch import Tensor
 
 MASKS = 2
-"""How masks are drawn. Until version 0.4.0, which is 1, each example of every batch had one of its own."""
+"""The number of the way in which masks are drawn. Until version 0.4.0 it was 1: every example of a batch had a mask of
+its own. Since then it is 2: see `kept_units`, and `harness.model.merged` for masks that examples share."""
 _LEVELS = 256
 
 
@@ -15,8 +16,8 @@ def kept_units(chance: float, like: Tensor, generator: torch.Generator) -> Tenso
 
     One random byte decides a unit, and eight come from one draw. A byte has 256 levels, so the threshold is rounded
     up or down at random, once per mask: each unit is dropped with exactly the given chance. The second half of the
-    rows uses the complements of the first half's bytes (antithetic variates; Hammersley & Morton 1956). Each row's
-    units are therefore independent of one another, and so are all rows but those pairs.
+    rows uses the complements of the first half's bytes (antithetic variates; Hammersley & Morton 1956). Given the
+    threshold, the units of a row are independent of one another, and so are rows, except the two of such a pair.
     """
     rows, width = like.shape
     half = -(-rows // 2)

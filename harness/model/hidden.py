@@ -15,7 +15,7 @@ from torch import Tensor
 
 
 class Activation(Protocol):
-    """A layer's units and the way back, with or without dropout."""
+    """The forward and the backward pass of a layer's activation, with or without dropout."""
 
     dropout: float
     times: int
@@ -42,7 +42,8 @@ class Tanh:
     tanh(z) = 2 s - 1 with s = sigmoid(2z) equals torch's tanh up to rounding and takes a third of its time.
 
     With dropout, a mask k of 0 and 1 gives k s - k / 2, which is tanh(z) / 2 for kept units and 0 for the others. The
-    derivative 4 k s (1 - k s) is 0 for these by itself. A mask thus costs one pass over the units more than none.
+    derivative 4 k s (1 - k s) is 0 for the others without further work. A mask thus costs only one more pass over the
+    units.
     """
 
     times = 2
@@ -67,7 +68,7 @@ class Tanh:
 
 
 class Relu:
-    """max(0, z). A unit that dropout drops is 0 like one below 0, so the mask costs one pass too."""
+    """max(0, z). The derivative is 0 where the unit is 0, dropped units included, so a mask costs one pass here too."""
 
     times = 1
 

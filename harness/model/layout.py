@@ -13,7 +13,7 @@ from torch import Tensor
 
 
 class Dims(NamedTuple):
-    """What determines the number of weights. H and S may be 0, and then there is no such layer."""
+    """What determines the number of weights. If H or S is 0, there is no such layer."""
 
     V: int
     T: int

@@ -3,8 +3,8 @@
 The first layer is a table (see `harness.model.network` and `table`), and examples of a batch with the same
 context share their computation: 1,024 examples drawn from `names` have about 670 distinct contexts
 at length 8. They share their dropout mask too. The loss is a mean over examples, and each one's mask
-is drawn as if it were alone, so the expected gradient is that of a mask per example. Only its variance
-is larger, where a context is frequent in a batch.
+has the same distribution as if it were alone, so the expected gradient is that of a mask per example.
+Only its variance is larger, for contexts that are frequent in a batch.
 
 The gain of each technique, as the time of a step without it over the time with it (one core; lowest
 and highest of five shapes from 256, 8, 16, 256 to 2048, 12, 64, 768): table instead of products per

@@ -1,8 +1,8 @@
 """A network mixed with a counted n-gram.
 
-The network generalises over contexts that it has not seen, the n-gram remembers those that it has. They err on
-different examples, so the mixture's loss is usually below both (Bengio et al. 2003, sections 3.2 and 4.2, who mixed
-with an interpolated trigram).
+The network generalises to contexts that it has not seen, and the n-gram remembers those that it has. They err on
+different examples, so the mixture's loss is usually lower than either's (Bengio et al. 2003, sections 3.2 and 4.2, who
+mixed a network with an interpolated trigram).
 """
 
 from __future__ import annotations

@@ -42,9 +42,9 @@ class CharMLP:
     """logits = tanh(sum_t embedding[x_t] @ w1[t] + b1) @ w2 + b2, and as the config says:
 
     - direct connections add sum_t embedding[x_t] @ direct[t] to the logits (Bengio et al. 2003, equation 1);
-    - a hidden width of 0 leaves only these and b2;
-    - a second hidden layer, tanh(h @ w_second + b_second), is between the first one's h and w2;
-    - another activation takes the place of tanh.
+    - with a hidden width of 0, only these and b2 are left;
+    - a second hidden layer, tanh(h @ w_second + b_second), comes between the first layer's h and w2;
+    - another activation replaces tanh.
 
     Dropout drops units of all hidden layers. `logits` is the readable definition. `harness.model.merged` and
     `harness.model.direct` are fast implementations with closed-form gradients. Tests compare both with autograd on
@@ -135,7 +135,7 @@ class CharMLP:
         return kind(self.dims, self.parameters, self.gradient, contexts, batch_size, self.dropout, self.activation)
 
     def is_direct(self, batch_size: int) -> bool:
-        """Whether batches are trained by products per example. A model with knobs never is: it needs no second way."""
+        """Whether batches are trained by products per example. If the layers are not the lecture's, they never are."""
         return self.dims.is_plain and self._is_few(batch_size)
 
     def _is_few(self, contexts: int) -> bool:

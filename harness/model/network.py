@@ -35,7 +35,7 @@ class Network:
         self._direct = Table(self._embeddings, w.direct, w.b2) if dims.direct else None
         self._activation = ACTIVATIONS[activation](dropout, w.embedding)
         self._layers: list[tuple[Tensor, Any]] = []
-        """What the way back needs of each hidden layer, until it has been there."""
+        """What the backward pass needs of each hidden layer. It removes what it has used."""
         if gradient is not None:
             self._d = d = gradient
             for table, d_w, d_b in ((self._first, d.w1, d.b1), (self._direct, d.direct, d.b2)):
@@ -64,7 +64,7 @@ class Network:
         """A hidden layer's units, as `Activation` gives them."""
         kept = None
         if self._activation.dropout:
-            assert generator is not None  # as `logits` demands
+            assert generator is not None  # as `logits` requires
             kept = kept_units(self._activation.dropout, inputs, generator)
         units, saved = self._activation.forward_(inputs, kept)
         self._layers.append((units, saved))

@@ -81,12 +81,12 @@ class Results:
 
     @property
     def objective_nats(self) -> float | None:
-        """The one that the study searches by."""
+        """The one of the two that the study searches by."""
         return self.mixed_nats if self.study.objective == "mixed" else self.dev_nats
 
     @property
     def reference_nats(self) -> float | None:
-        """The recipe's loss of the same kind."""
+        """The recipe's dev loss, or its mixed loss if the study searches by that."""
         if self.reference is None:
             return None
         return self.reference.mixed_nats if self.study.objective == "mixed" else self.reference.dev_nats

@@ -159,7 +159,7 @@ def _finalist(
 
 
 def _compared(finalists: list[Finalist], nats_CSI: Floats, symbols_I: NDArray[np.int64]) -> Ranking:
-    """The finalists, given in order of their means by the objective, with their differences and the winner."""
+    """The finalists with their differences and the winner. They are given in order of their means by the objective."""
     parameters, yields = [f.parameters for f in finalists], [f.is_recipe for f in finalists]
     margin = tie_margin(nats_CSI, symbols_I, yields)
     tied = tied_with_best(nats_CSI, symbols_I, margin)

@@ -114,7 +114,7 @@ def keep_weights(
 
 
 def checked_items(storage: Storage, kept: Kept, corpus: Corpus) -> ItemNats:
-    """Dev losses by item of stored weights, if they add up to the loss that was recorded; so must their mixture's.
+    """Dev losses by item of stored weights, if they add up to the recorded loss and, mixed, to the recorded mixed loss.
 
     Raises:
         ModelChanged: they do not, or the weights no longer fit the build. The message names the trial.

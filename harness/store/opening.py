@@ -54,8 +54,8 @@ class Contender(BaseModel, frozen=True):
     mixing: Mixing | None = None
     """Only for mixtures with the counted n-gram."""
     sha256: str
-    """For a counted model, of its counts; for any other, of the hashes of its weights joined together, followed for a
-    mixture by that of the n-gram and by the weights of the mixing."""
+    """For a counted model, of its counts; for any other, of the joined hashes of its weights. For a mixture, the hash
+    of the n-gram and the mixing weights are joined to these."""
     train_nats: float | None
     """Mean over the seeds; for an ensemble, the loss of its averaged prediction."""
     dev_nats: float

@@ -86,7 +86,7 @@ def changed(kept: Dependencies, now: Dependencies) -> str | None:
             return "the predictions that build's model makes of its weights"
         if not same_values(old.initial, new.initial):
             return "the initial weights that build makes of a seed"
-        # A version of harness that draws other masks is no change of the model; the segments say which version ran.
+        # If only harness draws its masks in another way, the model has not changed; the segments say which version ran.
         comparable = old.masks == new.masks and old.training and new.training
         if comparable and not same_values(old.training, new.training):
             return "the training loss and gradient of build's model"

@@ -19,7 +19,7 @@ from harness.train.items import ItemNats, items_of_pairs
 EVEN = 0.5
 """The weight that the paper used (Bengio et al. 2003, section 4.2)."""
 _HALVINGS = 40
-"""The weight is found to 1e-12, where the loss is flat."""
+"""Enough to find the weight to within 1e-12. The loss is flat there."""
 
 
 @dataclass(frozen=True)
@@ -31,9 +31,9 @@ class Mixed:
     weight: float
     """The network's share with the lowest dev loss, from 0 to 1."""
     dev_nats: Nats
-    """With that weight. It is too low by about `fitting_cost`, because the weight was fitted on the same items."""
+    """Dev loss with that weight. Too low by about `fitting_cost`, because the weight was fitted on the same items."""
     even_nats: Nats
-    """With a weight of 0.5 for both, as in the paper: nothing is fitted."""
+    """Dev loss with a weight of 0.5 for both, as in the paper: nothing is fitted."""
     fitting_cost: Nats | None
     """How much higher the dev loss is if each half of the items is scored with the weight fitted on the other half;
     at least 0. None for fewer than two items."""
@@ -68,7 +68,7 @@ def mix_pairs(nats_P: Tensor, corpus: Corpus, context_length: int) -> Mixed:
     if len(corpus.dev_items) > 1:
         first, second = _halves(corpus, context_length)
         crossed = pairs.total(pairs.fitted(second), first) + pairs.total(pairs.fitted(first), second)
-        cost = max(0.0, crossed / float(times_P.sum()) - dev_nats)  # below 0 by rounding only: see docs
+        cost = max(0.0, crossed / float(times_P.sum()) - dev_nats)  # below 0 only by rounding: see the docs
     return Mixed(order, weight, dev_nats, pairs.nats(EVEN, times_P), cost)
 
 

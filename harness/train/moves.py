@@ -9,7 +9,7 @@ from harness.config import Budget, Constant, Linear, Step, TrainConfig
 from harness.errors import ConfigError
 
 _FIRST_WIDTH = 64
-"""Units of the hidden layer that a model without one is advised to have."""
+"""Units of the hidden layer that a model without one is advised to add."""
 
 
 @dataclass(frozen=True)

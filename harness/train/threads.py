@@ -16,9 +16,9 @@ def torch_threads(count: int) -> Iterator[None]:
     """Run the block with `count` torch threads, and restore the earlier number on exit.
 
     One thread is the rule here. The steps of a small model are so short that a second thread gains a fifth at
-    best, and loses a factor of 14 to 70 as soon as another process needs the core, because the two wait for each
-    other in every call. The bits of a run depend on the number too: torch splits sums among its threads, and the
-    order of a sum changes its rounding.
+    best. As soon as another process needs the core, it makes steps 14 to 70 times slower, because the two threads
+    wait for each other in every call. The bits of a run depend on the number of threads too: torch splits sums among
+    them, and the order of a sum changes its rounding.
 
     Raises:
         ConfigError: the number is below 1.
@@ -34,4 +34,4 @@ def torch_threads(count: int) -> Iterator[None]:
 
 
 one_thread = partial(torch_threads, 1)
-"""`torch_threads(1)`, as a context or, called, as a decorator."""
+"""`torch_threads(1)`: `with one_thread():` around a block, or `@one_thread()` above a function."""

@@ -68,7 +68,7 @@ def train(
     """Train one model and evaluate it exactly along the way.
 
     The same config, corpus and build give the same bits on the same machine with the same library
-    versions and threads, except with a budget in seconds.
+    versions and number of threads, except with a budget in seconds.
 
     Args:
         build: makes the model; see `harness.model.Build`.

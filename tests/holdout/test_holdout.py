@@ -171,7 +171,7 @@ def test_weights_changed_after_the_claim_are_neither_scored_nor_resumed(storage:
 
 
 @pytest.mark.usefixtures("owners_are_dead")
-def test_an_n_gram_counted_otherwise_after_the_claim_is_not_mixed_in(storage: Storage, monkeypatch: pytest.MonkeyPatch):
+def test_an_n_gram_that_changes_after_the_claim_is_not_mixed_in(storage: Storage, monkeypatch: pytest.MonkeyPatch):
     crash_before_scores(storage)
     monkeypatch.setattr("harness.model.kneser_ney._discounts", lambda _: (0.4, 0.9, 1.4))
     with pytest.raises(StudyError, match=r"those of the winner \(trial \d\) mixed with .* no longer have the SHA-256"):

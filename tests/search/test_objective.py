@@ -147,14 +147,14 @@ def test_a_recipe_stored_without_mixtures_gets_them_in_the_ranking(tmp_path: Pat
     assert recipe.mixed_nats < recipe.dev_nats
 
 
-def test_a_stored_mixture_that_is_no_longer_true_is_refused(by_dev: Session):
+def test_a_stored_mixture_whose_loss_has_changed_is_refused(by_dev: Session):
     kept = stored_weights(trials_of(by_dev), by_dev.study.build)[0]
     wrong = kept._replace(mixed=Mixed(**{**vars(kept.mixed), "dev_nats": kept.mixed.dev_nats - 0.01}))
     with pytest.raises(ModelChanged, match=r"when mixed with the counted \d-gram; those of trial \d+ had a mixed dev"):
         checked_items(by_dev.storage, wrong, by_dev.corpus)
 
 
-def test_weights_count_as_checked_if_both_losses_were_found_again(by_dev: Session):
+def test_weights_count_as_checked_if_both_losses_were_reproduced(by_dev: Session):
     trials = trials_of(by_dev)
     artifact = best_trial(trials).weights_artifact
     assert artifact in checked_weights(by_dev.storage, by_dev.record, trials)

@@ -82,7 +82,7 @@ def test_conditional_parameters_are_part_of_the_signature():
     assert {"kind", "at"} <= set(space_of(load_study("tiny")[0]).signature)
 
 
-def test_the_default_space_has_what_lowers_the_loss():
+def test_the_default_study_draws_these_parameters():
     assert set(space_of(load_study_of_this_repository("beat_lecture")).signature) == {
         "embedding_size", "hidden_width", "second_width", "activation", "context_length", "learning_rate",
         "weight_decay", "warmup", "schedule", "batch_size", "dropout",

@@ -29,7 +29,7 @@ def test_another_training_loss_is_another_model(dropout: float):
     assert changed(stored(now, training=(9.0, 9.0)), now) == "the training loss and gradient of build's model"
 
 
-def test_masks_that_version_0_4_0_drew_otherwise_are_no_other_model():
+def test_the_masks_of_version_0_4_0_are_not_a_changed_model():
     now = taken(0.3)
     assert changed(stored(now, training=(9.0, 9.0), masks=1), now) is None
     assert (

@@ -108,7 +108,7 @@ def test_in_a_module_parameters_with_fewer_than_two_dimensions_count_as_biases(k
     check([Autograd(module)], SETTINGS[kind], one_dimensional)
 
 
-def test_a_frozen_parameter_and_a_buffer_are_no_biases_to_train():
+def test_a_frozen_parameter_and_a_buffer_do_not_count_as_biases():
     module = nn.Sequential(nn.Embedding(7, 3), nn.Flatten(), nn.Linear(6, 7), nn.BatchNorm1d(7))
     module[2].bias.requires_grad_(False)
     model = Autograd(module)

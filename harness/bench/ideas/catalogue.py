@@ -50,7 +50,7 @@ class Idea:
     """One change of the base config."""
 
     name: str
-    """Unique, for people: the measurements go by the config."""
+    """Unique, and for people only: measurements are found by the config."""
     group: str
     changes: Mapping[str, Any] = field(default_factory=dict)
     """New values by dotted config key. A dict replaces a whole section, such as the optimiser."""
@@ -251,4 +251,4 @@ BEST = (
         },
     ),
 )
-"""What pays, put together: configs for the built-in model, measured with fresh seeds on `names`."""
+"""Configs for the built-in model that combine what pays, measured with fresh seeds on `names`."""

@@ -1,7 +1,7 @@
 """Ideas that the built-in model does not have, written as a user's own models over the seam `build`.
 
-Each class reads its settings from `config.model.extra`. A test holds each gradient to autograd on the readable
-definition.
+Each class reads its settings from `config.model.extra`. A test compares each gradient with autograd on the
+readable definition.
 
 B batch, D distinct contexts of a batch, T context length, E embedding size, H hidden width, V vocabulary size.
 """

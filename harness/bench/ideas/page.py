@@ -203,11 +203,11 @@ def _all(values: Iterable[str]) -> str:
 
 _HEAD = f"""# What pays and what does not
 
-Each idea alone beside one base config, which has what had paid before: {BASE.model.hidden_width} hidden units,
+Each idea is one change to a base config that already has what was known to pay: {BASE.model.hidden_width} hidden units,
 {BASE.model.context_length} characters of context, dropout {BASE.dropout:g}, AdamW with weight decay
 {BASE.optimizer.weight_decay:g}, a cosine schedule, {BASE.budget.total_steps(BASE.batch_size):,} steps of
-{BASE.batch_size:,} examples. A row that leaves one of these out says by its loss what that gains. `harness bench ideas`
-measured it and wrote this page.
+{BASE.batch_size:,} examples. A row without one of these shows what that one gains, by its loss. `harness bench ideas`
+measured them all and wrote this page.
 """
 _READ = f"""
 A gain is how much lower the loss on the whole dev split is than the base's, in nats per character; above 0 is better.
@@ -216,10 +216,10 @@ draw equal batches and, if the shapes are the same, equal first weights. *Mixed*
 n-gram, by weights fitted on dev. *Time* is that of a whole run in multiples of the base's, from short interleaved
 bursts on one core.
 
-An idea pays if its whole interval is above 0 on every corpus, and costs if it is below 0 on every corpus. Of
-forty ideas without any effect, about one has such an
-interval on a single corpus by chance, and hardly any on both. Nothing else was tuned to an idea: one that wants another
-learning rate may do better with it. The tables are sorted by the gain on the first corpus.
+An idea pays if its whole interval is above 0 on every corpus, and costs if it is below 0 on every corpus. Of forty
+ideas without any effect, about one seems to pay on a single corpus by chance, and hardly any on both. Nothing else was
+tuned to an idea: one that needs another learning rate may do better with it. The tables are sorted by the gain on the
+first corpus.
 """
 _TOGETHER = f"""
 Configs for the built-in model on `{CORPORA[0]}`, found on train and dev with other seeds than these; means over fresh
@@ -232,11 +232,11 @@ _FILES = (
 )
 _TRAIN = """## Train one again
 
-The base, and a row of a built-in model, whose settings are added:
+This trains the base. For a row of the built-in model, add its settings at the end:
 
 {base}
 
-Any row, and the models in brackets, which are a user's own models over `build=` in
+This trains any row. The models in brackets are written as a user's own models for `build=`, in
 [`harness/bench/ideas/`](../harness/bench/ideas):
 
 ```python

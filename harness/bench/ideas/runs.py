@@ -132,7 +132,7 @@ def _known(path: Path, corpus: Corpus) -> set[tuple[str, int]]:
 
 @contextmanager
 def claimed(corpus: Corpus, idea: Idea, seed: int) -> Iterator[bool]:
-    """Whether this run is this process's in the block. A process that dies frees what it holds."""
+    """Yields whether this process may train the run in the block. If a process dies, its claim is free again."""
     name = f"idea-{corpus.label}-{idea.key.replace('/', '-')}-{seed}"
     lock = filelock.FileLock(paths.lock_file(name), blocking=False)
     try:

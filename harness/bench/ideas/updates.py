@@ -1,6 +1,6 @@
 """Ideas about what happens after the gradient: averages of the weights, and another optimiser.
 
-They train by `CharMLP`'s fast plan. Around each of its steps they do something more.
+They train by `CharMLP`'s fast plan, with something added around each of its steps.
 """
 
 from __future__ import annotations

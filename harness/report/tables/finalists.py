@@ -200,11 +200,11 @@ def _mixing(ranking: Ranking) -> list[str]:
         return []
     weights, costs = [mixed.weight for mixed in found], [mixed.fitting_cost for mixed in found]
     known = [cost for cost in costs if cost is not None]
-    cost = f", at a cost of {fmean(known):.5f} nats (each half of the items scored with the weight of the other)"
+    cost = f" at a cost of {fmean(known):.5f} nats (each half of the items scored with the weight of the other)"
     return [
-        f"mixed with the counted {found[0].order}-gram, the winner's {plural(len(found), 'run')} have a network's "
+        f"mixed with the counted {found[0].order}-gram: in the winner's {plural(len(found), 'run')}, the network has a "
         f"weight of {min(weights):.2f} to {max(weights):.2f}, fitted on dev{cost if known else ''}; with the paper's "
-        f"fixed weight of 0.5 their mean is {fmean(mixed.even_nats for mixed in found):.4f} in place of "
+        f"fixed weight of 0.5, their mean is {fmean(mixed.even_nats for mixed in found):.4f} instead of "
         f"{fmean(mixed.dev_nats for mixed in found):.4f}"
     ]
 

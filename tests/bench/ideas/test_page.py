@@ -71,7 +71,7 @@ def test_a_gain_is_that_of_the_paired_t_test():
     assert gain_of(idea, base).costs
 
 
-def test_a_run_that_diverged_does_not_count_and_is_said():
+def test_a_run_that_diverged_does_not_count_and_is_reported():
     wild = BY_NAME["no weight decay"]
     found = compared(
         [*rows(), *runs_of(wild, [1.96, 1.96, 1.96]), *runs_of(wild, [float("nan")] * 5, "x", "diverged")[3:]], wild
