@@ -251,4 +251,4 @@ BEST = (
         },
     ),
 )
-"""Configs for the built-in model that combine what pays, measured with fresh seeds on `names`."""
+"""Configs for the built-in model that combine what pays, measured on `names`; the page says which seeds were fresh."""
