@@ -8,12 +8,12 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from harness.bench.steps import Shape, config_of, problem_of
 from harness.bench.timing import Burst, Row, interleave, rows_of
-from harness.config import AdamW, Budget, Constant, ModelConfig, TrainConfig
 from harness.corpus import Corpus
 from harness.train import train
 
-_SHAPE = (1024, 8, 24, 256)
+_SHAPE: Shape = (1024, 8, 24, 256, "adamw", 0.0)
 _STEPS = 50
 OURS, SAME_IDLE = "one thread, the default", "one thread, no neighbour"
 
@@ -28,22 +28,13 @@ def measure_neighbour(corpus: Corpus, repeats: int) -> Iterator[list[Row]]:
         f"{every} threads, no neighbour": lambda: _seconds_per_step(corpus, threads=every),
     }
     seconds = interleave(bursts, repeats)
-    B, T, E, H = _SHAPE
-    what = f"steps at {B}, {T}, {E}, {H}, adamw beside a busy process"
+    what = f"steps at {problem_of(_SHAPE, corpus).label} beside a busy process"
     goal = {SAME_IDLE: "at least 0.8 times ours"}
     yield rows_of("neighbour", what, "µs per step", 1e6, seconds, ours=OURS, goal=goal)
 
 
 def _seconds_per_step(corpus: Corpus, threads: int) -> float:
-    B, T, E, H = _SHAPE
-    config = TrainConfig(
-        model=ModelConfig(embedding_size=E, hidden_width=H, context_length=T),
-        optimizer=AdamW(learning_rate=1e-3),
-        schedule=Constant(),
-        batch_size=B,
-        budget=Budget(steps=_STEPS),
-        evaluations=1,
-    )
+    config = config_of(problem_of(_SHAPE, corpus), _STEPS)
     return train(config, corpus, threads=threads).seconds / _STEPS
 
 

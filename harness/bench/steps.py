@@ -17,7 +17,8 @@ from harness.corpus import Corpus
 from harness.train import stream, train, train_seeds
 from harness.train.batches import draw_batches
 
-SHAPES = (
+Shape = tuple[int, int, int, int, str, float]
+SHAPES: tuple[Shape, ...] = (
     (32, 3, 10, 200, "sgd", 0.0),
     (256, 8, 16, 256, "adamw", 0.0),
     (1024, 8, 24, 256, "adamw", 0.0),
@@ -41,11 +42,15 @@ _FIRST = 20
 
 def measure_steps(corpus: Corpus, repeats: int) -> Iterator[list[Row]]:
     """One list of rows per shape; medians in microseconds per step."""
-    for B, T, E, H, optimizer, dropout in SHAPES:
-        examples = corpus.examples("train", T)
-        contexts, targets, V = examples.contexts, examples.targets, corpus.vocabulary_size
-        problem = Problem(B, T, E, H, optimizer, contexts, targets, V, dropout)
-        yield _measure(problem, corpus, repeats)
+    for shape in SHAPES:
+        yield _measure(problem_of(shape, corpus), corpus, repeats)
+
+
+def problem_of(shape: Shape, corpus: Corpus) -> Problem:
+    """A shape with the examples of a corpus."""
+    B, T, E, H, optimizer, dropout = shape
+    examples = corpus.examples("train", T)
+    return Problem(B, T, E, H, optimizer, examples.contexts, examples.targets, corpus.vocabulary_size, dropout)
 
 
 def _measure(problem: Problem, corpus: Corpus, repeats: int) -> list[Row]:
@@ -77,7 +82,8 @@ def _measure(problem: Problem, corpus: Corpus, repeats: int) -> list[Row]:
     return rows_of("steps", problem.label, "µs per step", 1e6, seconds, ours=OURS, goal=goal) + skipped
 
 
-def _config(problem: Problem, steps: int) -> TrainConfig:
+def config_of(problem: Problem, steps: int) -> TrainConfig:
+    """A run of these steps by our trainer."""
     return TrainConfig(
         model=ModelConfig(
             embedding_size=problem.embedding_size,
@@ -95,12 +101,12 @@ def _config(problem: Problem, steps: int) -> TrainConfig:
 
 def _ours(problem: Problem, corpus: Corpus) -> Burst:
     """This project's `train`, timed by its own clock, which excludes the evaluation at the end."""
-    return _burst(lambda steps: train(_config(problem, steps), corpus).seconds)
+    return _burst(lambda steps: train(config_of(problem, steps), corpus).seconds)
 
 
 def _stacked(problem: Problem, corpus: Corpus) -> Burst:
     """The same for several seeds trained together; the time is one seed's share."""
-    return _burst(lambda steps: train_seeds(_config(problem, steps), corpus, range(_REPLICAS))[0].seconds)
+    return _burst(lambda steps: train_seeds(config_of(problem, steps), corpus, range(_REPLICAS))[0].seconds)
 
 
 def _theirs(steps: Steps) -> Burst:

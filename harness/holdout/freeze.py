@@ -249,10 +249,9 @@ def _counted_row(what: str, kind: str, length: int, corpus: Corpus) -> Contender
 
 def _counted_model(row: Contender, corpus: Corpus) -> CountedBigram | KneserNey:
     """The model of a counted row. Only the hash of its counts is stored, because counting again takes a second."""
-    train = corpus.counts("train", row.context_length)
     if row.kind == "bigram":
-        return CountedBigram.of(train, corpus.vocabulary_size)
-    return KneserNey.of(train, corpus.vocabulary_size, row.context_length + 1)
+        return CountedBigram.of(corpus.counts("train", row.context_length), corpus.vocabulary_size)
+    return counted_model(corpus, row.context_length + 1)
 
 
 def _hash_of(counted: Predictor) -> str:

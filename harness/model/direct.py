@@ -40,7 +40,7 @@ class DirectPlan:
     ) -> None:
         """Use the given memory: (R * P,) weights and (R * P,) gradient. Contexts are (D, T) int64."""
         self.parameters, self.gradient = parameters, gradient
-        self._contexts, self._dropout = contexts, dropout
+        self._contexts = contexts
         V, T, E, H, *_ = dims
         R, B = parameters.numel() // size_of(dims), batch_size
         self._weights, self._d = weights_of(parameters, dims, R), weights_of(gradient, dims, R)
@@ -70,7 +70,7 @@ class DirectPlan:
         w, d, activation = self._weights, self._d, self._activation
         torch.gather(w.embedding, 2, symbols_RETB, out=self._x_RETB)
         inputs_RBH = self._h.baddbmm_(self._x_RBX, w.first, beta=0, alpha=activation.times)
-        units_RBH, saved = activation.forward_(inputs_RBH, self._kept(generators) if self._dropout else None)
+        units_RBH, saved = activation.forward_(inputs_RBH, self._kept(generators) if activation.dropout else None)
         # The shape is (V, B) because a product with 27 rows is twice as fast as one with 27 columns.
         torch.baddbmm(w.b2, w.w2, units_RBH.mT, alpha=activation.scale, out=self._out)
         log_p_RVB = torch.log_softmax(self._out, 1)
@@ -89,7 +89,7 @@ class DirectPlan:
 
     def _kept(self, generators: Sequence[torch.Generator]) -> Tensor:
         """(R, B, H) masks. Each example has its own one, because equal contexts are rare in a small batch."""
-        return torch.stack([kept_units(self._dropout, self._h[0], generator) for generator in generators])
+        return torch.stack([kept_units(self._activation.dropout, self._h[0], generator) for generator in generators])
 
     def settle(self) -> None:
         """Do nothing: the weights are trained in place."""

@@ -10,12 +10,11 @@ from harness.corpus import Corpus
 from harness.lecture import RECIPE
 from harness.model import Build, CharMLP
 from harness.search.intervals import SEED_DEVIATION, Counts, Floats, Interval, interval
-from harness.store.checks import Losses, dev_losses, seed_weights, stored_weights, weights_of
+from harness.store.checks import dev_losses, seed_weights, stored_weights, weights_of
 from harness.store.finalist_record import Distance, Distances
 from harness.store.find import stored_reference
 from harness.store.storage import Storage
 from harness.store.study_record import Chosen, StudyRecord
-from harness.study.definition import Objective
 from harness.train import counted_item_nats
 
 
@@ -42,10 +41,11 @@ def distances_of(
     if stored is not None and (stored.outcome, stored.seeds, stored.others) == (outcome, len(seeds), others):
         return stored
     ours = dev_losses(storage, kept, corpus)
-    ours_SI, symbols_I = _by(record.objective, ours), ours.symbols
+    ours_SI, symbols_I = ours.by(record.objective), ours.symbols
     items, found = {"outcome": ours_SI}, []
     if runs:
-        items[RECIPE] = _by(record.objective, dev_losses(storage, seed_weights(RECIPE, runs, CharMLP.build), corpus))
+        recipe = dev_losses(storage, seed_weights(RECIPE, runs, CharMLP.build), corpus)
+        items[RECIPE] = recipe.by(record.objective)
         paired = [run.seed for run in runs] == seeds
         between = _difference(ours_SI, items[RECIPE], symbols_I, paired=paired)
         found.append(_distance(RECIPE, between, items[RECIPE], symbols_I))
@@ -62,10 +62,6 @@ def distances_of(
         distances=tuple(found),
         items_artifact=artifact,
     )
-
-
-def _by(objective: Objective, losses: Losses) -> Floats:
-    return losses.mixed if objective == "mixed" else losses.own
 
 
 def _counted(order: int) -> str:

@@ -75,24 +75,28 @@ def ranking_of(
         _with_mixed(finalist, dev_losses(storage, weights_of(finalist, build), corpus)) for finalist, build in ranked
     ]
     symbols_I = scored[0][1].symbols
-    nats_CSI = np.stack([losses.mixed if record.objective == "mixed" else losses.own for _, losses in scored])
+    nats_CSI = np.stack([losses.by(record.objective) for _, losses in scored])
     order = ranks(list(mean_nats(nats_CSI, symbols_I)))
     scored = [scored[index] for index in order]
     ranking = _compared([finalist for finalist, _ in scored], nats_CSI[order], symbols_I)
-    kept = {
-        "nats": np.stack([losses.own for _, losses in scored]),
-        "mixed": np.stack([losses.mixed for _, losses in scored]),
-        "symbols": symbols_I,
-    }
-    content = save(kept, {"names": "\n".join(f.name for f in ranking.finalists)})
-    artifact = storage.keep_file(content, "finalists-items.safetensors", storage.optuna_study(record.key))
     update = {
         "seeds": tuple(seeds),
         "finalists": (*ranking.finalists, *out),
-        "items_artifact": artifact,
+        "items_artifact": _keep_items(storage, record.key, ranking.finalists, [losses for _, losses in scored]),
         "objective": record.objective,
     }
     return ranking.model_copy(update=update)
+
+
+def _keep_items(storage: Storage, key: str, finalists: Sequence[Finalist], losses: Sequence[Losses]) -> str:
+    """Store the losses that the intervals rest on, by finalist, seed and item; returns the artifact's id."""
+    arrays = {
+        "nats": np.stack([each.own for each in losses]),
+        "mixed": np.stack([each.mixed for each in losses]),
+        "symbols": losses[0].symbols,
+    }
+    content = save(arrays, {"names": "\n".join(finalist.name for finalist in finalists)})
+    return storage.keep_file(content, "finalists-items.safetensors", storage.optuna_study(key))
 
 
 def _with_mixed(finalist: Finalist, losses: Losses) -> tuple[Finalist, Losses]:

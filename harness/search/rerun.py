@@ -16,7 +16,6 @@ from harness.store.trial_record import Point, TrialRecord
 from harness.study.load import with_own_model
 from harness.study.space import space_of
 from harness.train import Evaluation, train
-from harness.train.threads import one_thread
 
 
 @dataclass(frozen=True)
@@ -49,8 +48,7 @@ def rerun(storage: Storage, study: StudyRecord, number: int) -> Rerun:
     def on_evaluation(point: Evaluation) -> bool:
         return point.step < total
 
-    with one_thread():
-        result = train(record.config, corpus, build=build, on_evaluation=on_evaluation)
+    result = train(record.config, corpus, build=build, on_evaluation=on_evaluation)
     last, again = record.curve[-1], Point.of(result.curve[-1])
     now, then = versions(), record.versions
     return Rerun(

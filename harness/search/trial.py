@@ -20,7 +20,7 @@ from harness.store.checks import keep_weights
 from harness.store.storage import Storage
 from harness.store.trial_record import Status, TrialRecord, finite
 from harness.study.definition import Objective
-from harness.train import Evaluation, TrainResult, judge, mix, train
+from harness.train import Evaluation, Mixed, TrainResult, judge, mix, train
 
 OnProgress = Callable[[float, float], None]
 """Called with the share of the run that is done and the dev nats there."""
@@ -45,8 +45,8 @@ class _Watched:
     def __init__(self, objective: Objective, config: TrainConfig, corpus: Corpus, build: Build) -> None:
         self._objective, self._length, self._corpus, self._build = objective, config.model.context_length, corpus, build
         self._model: Model | None = None
-        self.mixed: dict[int, float] = {}
-        """The mixture's dev loss by step, with the weight fitted there; empty unless it is the objective."""
+        self.mixed: dict[int, Mixed] = {}
+        """The mixture by step, with the weight fitted there; empty unless its loss is the objective."""
 
     def build(self, config: TrainConfig, vocabulary_size: int, generator: torch.Generator) -> Model:
         """The study's `build`, which also keeps the model that is being trained."""
@@ -56,8 +56,14 @@ class _Watched:
     def nats(self, point: Evaluation) -> float:
         if self._objective == "dev" or self._model is None or not math.isfinite(point.dev_nats):
             return point.dev_nats
-        self.mixed[point.step] = mix(self._model, self._corpus, self._length).dev_nats
-        return self.mixed[point.step]
+        self.mixed[point.step] = mix(self._model, self._corpus, self._length)
+        return self.mixed[point.step].dev_nats
+
+    def final(self, result: TrainResult) -> Mixed | None:
+        """The mixture at the end of a complete run, which may have been scored there already."""
+        if result.status != "complete":
+            return None
+        return self.mixed.get(result.steps) or mix(result.model, self._corpus, self._length)
 
 
 class Deadline:
@@ -120,8 +126,7 @@ def run_trial(
         return _prune(storage, handle, record.model_copy(update={"pruned_because": told(pruning, "the model")}))
     except Exception as error:  # the user's model, or an impossible shape: keep the reason and continue the search
         return requeue(storage, started, record, "failed", reason_of(error))
-    mixed = mix(result.model, corpus, config.model.context_length) if result.status == "complete" else None
-    record = record.with_result(result, watched.mixed).model_copy(update={"mixed": mixed})
+    record = record.with_result(result, watched.mixed).model_copy(update={"mixed": watched.final(result)})
     if result.status == "stopped" and not pruned:
         return requeue(storage, started, record, "interrupted", STOPPED)
     is_kept = keep_all or _is_best(study, record.objective_nats)

@@ -24,6 +24,7 @@ from harness.store.storage import Storage
 from harness.store.study_record import StudyRecord
 from harness.store.trial_record import SeedRun, TrialRecord
 from harness.store.weights import facts_of, pack, restore, sha256
+from harness.study.definition import Objective
 from harness.train import ItemNats, Mixed, TrainResult, split_nats
 from harness.train.counted import SPLITS
 from harness.train.evaluate import pair_nats
@@ -76,6 +77,10 @@ class Losses(NamedTuple):
     """(I,) the number of symbols of each item."""
     mixtures: tuple[Mixed, ...]
     """One per set of weights."""
+
+    def by(self, objective: Objective) -> NDArray[np.float64]:
+        """(S, I) of what a study with this objective compares."""
+        return self.mixed if objective == "mixed" else self.own
 
 
 def keep_weights(

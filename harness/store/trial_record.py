@@ -54,8 +54,8 @@ class Point(BaseModel, frozen=True):
         return self.dev_nats if self.mixed_nats is None else self.mixed_nats
 
     @classmethod
-    def of(cls, evaluation: Evaluation, mixed_nats: float | None = None) -> Self:
-        facts = vars(evaluation) | {"mixed_nats": mixed_nats}
+    def of(cls, evaluation: Evaluation, mixed: Mixed | None = None) -> Self:
+        facts = vars(evaluation) | {"mixed_nats": None if mixed is None else mixed.dev_nats}
         return cls(**{name: finite(value) for name, value in facts.items()})
 
 
@@ -141,11 +141,11 @@ class TrialRecord(BaseModel, frozen=True):
     def steps_per_s(self) -> float | None:
         return self.steps / self.seconds if self.steps and self.seconds else None
 
-    def with_result(self, result: TrainResult, mixed: Mapping[int, float] | None = None) -> Self:
+    def with_result(self, result: TrainResult, mixed: Mapping[int, Mixed] | None = None) -> Self:
         """The record with a run's curve and losses filled in.
 
         Args:
-            mixed: the mixture's dev loss at steps of the curve.
+            mixed: the mixture at steps of the curve.
         """
         known = mixed or {}
         points = [Point.of(evaluation, known.get(evaluation.step)) for evaluation in thinned(list(result.curve))]

@@ -6,7 +6,7 @@ import re
 import warnings
 from collections.abc import Callable
 from dataclasses import KW_ONLY, dataclass
-from typing import Literal, get_args
+from typing import Literal
 
 import optuna
 from optuna.pruners import BasePruner, MedianPruner
@@ -20,6 +20,8 @@ from harness.study.settings import OF_A_STUDY, Settings
 
 Objective = Literal["dev", "mixed"]
 """The loss that a study searches by: the network's own on dev, or that of its mixture with the counted n-gram."""
+OBJECTIVES: dict[Objective, str] = {"dev": "the network's own dev loss", "mixed": "the mixed loss"}
+"""In words."""
 
 
 def default_sampler(seed: int) -> BaseSampler:
@@ -94,7 +96,7 @@ class Study:
             )
         if self.repeats < 1:
             raise ConfigError(f"repeats must be at least 1; got {self.repeats}. Set it to how often to run `first`.")
-        if self.objective not in get_args(Objective):
+        if self.objective not in OBJECTIVES:
             raise ConfigError(f"a study's objective must be dev or mixed; got {self.objective!r}. Name one of them.")
         check_range_tests(self.first)
         _ = self.settings  # checks the limits

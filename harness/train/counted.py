@@ -92,10 +92,11 @@ def counted_item_nats(corpus: Corpus, order: int) -> ItemNats:
 def counted_model(corpus: Corpus, order: int) -> KneserNey:
     """The Kneser-Ney model of one order, counted once per corpus."""
 
-    def count() -> KneserNey:
-        return KneserNey.of(corpus.counts("train", max(1, order - 1)), corpus.vocabulary_size, order)
+    return corpus.once(("counted model", order), lambda: _count(corpus, order))
 
-    return corpus.once(("counted model", order), count)
+
+def _count(corpus: Corpus, order: int) -> KneserNey:
+    return KneserNey.of(corpus.counts("train", max(1, order - 1)), corpus.vocabulary_size, order)
 
 
 @dataclass(frozen=True)
@@ -125,7 +126,7 @@ def _scored(corpus: Corpus, order: int) -> _Scored:
 
     def count() -> _Scored:
         train, dev = (corpus.counts(split, max(1, order - 1)) for split in SPLITS)
-        model = KneserNey.of(train, corpus.vocabulary_size, order)
+        model = _count(corpus, order)  # not kept: of all orders, one or two are needed again
         counted = Counted(_name_of(order), order, split_nats(model, train), split_nats(model, dev))
         return _Scored(counted, split_nats(_Ends(model), dev))
 

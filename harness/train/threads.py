@@ -15,10 +15,11 @@ from harness.errors import ConfigError
 def torch_threads(count: int) -> Iterator[None]:
     """Run the block with `count` torch threads, and restore the earlier number on exit.
 
-    One thread is the rule here. The steps of a small model are so short that a second thread gains a fifth at
-    best. As soon as another process needs the core, it makes steps 14 to 70 times slower, because the two threads
-    wait for each other in every call. The bits of a run depend on the number of threads too: torch splits sums among
-    them, and the order of a sum changes its rounding.
+    One thread is the rule here. The steps of a small model are so short that a second thread saves a quarter of
+    their time at best. As soon as another process needs the core, it makes them one and a half times as long, and now
+    and then many times, because the two threads wait for each other in every call (`harness bench neighbour`). The
+    bits of a run depend on the number of threads too: torch splits sums among them, and the order of a sum changes
+    its rounding.
 
     Raises:
         ConfigError: the number is below 1.

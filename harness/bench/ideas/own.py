@@ -20,13 +20,9 @@ from harness.errors import ConfigError, nearest
 from harness.model import Autograd, CharMLP
 from harness.model.dropout import dropout_mask
 from harness.model.layout import weights_of
+from harness.model.mlp import ACTIVATED
 
-ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
-    "tanh": torch.tanh,
-    "relu": torch.relu,
-    "gelu": functional.gelu,
-    "silu": functional.silu,
-}
+ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {**ACTIVATED, "silu": functional.silu}
 
 
 def settings_of(shape: ModelConfig, known: Mapping[str, Any]) -> dict[str, Any]:

@@ -182,8 +182,8 @@ def _base_line(label: str, rows: Sequence[Run]) -> str:
 
 
 def _provenance(measured: Mapping[str, Sequence[Run]], costs: Sequence[Cost]) -> str:
-    keys = {idea.key for idea in (REFERENCE, *IDEAS)}
-    shown = [run for rows in measured.values() for run in rows if run.key in keys and run.seed in SEEDS]
+    keys = {idea.key for idea in (REFERENCE, *IDEAS, *BEST)}
+    shown = [run for rows in measured.values() for run in rows if run.key in keys]
     dates = sorted(run.date for run in shown)
     facts = [
         f"{plural(len(shown), 'run')} from {dates[0]} to {dates[-1]}",

@@ -13,6 +13,7 @@ from harness.store.finalist_record import Finalist, Ranking
 from harness.store.storage import Storage
 from harness.store.study_record import StudyRecord
 from harness.store.weights import unpack_arrays
+from harness.study.definition import OBJECTIVES
 from harness.words import plural
 
 
@@ -231,10 +232,9 @@ def caption(results: Results) -> str:
         f"Finalists of {results.study.key}, each trained with the same {plural(len(ranking.seeds), 'fresh seed')}. "
         f"Losses are in nats per symbol, exact means over the whole split ({results.label}). {how} Spread is the "
         f"standard deviation between seeds. Optimism is the fresh mean minus the loss in the search. {_by(ranking)}A "
-        "contender is "
-        f"tied with the lowest mean if the paired interval of their difference contains 0{margin}. The winner is the "
-        "tied contender with the fewest parameters, then the one with the lower mean. The lecture's recipe never wins "
-        "by a tie. A contender with a diverged seed is out."
+        f"contender is tied with the lowest mean if the paired interval of their difference contains 0{margin}. The "
+        "winner is the tied contender with the fewest parameters, then the one with the lower mean. The lecture's "
+        "recipe never wins by a tie. A contender with a diverged seed is out."
     )
 
 
@@ -242,10 +242,9 @@ def _by(ranking: Ranking) -> str:
     """Which loss the ranking is by; empty if only one was recorded."""
     if all(finalist.mixed_nats is None for finalist in ranking.finalists):
         return ""
-    by = "the mixed loss" if ranking.objective == "mixed" else "the network's own dev loss"
     return (
         "Mixed is the dev loss of each run mixed with the counted n-gram, its weight fitted on dev. Order, correction, "
-        f"spread, search, optimism, P and ties are by {by}. "
+        f"spread, search, optimism, P and ties are by {OBJECTIVES[ranking.objective]}. "
     )
 
 

@@ -17,6 +17,7 @@ from harness.report.tables.studies import UNCONFIRMED
 from harness.report.tables.table import Column, Format, chosen, nats, render, short, whole
 from harness.store.finalist_record import Finalist
 from harness.store.trial_record import SeedRun, TrialRecord
+from harness.study.definition import OBJECTIVES
 from harness.train.diagnose import SEED_SPAN
 from harness.words import plural
 
@@ -273,10 +274,9 @@ def _mixing(results: Results) -> str:
     """What the mixed losses are; empty if none was recorded."""
     if results.mixed_nats is None:
         return ""
-    by = "the mixed loss" if results.study.objective == "mixed" else "the network's own dev loss"
     return (
         " Mixed is the dev loss of w times the network plus 1 - w times the best counted n-gram of its context, with "
-        f"the network's weight w fitted on dev for each run. The order is by {by}."
+        f"the network's weight w fitted on dev for each run. The order is by {OBJECTIVES[results.study.objective]}."
     )
 
 
