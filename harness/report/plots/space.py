@@ -22,6 +22,8 @@ from harness.report.tables.table import short
 from harness.words import plural
 
 _BINS = 5
+_NAMES_ACROSS = 85.0
+"""Points of font size times axes at which the longest names still have room."""
 _BEST = 0.1
 """Share of the trials whose lines are highlighted."""
 
@@ -46,6 +48,7 @@ def draw_parallel(frame: pd.DataFrame, results: Results) -> Figure:
     for at in range(len(names)):
         axes.axvline(at, color=palette.FRAME, lw=0.8, zorder=1)
     axes.set_xticks(range(len(names)), [*map(style.as_written, names[:-1]), "dev loss (nats)"])
+    axes.tick_params(axis="x", labelsize=min(9.0, _NAMES_ACROSS / len(names)))  # or long names of neighbours would meet
     axes.set(yticks=[], xlim=(-0.35, len(names) - 0.35), ylim=(-0.06, 1.06))
     axes.grid(visible=False)
     for side in ("left", "bottom"):
